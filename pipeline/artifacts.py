@@ -1,0 +1,119 @@
+"""Second stage: forward.onnx → the training artifacts of onnxruntime-training.
+
+Reads the export folder; writes training_model.onnx, eval_model.onnx, checkpoint and, for the optimizers that
+onnxruntime-training knows, optimizer_model.onnx.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ModelError, UsageError
+from pipeline.files import new_folder
+from pipeline.recipe import Optimizer, Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
+    """Writes the artifacts into `folder`, which appears whole or not at all.
+
+    Raises:
+      UsageError: no parameter matches the recipe's `trainable`.
+      ModelError: onnxruntime-training cannot differentiate the model; the message carries its reason.
+    """
+    import onnx
+
+    forward = onnx.load(export_folder / "forward.onnx")
+    trainable, frozen = split_parameters(forward, recipe.trainable)
+    with new_folder(folder) as temporary:
+        _generate(forward, trainable, frozen, recipe, temporary)
+
+
+def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Names of the trainable and of the frozen parameters: float32 initializers that match a pattern, and the rest.
+
+    Raises:
+      UsageError: nothing is left to train.
+    """
+    import onnx
+
+    floats = [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]
+    statistics = {name for n in forward.graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
+    candidates = [name for name in floats if name not in statistics]
+    trainable = [name for name in candidates if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not trainable:
+        raise UsageError(
+            f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
+        )
+    return trainable, [name for name in floats if name not in trainable]
+
+
+def _generate(
+    forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path
+) -> None:
+    with quiet():
+        from onnxruntime.training import artifacts
+
+        try:
+            artifacts.generate_artifacts(
+                forward,
+                requires_grad=trainable,
+                frozen_params=frozen,
+                loss=_loss_block(recipe),
+                optimizer=_optimizer_block(recipe.optimizer),
+                artifact_directory=folder,
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"onnxruntime-training cannot differentiate the model: {reason}") from error
+
+
+def _loss_block(recipe: Recipe) -> Any:
+    from onnxruntime.training import onnxblock
+
+    if recipe.loss == "cross_entropy":
+        return onnxblock.loss.CrossEntropyLoss()
+    if recipe.loss == "mean_squared_error":
+        return onnxblock.loss.MSELoss()
+    return onnxblock.loss.BCEWithLogitsLoss()
+
+
+def _optimizer_block(optimizer: Optimizer) -> Any:
+    """onnxruntime-training's block for an optimizer, or None where it has none: it knows AdamW and plain SGD."""
+    from onnxruntime.training import onnxblock
+
+    options = optimizer.values()
+    if optimizer.name in ("adam", "adamw") and not (optimizer.name == "adam" and options["weight_decay"]):
+        return onnxblock.optim.AdamW(
+            bias_correction=True,
+            betas=(options["beta1"], options["beta2"]),
+            eps=options["eps"],
+            weight_decay=options["weight_decay"],
+        )
+    if optimizer.name == "sgd" and not options["momentum"] and not options["weight_decay"]:
+        return onnxblock.optim.SGD()
+    return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences onnxruntime-training, which logs at INFO from Python and writes to stderr from C++."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+        logging.getLogger().setLevel(level)

@@ -1,0 +1,61 @@
+"""Every failure that a user can meet, each a class with its own exit code.
+
+A message says what is wrong, where, and what to do next. `tasks.py` prints it as one line on stderr and exits with
+`exit_code`; whatever is not a `PipelineError` is a programming error and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Base of all errors that are the input's or the environment's, not the program's."""
+
+    exit_code = 1
+
+
+class UsageError(PipelineError):
+    """An option has a value that cannot be meant."""
+
+    exit_code = 2
+
+
+class CommandError(PipelineError):
+    """A program on the host is missing, failed or ran out of time."""
+
+    exit_code = 3
+
+
+class DatasetError(PipelineError):
+    """The dataset is missing, damaged or contradicts itself."""
+
+    exit_code = 4
+
+
+class ModelError(PipelineError):
+    """The model cannot be loaded, exported or trained."""
+
+    exit_code = 5
+
+
+class LoweringError(ModelError):
+    """The training graph holds an operator that has no form in the ONNX standard here."""
+
+    exit_code = 6
+
+
+class PackageError(PipelineError):
+    """The package or its runtime cannot be built, or does not match its manifest."""
+
+    exit_code = 7
+
+
+class TargetError(PipelineError):
+    """The device (or this machine as one) cannot take or run the package."""
+
+    exit_code = 8
+
+
+class RunFailed(PipelineError):
+    """The runner on the target ended with an exit code other than 0."""
+
+    exit_code = 9

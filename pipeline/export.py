@@ -1,0 +1,230 @@
+"""First stage: a model's definition → forward.onnx and preprocess.onnx.
+
+Reads a torch module of `pipeline/models/`, of a user's file, or an ONNX model; writes into one folder
+`forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pipeline import models
+from pipeline.errors import ModelError, PipelineError, UsageError
+from pipeline.files import new_folder
+from pipeline.preprocess import build_preprocessing
+from pipeline.recipe import Pixels, Preprocessing, Recipe
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+# The last opset for whose every operator onnxruntime-training 1.19.2 has its gradients.
+OPSET = 15
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from, read from `--model`.
+
+    Attributes:
+      name: what checkpoints and runs are named after.
+      onnx_file: an ONNX model, or None.
+      python_file: a Python file with a factory of a torch module, or None for a model of the project.
+      factory: the name of the function that builds the module.
+    """
+
+    name: str
+    onnx_file: Path | None = None
+    python_file: Path | None = None
+    factory: str = "build"
+
+
+def find_model(text: str) -> ModelSource:
+    """Reads `--model`: a name, `model.onnx`, or `path/to/module.py:factory`.
+
+    Raises:
+      UsageError: it is none of these, or the file does not exist.
+    """
+    if text in models.names():
+        return ModelSource(text)
+    path_text, _, factory = text.partition(":")
+    path = Path(path_text)
+    if path.suffix == ".onnx" and not factory:
+        source = ModelSource(path.stem, onnx_file=path)
+    elif path.suffix == ".py" and factory.isidentifier():
+        source = ModelSource(factory if factory != "build" else path.stem, python_file=path, factory=factory)
+    else:
+        raise UsageError(
+            f"unknown model {text!r}: give one of {', '.join(models.names())}, a file model.onnx, "
+            "or path/to/module.py:factory"
+        )
+    if not path.is_file():
+        raise UsageError(f"the model's file {path} does not exist")
+    return source
+
+
+def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
+    """The recipe of a model: `RECIPE` of its module, else one that takes its input's size and pixels / 255.
+
+    Raises:
+      ModelError: the model's file cannot be loaded.
+    """
+    if source.onnx_file:
+        return Recipe(_onnx_preprocessing(source.onnx_file, pixels))
+    recipe = getattr(_module(source), "RECIPE", None)
+    if recipe is None:
+        return Recipe(Preprocessing(pixels.height, pixels.width))
+    if not isinstance(recipe, Recipe):
+        raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
+    return recipe
+
+
+def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, seed: int, folder: Path) -> None:
+    """Writes forward.onnx and preprocess.onnx into `folder`, which appears whole or not at all.
+
+    Args:
+      source: the model.
+      recipe: tells the size of the model's input.
+      pixels: the dataset's images.
+      classes: number of logits.
+      seed: draws the initial weights.
+      folder: takes the two files.
+
+    Raises:
+      ModelError: the model cannot be built or exported, or its input or output does not fit the dataset.
+    """
+    import onnx
+
+    with new_folder(folder) as temporary:
+        if source.onnx_file:
+            forward = _load_onnx(source.onnx_file)
+        else:
+            forward = _export_torch(_build(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
+        _check_output(forward, source, classes)
+        onnx.save(forward, temporary / "forward.onnx")
+        preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSET)
+        onnx.save(preprocess, temporary / "preprocess.onnx")
+
+
+def _module(source: ModelSource) -> ModuleType:
+    if source.python_file is None:
+        return importlib.import_module(f"pipeline.models.{source.name}")
+    spec = importlib.util.spec_from_file_location(source.python_file.stem, source.python_file)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{source.python_file} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{source.python_file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _build(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
+    import torch
+
+    module = _module(source)
+    factory: Callable[..., Any] | None = getattr(module, source.factory, None)
+    if factory is None:
+        raise ModelError(f"{source.python_file} has no function {source.factory!r}")
+    torch.manual_seed(seed)
+    try:
+        model = factory(classes) if source.python_file is None else factory()
+    except Exception as error:
+        raise ModelError(f"{source.python_file}:{source.factory}() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
+    return model
+
+
+def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:
+    import warnings
+
+    import onnx
+    import torch
+
+    size = recipe.preprocessing
+    example = torch.zeros(2, pixels.channels, size.height, size.width)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (example,),
+                str(path),
+                dynamo=False,
+                training=torch.onnx.TrainingMode.TRAINING,
+                do_constant_folding=False,
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+            )
+    except PipelineError:
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width}: {first}"
+        ) from error
+    return onnx.load(path)
+
+
+def _load_onnx(path: Path) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise ModelError(f"{path} has to have one input (the image, float32 N×C×H×W) and one output (the logits)")
+    _rename(model, model.graph.input[0].name, "image")
+    _rename(model, model.graph.output[0].name, "logits")
+    for info in (model.graph.input[0], model.graph.output[0]):
+        info.type.tensor_type.shape.dim[0].dim_param = "N"
+    return model
+
+
+def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for info in [*model.graph.input, *model.graph.output]:
+        info.name = new if info.name == old else info.name
+
+
+def _onnx_preprocessing(path: Path, pixels: Pixels) -> Preprocessing:
+    shape = [dim.dim_value for dim in _load_onnx(path).graph.input[0].type.tensor_type.shape.dim]
+    if len(shape) != 4 or shape[1] != pixels.channels:
+        raise ModelError(
+            f"{path} takes an input of shape {shape}, the dataset's images are N×{pixels.channels}×{pixels.height}×"
+            f"{pixels.width}: convert the dataset, or export the model for it"
+        )
+    return Preprocessing(shape[2] or pixels.height, shape[3] or pixels.width)
+
+
+def _check_output(forward: onnx.ModelProto, source: ModelSource, classes: int) -> None:
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(forward)
+    shape = [dim.dim_value for dim in inferred.graph.output[0].type.tensor_type.shape.dim]
+    if len(shape) != 2 or shape[1] not in (0, classes):
+        raise ModelError(
+            f"the model {source.name!r} gives an output of shape N×{'×'.join(map(str, shape[1:]))}, "
+            f"the dataset has {classes} classes: the logits have to be N×{classes}"
+        )
+
+
+def with_options(recipe: Recipe, **changes: object) -> Recipe:
+    """The recipe with those of its fields replaced that are not None."""
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(recipe, **given)

@@ -1,0 +1,126 @@
+"""A graph of the ONNX standard under construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+# What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
+# opset 15 mean the same in it (18 moves the axes of reductions into inputs).
+OPSET = 17
+IR_VERSION = 8
+
+Value = str
+Shape = tuple[int | str, ...]
+
+
+class Graph:
+    """Nodes and constants in the order they are written; every value has one name and is written once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[Value, onnx.TensorProto] = {}
+        self._by_content: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._names: set[str] = set()
+        self._notes: dict[str, tuple[Value, ...]] = {}
+
+    def name(self, wish: str) -> Value:
+        """A name that no other value has, `wish` itself when it is free."""
+        name, count = wish, 1
+        while name in self._names:
+            count += 1
+            name = f"{wish}.{count}"
+        self._names.add(name)
+        return name
+
+    def op(self, op_type: str, *inputs: Value, **attributes: Any) -> Value:
+        """Writes a node with one output and returns the output."""
+        return self.ops(op_type, *inputs, outputs=1, **attributes)[0]
+
+    def ops(self, op_type: str, *inputs: Value, outputs: int, **attributes: Any) -> tuple[Value, ...]:
+        """Writes a node with several outputs and returns them."""
+        wish = op_type if not inputs or not inputs[0] else f"{inputs[0].split('/')[0]}/{op_type}"
+        names = [self.name(wish) for _ in range(outputs)]
+        self.nodes.append(helper.make_node(op_type, list(inputs), names, name=names[0], **attributes))
+        return tuple(names)
+
+    def copy(self, node: onnx.NodeProto, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Writes a node of the standard as it is, reading `inputs`; its outputs keep their names where they can."""
+        names = tuple(self.name(output) if output else "" for output in node.output)
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        del copied.input[:], copied.output[:]
+        copied.input.extend(inputs)
+        copied.output.extend(names)
+        self.nodes.append(copied)
+        return names
+
+    def remember(self, key: str, values: tuple[Value, ...]) -> None:
+        """Leaves values of a forward operator for the rule of its gradient."""
+        self._notes[key] = values
+
+    def recall(self, key: str) -> tuple[Value, ...]:
+        """What the forward operator left under `key`."""
+        return self._notes[key]
+
+    def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike, name: str = "constant") -> Value:
+        """A constant tensor; equal ones are stored once."""
+        tensor = np.ascontiguousarray(np.asarray(array, dtype)).reshape(np.shape(array))
+        key = (tensor.dtype.str, tensor.shape, tensor.tobytes())
+        if key not in self._by_content:
+            value = self.name(name)
+            self._by_content[key] = value
+            self.constants[value] = numpy_helper.from_array(tensor, value)
+        return self._by_content[key]
+
+    def floats(self, array: npt.ArrayLike) -> Value:
+        """A float32 constant."""
+        return self.constant(array, np.float32)
+
+    def ints(self, array: npt.ArrayLike) -> Value:
+        """An int64 constant: shapes, axes, indices."""
+        return self.constant(array, np.int64)
+
+    def reshape(self, value: Value, shape: Shape) -> Value:
+        """`value` in another shape; one symbolic size at most, which becomes -1."""
+        sizes = [size if isinstance(size, int) else -1 for size in shape]
+        return self.op("Reshape", value, self.ints(sizes))
+
+    def sum(self, value: Value, axes: Sequence[int], keepdims: bool = False) -> Value:
+        """Sum over some axes."""
+        return self.op("ReduceSum", value, self.ints(list(axes)), keepdims=int(keepdims))
+
+    def model(
+        self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        """The finished model, checked, without the nodes and constants that no output needs."""
+        nodes = _needed(self.nodes, [output.name for output in outputs])
+        read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
+        constants = [tensor for value, tensor in self.constants.items() if value in read]
+        graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="train-on-device",
+        )
+        onnx.checker.check_model(model)
+        return model
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[Value]) -> list[onnx.NodeProto]:
+    wanted = set(outputs)
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.GRAPH:
+                    wanted.update(value for inner in attribute.g.node for value in inner.input)
+    return kept[::-1]

@@ -1,0 +1,77 @@
+"""The registry of lowering rules, and what a rule is given.
+
+A rule is one function for one operator of onnxruntime-training's graph. It writes operators of the ONNX standard into
+the graph and returns the names of its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import LoweringError
+from pipeline.lowering.graph import Graph, Shape, Value
+
+Rule = Callable[["Node", Graph], "Value | tuple[Value, ...]"]
+
+RULES: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of the training graph; its inputs are already values of the lowered graph.
+
+    Attributes:
+      inputs: value names, "" for an input left out.
+      outputs: the names in the training graph, "" for an output nobody reads.
+      input_shapes, output_shapes: static sizes, a str for a symbolic one (the batch is "N"); None when unknown.
+    """
+
+    op_type: str
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    input_shapes: tuple[Shape | None, ...]
+    output_shapes: tuple[Shape | None, ...]
+
+    def input_shape(self, index: int) -> Shape:
+        """Shape of an input.
+
+        Raises:
+          LoweringError: shape inference did not find it.
+        """
+        return self._known(self.input_shapes, index, "input")
+
+    def output_shape(self, index: int) -> Shape:
+        """Shape of an output.
+
+        Raises:
+          LoweringError: shape inference did not find it.
+        """
+        return self._known(self.output_shapes, index, "output")
+
+    def wants(self, index: int) -> bool:
+        """Whether anything reads this output."""
+        return index < len(self.outputs) and bool(self.outputs[index])
+
+    def _known(self, shapes: tuple[Shape | None, ...], index: int, kind: str) -> Shape:
+        shape = shapes[index]
+        if shape is None:
+            raise LoweringError(
+                f"{self.op_type} (node {self.name!r}) cannot be lowered: the shape of its {kind} {index} is unknown; "
+                "export the model with static shapes but for the batch"
+            )
+        return shape
+
+
+def lowers(*op_types: str) -> Callable[[Rule], Rule]:
+    """Registers the decorated function as the rule of these operators."""
+
+    def register(rule: Rule) -> Rule:
+        for op_type in op_types:
+            RULES[op_type] = rule
+        return rule
+
+    return register

@@ -1,0 +1,91 @@
+"""onnxruntime-training's graph, node by node, into operators of the ONNX standard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import helper, numpy_helper
+
+from pipeline.errors import LoweringError
+from pipeline.lowering import gradients_basic, gradients_conv, gradients_loss, gradients_pool
+from pipeline.lowering.graph import OPSET, Graph, Shape, Value
+from pipeline.lowering.rules import RULES, Node
+
+__all__ = ["lower", "shapes_of"]
+
+# Importing a module of rules registers its rules.
+RULE_MODULES = (gradients_basic, gradients_conv, gradients_loss, gradients_pool)
+
+
+def lower(model: onnx.ModelProto, g: Graph, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Writes every node of `model` into `g`.
+
+    Args:
+      model: a training or eval graph of onnxruntime-training.
+      g: takes the nodes.
+      given: for each input of `model`, the value of `g` that stands for it.
+
+    Returns:
+      For each value of `model`, the value of `g` that stands for it.
+
+    Raises:
+      LoweringError: operators that no rule knows, all of them in one message.
+    """
+    shapes = shapes_of(model)
+    values = dict(given)
+    values.update({tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name) for tensor in model.graph.initializer})
+    unknown: list[str] = []
+    read = _read_values(model)
+    for proto in model.graph.node:
+        rule = RULES.get(proto.op_type)
+        if rule is None and not _is_standard(proto):
+            unknown.append(f"{proto.domain or 'ai.onnx'}:{proto.op_type} (node {proto.name!r})")
+        if unknown:
+            continue
+        if rule is None:
+            results: tuple[Value, ...] = g.copy(proto, [values[name] if name else "" for name in proto.input])
+        else:
+            returned = rule(_node(proto, values, shapes, read), g)
+            results = (returned,) if isinstance(returned, str) else returned
+        values.update({name: value for name, value in zip(proto.output, results, strict=False) if name})
+    if unknown:
+        raise LoweringError(
+            f"no form in the ONNX standard is known for {', '.join(unknown)}: "
+            "replace the operator in the model, or freeze the parameters before it; docs/operators.md lists what works"
+        )
+    return values
+
+
+def shapes_of(model: onnx.ModelProto) -> dict[str, Shape]:
+    """Static shapes of the values of a graph, as far as it tells them; a str is a symbolic size."""
+    shapes: dict[str, Shape] = {}
+    graph = model.graph
+    for info in [*graph.input, *graph.value_info, *graph.output]:
+        if info.type.tensor_type.HasField("shape"):
+            sizes = info.type.tensor_type.shape.dim
+            shapes[info.name] = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in sizes)
+    shapes.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
+    return shapes
+
+
+def _read_values(model: onnx.ModelProto) -> set[str]:
+    read = {output.name for output in model.graph.output}
+    read.update(name for node in model.graph.node for name in node.input)
+    return read
+
+
+def _node(proto: onnx.NodeProto, values: Mapping[str, Value], shapes: Mapping[str, Shape], read: set[str]) -> Node:
+    return Node(
+        op_type=proto.op_type,
+        name=proto.name,
+        inputs=tuple(values[name] if name else "" for name in proto.input),
+        outputs=tuple(name if name in read else "" for name in proto.output),
+        attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
+        input_shapes=tuple(shapes.get(name) for name in proto.input),
+        output_shapes=tuple(shapes.get(name) for name in proto.output),
+    )
+
+
+def _is_standard(proto: onnx.NodeProto) -> bool:
+    return proto.domain in ("", "ai.onnx") and onnx.defs.has(proto.op_type, OPSET)

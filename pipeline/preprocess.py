@@ -1,0 +1,83 @@
+"""Raw pixels to the model's input, as an ONNX graph: the device feeds uint8 and the runtime does the rest.
+
+Writes preprocess.onnx: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import UsageError
+from pipeline.recipe import Pixels, Preprocessing
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
+    """The graph that turns a batch of the dataset's images into a batch of the model's inputs.
+
+    Raises:
+      UsageError: mean or std do not fit the number of channels.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    factor, offset = _affine(pixels.channels, preprocessing)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["pixels_float"], to=TensorProto.FLOAT),
+        _channels_first(pixels),
+        helper.make_node("Mul", ["pixels_nchw", "factor"], ["pixels_scaled"]),
+        helper.make_node("Add", ["pixels_scaled", "offset"], ["pixels_normal"]),
+    ]
+    initializers = [onnx.numpy_helper.from_array(factor, "factor"), onnx.numpy_helper.from_array(offset, "offset")]
+    if pixels.channels == 1:
+        shape = np.array([0, 1, pixels.height, pixels.width], np.int64)
+        initializers.append(onnx.numpy_helper.from_array(shape, "nchw_shape"))
+    if (pixels.height, pixels.width) != (preprocessing.height, preprocessing.width):
+        # The affine map goes first, on the smaller tensor: bilinear weights sum to 1, so the two commute.
+        scales = np.array([1, 1, preprocessing.height / pixels.height, preprocessing.width / pixels.width], np.float32)
+        initializers.append(onnx.numpy_helper.from_array(scales, "resize_scales"))
+        nodes.append(helper.make_node("Resize", ["pixels_normal", "", "resize_scales"], ["image"], mode="linear"))
+    else:
+        nodes[-1].output[0] = "image"
+    graph = helper.make_graph(
+        nodes,
+        "preprocess",
+        [
+            helper.make_tensor_value_info(
+                "pixels", TensorProto.UINT8, ["N", pixels.height, pixels.width, pixels.channels]
+            )
+        ],
+        [
+            helper.make_tensor_value_info(
+                "image", TensorProto.FLOAT, ["N", pixels.channels, preprocessing.height, preprocessing.width]
+            )
+        ],
+        initializers,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def _channels_first(pixels: Pixels) -> onnx.NodeProto:
+    from onnx import helper
+
+    if pixels.channels == 1:
+        return helper.make_node("Reshape", ["pixels_float", "nchw_shape"], ["pixels_nchw"])
+    return helper.make_node("Transpose", ["pixels_float"], ["pixels_nchw"], perm=[0, 3, 1, 2])
+
+
+def _affine(channels: int, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.array(preprocessing.mean, np.float64)
+    std = np.array(preprocessing.std, np.float64)
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise UsageError(
+                f"the preprocessing's {name} has {len(values)} values, the dataset's images have {channels} channels: "
+                "give one value or one per channel"
+            )
+    factor = np.broadcast_to(preprocessing.scale / std, channels).reshape(1, channels, 1, 1)
+    offset = np.broadcast_to(-mean / std, channels).reshape(1, channels, 1, 1)
+    return factor.astype(np.float32), offset.astype(np.float32)

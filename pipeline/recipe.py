@@ -1,0 +1,93 @@
+"""What a model brings along: how its pixels are prepared and how it is trained. Pure data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.errors import UsageError
+
+Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From raw pixels to the model's input: `(pixel × scale − mean) / std` per channel, then a bilinear resize.
+
+    Attributes:
+      height, width: what the model takes, in pixels.
+      mean, std: one number for all channels or one per channel, in units of `pixel × scale`.
+    """
+
+    height: int
+    width: int
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One image of the dataset: uint8, height × width × channels."""
+
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer by torch's name for it, with torch's options and defaults.
+
+    Attributes:
+      name: adam, adamw, sgd or rmsprop.
+      options: pairs of option and value that differ from the defaults of `OPTIMIZER_OPTIONS`.
+    """
+
+    name: str = "adam"
+    options: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZER_OPTIONS:
+            raise UsageError(f"unknown optimizer {self.name!r}: one of {', '.join(OPTIMIZER_OPTIONS)}")
+        known = OPTIMIZER_OPTIONS[self.name]
+        for option, _ in self.options:
+            if option not in known:
+                raise UsageError(f"the optimizer {self.name} has no option {option!r}: it has {', '.join(known)}")
+
+    def values(self) -> dict[str, float]:
+        """Every option of this optimizer with its value."""
+        return {**OPTIMIZER_OPTIONS[self.name], **dict(self.options)}
+
+
+OPTIMIZER_OPTIONS: dict[str, dict[str, float]] = {
+    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
+    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
+    "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": 0.0, "weight_decay": 0.0},
+    "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": 0.0, "weight_decay": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained where the user does not say otherwise.
+
+    Attributes:
+      trainable: shell patterns over parameter names; what none of them matches is frozen.
+      cycles: training steps.
+      report_every: steps between two lines with the loss.
+      evaluate_every: steps between two evaluations while training; each leaves a checkpoint when `checkpoints` is set.
+      target_accuracy: accuracy on the test split at which training stops, or None.
+    """
+
+    preprocessing: Preprocessing
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    loss: Loss = "cross_entropy"
+    label_smoothing: float = 0.0
+    trainable: tuple[str, ...] = ("*",)
+    batch_size: int = 32
+    cycles: int = 1000
+    learning_rate: float = 1e-3
+    report_every: int = 100
+    evaluate_every: int = 0
+    target_accuracy: float | None = None

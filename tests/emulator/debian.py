@@ -1,0 +1,99 @@
+"""Debian packages without installing them: fetched by `apt-get` with a private state folder, unpacked by `dpkg-deb`.
+
+Reads: the machine's own apt sources, for the address of its Debian mirror. Writes: only into the given folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.commands import run
+from pipeline.errors import PackageError
+
+SUITE = "trixie"
+MIRROR_VARIABLE = "TRAIN_ON_DEVICE_DEBIAN_MIRROR"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+DOWNLOAD_TIMEOUT_S = 900.0
+RELEASE_FILE = re.compile(r"^'(?P<mirror>[^']+)/dists/(?P<suite>[^'/]+)/InRelease'", re.MULTILINE)
+
+CONFIGURATION = """\
+Dir::State "{state}";
+Dir::State::status "{state}/status";
+Dir::Cache "{state}/cache";
+Dir::Etc::sourcelist "{state}/debian.sources";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Sandbox::User "";
+APT::Install-Recommends "false";
+#clear APT::Architectures;
+APT::Architectures {{ "amd64"; "arm64"; }};
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
+
+
+def download(packages: Sequence[str], state: Path) -> list[Path]:
+    """Fetches `packages` and all that they depend on, as if nothing were installed; apt checks every signature.
+
+    Args:
+      packages: names with their architecture, such as `toybox:arm64`.
+      state: a folder for apt's lists and archives.
+
+    Raises:
+      PackageError: this machine has no Debian sources to take the mirror from.
+      CommandError: the mirror cannot be reached or has no such package.
+    """
+    apt = ("apt-get", "-q", "-c", _configure(state))
+    run([*apt, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
+    run([*apt, "install", "--download-only", "-y", *packages], timeout_s=DOWNLOAD_TIMEOUT_S)
+    return sorted((state / "cache" / "archives").glob("*.deb"))
+
+
+def unpack(archives: Sequence[Path], folder: Path) -> None:
+    """Unpacks the files of `archives` into `folder`; none of their scripts runs."""
+    for archive in archives:
+        run(["dpkg-deb", "-x", archive, folder], timeout_s=300)
+
+
+def mirror_in(release_uris: str) -> str | None:
+    """The Debian mirror in the output of `apt-get update --print-uris`.
+
+    Other archives serve a suite of the same name, but only Debian's own serves its `-updates` beside it.
+    """
+    suites: dict[str, set[str]] = {}
+    for found in RELEASE_FILE.finditer(release_uris):
+        suites.setdefault(found["mirror"], set()).add(found["suite"])
+    for mirror, names in suites.items():
+        if any(f"{name}-updates" in names for name in names) and mirror.rstrip("/").endswith("debian"):
+            return mirror
+    return next((mirror for mirror in suites if mirror.rstrip("/").endswith("/debian")), None)
+
+
+def _configure(state: Path) -> Path:
+    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    signed_by = f"Signed-By: {KEYRING}\n" if KEYRING.exists() else ""
+    (state / "debian.sources").write_text(
+        f"Types: deb\nURIs: {_mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
+    )
+    configuration = state / "apt.conf"
+    configuration.write_text(CONFIGURATION.format(state=state))
+    return configuration
+
+
+def _mirror() -> str:
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if not mirror:
+        mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))
+    if not mirror:
+        raise PackageError(
+            "the apt sources of this machine name no Debian mirror to take the emulated device from: "
+            f"set {MIRROR_VARIABLE} to the address of one"
+        )
+    return mirror

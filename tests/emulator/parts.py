@@ -1,0 +1,189 @@
+"""A running emulated device and the parts that make it one: adb server, booted root, relay, connection."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.commands import run
+from pipeline.errors import CommandError, TargetError
+from tests.emulator import processes
+from tests.emulator.image import Image
+
+HERE = Path(__file__).parent
+START_TIMEOUT_S = 60.0
+HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Without these the server would take the phones and emulators of the one who runs the tests for its own.
+SERVER_ENVIRONMENT = {"ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "0"}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What kind of device to emulate.
+
+    Attributes:
+      abi: what it says its ABI is (`ro.product.cpu.abi`); it runs arm64 programs whatever it says.
+      disk_bytes: size of /data/local/tmp, which is then a memory disk; that of this machine's disk when None.
+      executable: whether programs can be started from /data/local/tmp.
+    """
+
+    abi: str = "arm64-v8a"
+    disk_bytes: int | None = None
+    executable: bool = True
+
+
+@dataclass(frozen=True)
+class EmulatedDevice:
+    """A running device.
+
+    Attributes:
+      name: tells the devices of this machine apart.
+      serial: its name for adb, `127.0.0.1:PORT`.
+      adb_server_port: loopback port of the adb server that is connected to it.
+      folder: its files on this machine.
+      image: the programs it runs.
+    """
+
+    name: str
+    serial: str
+    adb_server_port: int
+    folder: Path
+    image: Image
+
+    @property
+    def port(self) -> int:
+        """The loopback port that leads to its adbd."""
+        return int(self.serial.rpartition(":")[2])
+
+    @property
+    def data(self) -> Path:
+        """The folder of this machine that is its /data/local/tmp, unless it was made with `disk_bytes`."""
+        return self.folder / "data"
+
+    @property
+    def ledger(self) -> Path:
+        """What was started for it."""
+        return self.folder / "ledger"
+
+    def adb(self, *arguments: str | Path, timeout_s: float = 60) -> str:
+        """Runs the adb client with its server, and returns the stdout.
+
+        Raises:
+          CommandError: adb's exit code, which is a shell command's own, is not 0.
+        """
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": HOST_PATH,
+            "ANDROID_ADB_SERVER_PORT": str(self.adb_server_port),
+        }
+        return run([*self.image.adb, *arguments], timeout_s=timeout_s, env=environment)
+
+    def shell(self, command: str, timeout_s: float = 60) -> str:
+        """Runs a line of the device's shell on it and returns the stdout.
+
+        Raises:
+          CommandError: its exit code is not 0.
+        """
+        return self.adb("-s", self.serial, "shell", command, timeout_s=timeout_s)
+
+
+def start_server(device: EmulatedDevice) -> None:
+    """Starts an adb server of the device's own."""
+    environment = {
+        **SERVER_ENVIRONMENT,
+        "HOME": str(device.folder),
+        "PATH": HOST_PATH,
+        "ANDROID_ADB_SERVER_PORT": str(device.adb_server_port),
+    }
+    command = [*device.image.adb, "nodaemon", "server"]
+    processes.start("server", command, ledger=device.ledger, log=device.folder / "server.log", env=environment)
+    wait_until(device, lambda: _listens(device.adb_server_port))
+
+
+def boot(device: EmulatedDevice, hardware: Hardware) -> None:
+    """Starts the device's init and waits for its adbd.
+
+    Raises:
+      TargetError: it does not come up.
+    """
+    properties = device.folder / "build.prop"
+    properties.write_text(
+        f"ro.product.cpu.abi={hardware.abi}\nro.product.cpu.abilist={hardware.abi}\n"
+        "ro.product.model=train-on-device emulator\nro.build.version.sdk=34\nsys.boot_completed=1\n"
+    )
+    properties.chmod(0o644)
+    options = "nosuid,nodev" + ("" if hardware.executable else ",noexec")
+    data: str | Path = device.data
+    if hardware.disk_bytes is not None:
+        data, options = "tmpfs", f"{options},size={hardware.disk_bytes}"
+    namespaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
+    init: list[str | Path] = ["sh", HERE / "boot.sh", device.image.root, data, properties, options]
+    log = device.folder / "device.log"
+    keeper = processes.start("keeper", [*namespaces, *init], ledger=device.ledger, log=log, env={"PATH": HOST_PATH})
+    wait_until(device, lambda: bool(processes.children(keeper.pid)))
+    processes.note("device", processes.children(keeper.pid)[0], device.ledger)
+    wait_until(device, lambda: "adbd started" in log.read_text(errors="replace"))
+
+
+def connect(device: EmulatedDevice) -> None:
+    """Tells the adb server about the device and waits until its shell answers.
+
+    Raises:
+      TargetError: it does not within a minute.
+    """
+
+    def answers() -> bool:
+        try:
+            device.adb("connect", device.serial, timeout_s=20)
+            return device.shell("echo up", timeout_s=20) == "up\n"
+        except CommandError:
+            return False
+
+    wait_until(device, answers)
+
+
+def start_relay(device: EmulatedDevice) -> None:
+    """Plugs the device in: its port on this machine leads to it from now on."""
+    init = processes.running(device.ledger, "device")
+    if init is None:
+        raise TargetError(f"the emulated device {device.name} does not run any more: see {device.folder}/device.log")
+    relay: list[str | Path] = [sys.executable, HERE / "relay.py", str(device.port), str(init.pid)]
+    processes.start("relay", relay, ledger=device.ledger, log=device.folder / "relay.log", env={"PATH": HOST_PATH})
+    wait_until(device, lambda: _listens(device.port))
+
+
+def wait_until(device: EmulatedDevice, happened: Callable[[], bool]) -> None:
+    """Waits until `happened`, as long as the device runs and a minute has not passed.
+
+    Raises:
+      TargetError: one of them is so.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not happened():
+        if time.monotonic() > deadline or not _runs(device):
+            last = (device.folder / "device.log").read_text(errors="replace").strip().splitlines()[-3:]
+            raise TargetError(f"the emulated device does not come up; the end of its log is: {' | '.join(last)}")
+        time.sleep(0.05)
+
+
+def _runs(device: EmulatedDevice) -> bool:
+    latest = {process.role: process for process in processes.noted(device.ledger)}
+    return all(processes.alive(latest[role]) for role in ("server", "keeper", "device", "relay") if role in latest)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
