@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,11 @@ class Graph:
     def sum(self, value: Value, axes: Sequence[int], keepdims: bool = False) -> Value:
         """Sum over some axes."""
         return self.op("ReduceSum", value, self.ints(list(axes)), keepdims=int(keepdims))
+
+    def publish(self, results: Mapping[str, Value]) -> None:
+        """Gives values the names by which the finished model returns them."""
+        for name, value in results.items():
+            self.nodes.append(helper.make_node("Identity", [value], [self.name(name)], name=name))
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]

@@ -1,27 +1,163 @@
-"""Third stage: training artifacts → train_step.onnx and eval_step.onnx for the stock ONNX Runtime.
+"""The train step and the eval step: preprocessing, network, gradients and optimizer in one graph each.
 
-Reads the export and artifact folders; writes the package's model folder: both graphs, model.json, the untrained
-checkpoint and, for `--engine reference`, the artifacts themselves under reference/.
+All trainable parameters are one float32 vector, and each state of the optimizer another, so that the optimizer takes
+about ten nodes however many layers there are and the runner swaps two buffers instead of copying.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
-from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import Input, Model, Tensor, layout, write_model
-from device_runtime.formats.model import Optimizer as OptimizerRecord
-from pipeline.artifacts import split_parameters
-from pipeline.files import new_folder
-from pipeline.lowering.graph import Graph, Value
+from pipeline.errors import LoweringError
+from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.optimizers import Update, state_names, write_update
-from pipeline.lowering.training_graph import lower
-from pipeline.recipe import Pixels, Recipe
-"""placeholder"""
+from pipeline.lowering.training_graph import lower, shapes_of
+from pipeline.recipe import Optimizer, Pixels
+
+LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What both steps are made of.
+
+    Attributes:
+      training: onnxruntime-training's training graph.
+      evaluation: its eval graph, with the same parameters.
+      preprocess: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'.
+      trainable: shapes of the trainable parameters by name, in the order of the flat vector.
+      frozen: the frozen parameters by name.
+      shapes: shapes of the forward graph's values.
+    """
+
+    training: onnx.ModelProto
+    evaluation: onnx.ModelProto
+    preprocess: onnx.ModelProto
+    trainable: Mapping[str, Shape]
+    frozen: Mapping[str, onnx.TensorProto]
+    shapes: Mapping[str, Shape]
+
+
+def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> onnx.ModelProto:
+    """One update: pixels, labels, learning rate, step number, parameters and optimizer state → loss and new state.
+
+    Raises:
+      LoweringError: an operator of the training graph has no form in the ONNX standard.
+    """
+    g = Graph()
+    names = state_names(optimizer.name, optimizer.values())
+    for name in ("image", LABEL, "learning_rate", "step", "parameters", *names):
+        g.name(name)
+    values = lower(network.training, g, _given(network, network.training, g), network.shapes)
+    gradient = _flat_gradient(network, values, g)
+    update = Update("parameters", gradient, "learning_rate", "step", {n: n for n in names}, optimizer.values())
+    parameters, states = write_update(optimizer.name, update, g)
+    results = {"loss": values[network.training.graph.output[0].name], "parameters_out": parameters}
+    results.update({f"{name}_out": states[name] for name in names})
+    vector = [_parameters_size(network)]
+    return g.model(
+        "train_step",
+        [
+            *_batch_inputs(pixels),
+            helper.make_tensor_value_info("learning_rate", TensorProto.FLOAT, []),
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, vector) for name in ("parameters", *names)),
+        ],
+        _outputs(g, results, {name: [] if name == "loss" else vector for name in results}),
+    )
+
+
+def build_eval_step(network: Network, pixels: Pixels, classes: int) -> onnx.ModelProto:
+    """Pixels, labels and parameters → loss (mean of the batch) and logits.
+
+    Raises:
+      LoweringError: an operator of the eval graph has no form in the ONNX standard.
+    """
+    g = Graph()
+    for name in ("image", LABEL, "parameters"):
+        g.name(name)
+    values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
+    results = {"loss": values[network.evaluation.graph.output[0].name], "logits": values["logits"]}
+    parameters = helper.make_tensor_value_info("parameters", TensorProto.FLOAT, [_parameters_size(network)])
+    return g.model(
+        "eval_step",
+        [*_batch_inputs(pixels), parameters],
+        _outputs(g, results, {"loss": [], "logits": ["N", classes]}),
+    )
+
+
+def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Value]:
+    """Values for the inputs of a training or eval graph: the preprocessed image, the label, every parameter."""
+    given = dict(_pieces(network, g))
+    given["image"] = _preprocessed(network, g)
+    wanted = [info.name for info in model.graph.input]
+    for name in wanted:
+        if name in given or name.endswith(".accumulation.buffer") or name == "lazy_reset_grad":
+            continue
+        if name in network.frozen:
+            given[name] = g.constant(numpy_helper.to_array(network.frozen[name]), None, name)
+        elif name in ("labels", "target"):
+            given[name] = LABEL
+        else:
+            raise LoweringError(f"the training graph has an input {name!r} that is neither image, label nor parameter")
+    return {**dict.fromkeys(wanted, ""), **given}
+
+
+def _preprocessed(network: Network, g: Graph) -> Value:
+    # The preprocessing's own input is renamed, so that its values do not meet the network's.
+    prefixed = compose.add_prefix(network.preprocess, "preprocess/")
+    return lower(prefixed, g, {"preprocess/pixels": "image"}, {})["preprocess/image"]
+
+
+def _pieces(network: Network, g: Graph) -> dict[str, Value]:
+    """Each parameter in its shape, cut from the flat vector."""
+    sizes = [math.prod(int(s) for s in shape) for shape in network.trainable.values()]
+    if len(sizes) == 1:
+        pieces: tuple[Value, ...] = ("parameters",)
+    else:
+        pieces = g.ops("Split", "parameters", g.ints(sizes), outputs=len(sizes), axis=0)
+    return {
+        name: g.reshape(piece, shape) for (name, shape), piece in zip(network.trainable.items(), pieces, strict=True)
+    }
+
+
+def _flat_gradient(network: Network, values: Mapping[str, Value], g: Graph) -> Value:
+    flat = [g.op("Reshape", values[f"{name}_grad.accumulation.out"], g.ints([-1])) for name in network.trainable]
+    return flat[0] if len(flat) == 1 else g.op("Concat", *flat, axis=0)
+
+
+def _batch_inputs(pixels: Pixels) -> list[onnx.ValueInfoProto]:
+    shape = ["N", pixels.height, pixels.width, pixels.channels]
+    return [
+        helper.make_tensor_value_info("image", TensorProto.UINT8, shape),
+        helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"]),
+    ]
+
+
+def _outputs(
+    g: Graph, results: Mapping[str, Value], shapes: Mapping[str, Sequence[int | str]]
+) -> list[onnx.ValueInfoProto]:
+    g.publish(results)
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shapes[name])) for name in results]
+
+
+def _parameters_size(network: Network) -> int:
+    return sum(math.prod(int(s) for s in shape) for shape in network.trainable.values())
+
+
+def network_of(
+    training: onnx.ModelProto,
+    evaluation: onnx.ModelProto,
+    preprocess: onnx.ModelProto,
+    forward: onnx.ModelProto,
+    trainable: Sequence[str],
+) -> Network:
+    """Puts the parts together; parameters keep the order of `trainable`."""
+    shapes = shapes_of(onnx.shape_inference.infer_shapes(forward))
+    frozen = {tensor.name: tensor for tensor in forward.graph.initializer if tensor.name not in trainable}
+    return Network(training, evaluation, preprocess, {name: shapes[name] for name in trainable}, frozen, shapes)

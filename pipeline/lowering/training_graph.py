@@ -18,13 +18,16 @@ __all__ = ["lower", "shapes_of"]
 RULE_MODULES = (gradients_basic, gradients_conv, gradients_loss, gradients_pool)
 
 
-def lower(model: onnx.ModelProto, g: Graph, given: Mapping[str, Value]) -> dict[str, Value]:
+def lower(
+    model: onnx.ModelProto, g: Graph, given: Mapping[str, Value], known_shapes: Mapping[str, Shape]
+) -> dict[str, Value]:
     """Writes every node of `model` into `g`.
 
     Args:
       model: a training or eval graph of onnxruntime-training.
       g: takes the nodes.
       given: for each input of `model`, the value of `g` that stands for it.
+      known_shapes: shapes of values of which `model` itself does not tell the shape.
 
     Returns:
       For each value of `model`, the value of `g` that stands for it.
@@ -32,7 +35,7 @@ def lower(model: onnx.ModelProto, g: Graph, given: Mapping[str, Value]) -> dict[
     Raises:
       LoweringError: operators that no rule knows, all of them in one message.
     """
-    shapes = shapes_of(model)
+    shapes = {**known_shapes, **shapes_of(model)}
     values = dict(given)
     values.update({tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name) for tensor in model.graph.initializer})
     unknown: list[str] = []

@@ -73,8 +73,11 @@ class EmulatedDevice:
         """Runs the adb client with its server, and returns the stdout.
 
         Raises:
-          CommandError: adb's exit code, which is a shell command's own, is not 0.
+          CommandError: adb's exit code, which is a shell command's own, is not 0; or the server is gone.
         """
+        # adb would start a server of its own, which nobody would end.
+        if not _listens(self.adb_server_port):
+            raise CommandError(f"no adb server listens on port {self.adb_server_port} any more")
         environment = {
             "HOME": str(self.folder),
             "PATH": HOST_PATH,
