@@ -68,6 +68,10 @@ class Graph:
         """What the forward operator left under `key`."""
         return self._notes[key]
 
+    def recall_or_none(self, key: str) -> tuple[Value, ...] | None:
+        """What was left under `key`, or None."""
+        return self._notes.get(key)
+
     def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike, name: str = "constant") -> Value:
         """A constant tensor; equal ones are stored once."""
         tensor = np.ascontiguousarray(np.asarray(array, dtype)).reshape(np.shape(array))

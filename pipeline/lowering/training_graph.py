@@ -8,14 +8,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError
-from pipeline.lowering import gradients_basic, gradients_conv, gradients_loss, gradients_pool
+from pipeline.lowering import gradients_basic, gradients_conv, gradients_loss, gradients_pool, pooled_conv
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
 from pipeline.lowering.rules import RULES, Node
 
 __all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
-RULE_MODULES = (gradients_basic, gradients_conv, gradients_loss, gradients_pool)
+RULE_MODULES = (gradients_basic, gradients_conv, gradients_loss, gradients_pool, pooled_conv)
 
 
 def lower(
@@ -36,6 +36,7 @@ def lower(
       LoweringError: operators that no rule knows, all of them in one message.
     """
     shapes = {**known_shapes, **shapes_of(model)}
+    model = pooled_conv.fuse(model, shapes)
     values = dict(given)
     values.update({tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name) for tensor in model.graph.initializer})
     unknown: list[str] = []
