@@ -1,0 +1,1 @@
+"""Two engines that run the same model: the lowered graphs, and onnxruntime-training as the reference."""

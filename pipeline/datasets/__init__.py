@@ -1,0 +1,1 @@
+"""Datasets of several layouts → the device's BMP dataset: one module for each layout."""

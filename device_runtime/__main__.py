@@ -1,0 +1,42 @@
+"""`python -m device_runtime`: trains and evaluates the model of a package on this machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from device_runtime.formats.errors import FormatError
+from device_runtime.options import parse
+from device_runtime.runner import run
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def main() -> int:
+    """Runs and returns the exit code: 0, 1 on bad input, 130 and 143 when interrupted or terminated."""
+    package = Path(__file__).resolve().parent.parent
+    options = parse(sys.argv[1:], package)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        run(options, package)
+    except FormatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; is the disk full or read-only?", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: what was saved until now is in the output folder", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What the trainer asks of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """A model that can be trained and evaluated.
+
+    `inputs` are what the graphs take for one image: uint8 N×H×W×C pixels, or float32 N×… features where a frozen
+    backbone stands apart; `label` is int64 N.
+    """
+
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+        """Makes update number `step` (from 1) at learning rate `rate`; returns the batch's mean loss before it."""
+        ...
+
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+        """Mean loss of the batch and the logits, float32 N×classes."""
+        ...
+
+    def parameters(self) -> Vector:
+        """A copy of the flat vector of parameters."""
+        ...
+
+    def buffers(self) -> Vector:
+        """A copy of the flat vector of buffers."""
+        ...
+
+    def states(self) -> Mapping[str, Vector]:
+        """Copies of the optimizer's flat vectors by name."""
+        ...

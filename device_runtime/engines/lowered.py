@@ -1,0 +1,109 @@
+"""The lowered graphs in the stock ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from device_runtime.engines.base import Vector
+from device_runtime.formats.checkpoint import Checkpoint
+from device_runtime.formats.model import Model
+
+
+class LoweredEngine:
+    """train_step.onnx and eval_step.onnx of a model folder.
+
+    Each state has two buffers: a step reads one and writes the other, and the next step the other way round.
+    """
+
+    def __init__(self, folder: Path, model: Model, start: Checkpoint, batch_size: int, threads: int) -> None:
+        self._model = model
+        self._folder = folder
+        self._threads = threads
+        self._batch_size = batch_size
+        self._input = "features" if model.features else "image"
+        self._vectors = {"parameters": start.parameters}
+        for name in model.optimizer.states:
+            self._vectors[name] = start.states.get(name, np.zeros(model.parameters_size, np.float32))
+        if model.buffers_size:
+            self._vectors["buffers"] = start.buffers
+        self._front = {name: _value(vector) for name, vector in self._vectors.items()}
+        self._back = {name: _value(np.zeros_like(vector)) for name, vector in self._vectors.items()}
+        self._loss = _value(np.zeros((), np.float32))
+        self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
+        self._eval: ort.InferenceSession | None = None
+
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+        """See `Engine`; the batch has to have the size that the engine was made for."""
+        if self._train is None:
+            self._train = self._open_train()
+        session, binding, other = self._train
+        binding.bind_cpu_input(self._input, inputs)
+        binding.bind_cpu_input("label", label)
+        binding.bind_cpu_input("learning_rate", np.array(rate, np.float32))
+        binding.bind_cpu_input("step", np.array(step, np.int64))
+        session.run_with_iobinding(binding)
+        self._train = (session, other, binding)
+        self._front, self._back = self._back, self._front
+        return float(self._loss.numpy())
+
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+        """See `Engine`; batches may differ in size."""
+        if self._eval is None:
+            self._eval = ort.InferenceSession(
+                str(self._folder / "eval_step.onnx"), session_options(self._threads), ["CPUExecutionProvider"]
+            )
+        state = {name: self._front[name] for name in ("parameters", "buffers") if name in self._front}
+        feeds = {self._input: _value(inputs), "label": _value(label), **state}
+        loss, logits = self._eval.run_with_ort_values(["loss", "logits"], feeds)
+        return float(loss.numpy()), logits.numpy()
+
+    def parameters(self) -> Vector:
+        """See `Engine`."""
+        return self._copy("parameters")
+
+    def buffers(self) -> Vector:
+        """See `Engine`."""
+        return self._copy("buffers") if self._model.buffers_size else np.empty(0, np.float32)
+
+    def states(self) -> Mapping[str, Vector]:
+        """See `Engine`."""
+        return {name: self._copy(name) for name in self._model.optimizer.states}
+
+    def _copy(self, name: str) -> Vector:
+        return np.array(self._front[name].numpy(), np.float32)
+
+    def _open_train(self) -> tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding]:
+        options = session_options(self._threads)
+        # A fixed batch lets the runtime fold every shape computation and plan its memory once.
+        options.add_free_dimension_override_by_name("N", self._batch_size)
+        session = ort.InferenceSession(str(self._folder / "train_step.onnx"), options, ["CPUExecutionProvider"])
+        return session, self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
+
+    def _bind(
+        self, session: ort.InferenceSession, read: Mapping[str, ort.OrtValue], write: Mapping[str, ort.OrtValue]
+    ) -> ort.IOBinding:
+        binding = session.io_binding()
+        binding.bind_ortvalue_output("loss", self._loss)
+        for name in read:
+            binding.bind_ortvalue_input(name, read[name])
+            binding.bind_ortvalue_output(f"{name}_out", write[name])
+        return binding
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Options of every session: `threads` threads that sleep when idle, warnings silent."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _value(array: npt.NDArray[Any]) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))

@@ -1,0 +1,95 @@
+"""onnxruntime-training on the artifacts that the lowered graphs were made of; x86 host only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from device_runtime.engines.base import Vector
+from device_runtime.engines.lowered import session_options
+from device_runtime.formats.checkpoint import Checkpoint
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import Model
+
+
+class ReferenceEngine:
+    """training_model.onnx, eval_model.onnx and optimizer_model.onnx through `onnxruntime.training.api`.
+
+    Its optimizer state cannot be read back, so it starts from an untrained checkpoint or evaluates.
+    """
+
+    def __init__(self, folder: Path, model: Model, start: Checkpoint, threads: int) -> None:
+        api = _import_api()
+        if not (folder / "training_model.onnx").is_file():
+            raise FormatError(f"{folder} has no training artifacts: --engine reference needs a package for x86")
+        if not (folder / "optimizer_model.onnx").is_file():
+            raise FormatError(
+                f"onnxruntime-training has no optimizer {model.optimizer.name} with these options: use --engine lowered"
+            )
+        if start.states:
+            raise FormatError("--engine reference cannot go on from a trained checkpoint: start from the untrained one")
+        self._model = model
+        self._preprocess = ort.InferenceSession(
+            str(folder / "preprocess.onnx"), session_options(threads), ["CPUExecutionProvider"]
+        )
+        self._state = api.CheckpointState.load_checkpoint(str(folder / "checkpoint"))
+        for tensor in model.parameters:
+            values = start.parameters[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape)
+            self._state.parameters[tensor.name].data = values
+        # Its sessions read the number of threads from the options alone.
+        self._module = api.Module(
+            str(folder / "training_model.onnx"),
+            self._state,
+            str(folder / "eval_model.onnx"),
+            device="cpu",
+            session_options=session_options(threads),
+        )
+        self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
+
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+        """See `Engine`; `step` is counted by onnxruntime-training itself."""
+        self._module.train()
+        self._optimizer.set_learning_rate(rate)
+        loss = float(self._module(self._image(inputs), label)[0])
+        self._optimizer.step()
+        self._module.lazy_reset_grad()
+        return loss
+
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+        """See `Engine`."""
+        self._module.eval()
+        outputs = self._module(self._image(inputs), label)
+        return float(outputs[0]), np.asarray(outputs[1], np.float32)
+
+    def parameters(self) -> Vector:
+        """See `Engine`."""
+        pieces = [np.ravel(self._state.parameters[tensor.name].data) for tensor in self._model.parameters]
+        return np.concatenate(pieces).astype(np.float32)
+
+    def buffers(self) -> Vector:
+        """See `Engine`; the artifacts keep running statistics frozen."""
+        return np.empty(0, np.float32)
+
+    def states(self) -> Mapping[str, Vector]:
+        """See `Engine`: nothing, onnxruntime-training does not hand its moments out."""
+        return {}
+
+    def _image(self, pixels: npt.NDArray[Any]) -> Vector:
+        image: Vector = self._preprocess.run(["image"], {"pixels": pixels})[0]
+        return image
+
+
+def _import_api() -> Any:
+    try:
+        from onnxruntime.training import api
+    except ImportError as error:
+        raise FormatError(
+            "--engine reference needs onnxruntime-training, which has no build for this machine or is not installed: "
+            "run it through `invoke train --target x86 --engine reference`"
+        ) from error
+    return api

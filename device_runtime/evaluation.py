@@ -1,0 +1,53 @@
+"""Accuracy over a split."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from device_runtime.engines.base import Engine
+
+
+class Images(Protocol):
+    """A split of the dataset, or its cached features."""
+
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """What the engine takes for these images, and their labels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy (share of images whose largest logit is their label's) and mean loss over `images` images."""
+
+    accuracy: float
+    loss: float
+    images: int
+    seconds: float
+
+
+def evaluate(engine: Engine, images: Images, batch_size: int, first: int | None = None) -> Evaluation:
+    """Evaluates every image of a split, or its `first` images in the order of `spread`; the last batch may be smaller."""
+    started = time.perf_counter()
+    order = np.arange(len(images)) if first is None else spread(len(images), first)
+    correct, loss_sum = 0, 0.0
+    for start in range(0, len(order), batch_size):
+        inputs, label = images.batch(order[start : start + batch_size])
+        loss, logits = engine.evaluate(inputs, label)
+        correct += int(np.count_nonzero(np.argmax(logits, axis=1) == label))
+        loss_sum += loss * len(label)
+    count = len(order)
+    return Evaluation(correct / count, loss_sum / count, count, time.perf_counter() - started)
+
+
+def spread(images: int, count: int) -> npt.NDArray[np.int64]:
+    """At most `count` indices, evenly over the split, which is sorted by class."""
+    return np.unique(np.linspace(0, images - 1, min(count, images)).astype(np.int64))

@@ -1,0 +1,132 @@
+"""A dataset on disk: dataset.json and BMP strips, `<split>/<class>/*.bmp`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from device_runtime.formats.bmp import map_bmp
+from device_runtime.formats.errors import FormatError
+
+FORMAT = 1
+FILE_NAME = "dataset.json"
+
+# Mapped files are kept open, but not a thousand of them.
+_OPEN_FILES = 256
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One BMP file: `count` images of one class stacked top-down; `file` is relative to the dataset's folder."""
+
+    file: str
+    label: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What dataset.json says; sizes are those of one image, in pixels."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[Strip, ...]]
+
+
+class Split:
+    """The images of one split, in the order of dataset.json."""
+
+    def __init__(self, folder: Path, description: Description, strips: tuple[Strip, ...]) -> None:
+        self._folder = folder
+        self._shape = (description.height, description.width, description.channels)
+        self._strips = strips
+        counts = np.array([strip.count for strip in strips], np.int64)
+        self._ends = np.cumsum(counts)
+        self.labels: npt.NDArray[np.int64] = np.repeat(np.array([strip.label for strip in strips], np.int64), counts)
+        self._pixels = lru_cache(maxsize=_OPEN_FILES)(self._map)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """The images at `indices`: uint8 N×H×W×C (RGB), contiguous, and their labels, int64 N.
+
+        Raises:
+          FormatError: a file is missing, damaged or of another size than dataset.json says.
+        """
+        images = np.empty((len(indices), *self._shape), np.uint8)
+        strips = np.searchsorted(self._ends, indices, side="right")
+        for strip in np.unique(strips):
+            places = np.flatnonzero(strips == strip)
+            start = int(self._ends[strip]) - self._strips[strip].count
+            images[places] = self._pixels(int(strip))[indices[places] - start][..., ::-1]
+        return images, self.labels[indices]
+
+    def _map(self, index: int) -> npt.NDArray[np.uint8]:
+        strip = self._strips[index]
+        rows = map_bmp(self._folder / strip.file)
+        height, width, channels = self._shape
+        if rows.shape != (strip.count * height, width, channels):
+            raise FormatError(
+                f"{self._folder / strip.file} holds {rows.shape} (rows, width, channels), {FILE_NAME} says "
+                f"{(strip.count * height, width, channels)}: convert the dataset again"
+            )
+        return rows.reshape(strip.count, height, width, channels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that can be read."""
+
+    description: Description
+    splits: Mapping[str, Split]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; a label is an index into them."""
+        return self.description.classes
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Writes dataset.json into `folder`."""
+    (folder / FILE_NAME).write_text(json.dumps({"format": FORMAT, **asdict(description)}, indent=1) + "\n")
+
+
+def read_description(folder: Path) -> Description:
+    """Reads dataset.json.
+
+    Raises:
+      FormatError: it is missing, damaged or of another format.
+    """
+    path = folder / FILE_NAME
+    try:
+        record = json.loads(path.read_text())
+        if record["format"] != FORMAT:
+            raise FormatError(f"{path} has format {record['format']}, this program reads {FORMAT}: convert it again")
+        splits = {name: tuple(Strip(**strip) for strip in strips) for name, strips in record["splits"].items()}
+        sizes = [int(record[name]) for name in ("height", "width", "channels")]
+        return Description(record["name"], *sizes, classes=tuple(record["classes"]), splits=splits)
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}; -d takes a folder that the convert stage wrote") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} is not a dataset description ({error}): convert the dataset again") from error
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Opens a dataset; pixels are mapped when they are first read.
+
+    Raises:
+      FormatError: dataset.json is missing, damaged or of another format.
+    """
+    description = read_description(folder)
+    splits = {name: Split(folder, description, strips) for name, strips in description.splits.items()}
+    return Dataset(description, splits)

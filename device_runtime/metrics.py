@@ -1,0 +1,36 @@
+"""metrics.jsonl: one JSON object a line, appended while the training runs."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+Field = str | int | float | None
+
+
+class Metrics:
+    """The open file; each record is on disk when `record` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = path.open("w", buffering=1)
+
+    def record(self, event: str, **fields: Field) -> None:
+        """Appends one record."""
+        self._file.write(json.dumps({"event": event, **fields}) + "\n")
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size that this process has had (Linux counts ru_maxrss in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,106 @@
+"""The runner's command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_runtime.schedules import SCHEDULES
+
+ENGINES = ("lowered", "reference")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None leaves the choice to the model's recipe or to the checkpoint."""
+
+    file: Path
+    data: Path
+    output: Path
+    cycles: int | None
+    epochs: int | None
+    save_every: int
+    evaluate_every: int | None
+    learning_rate: float | None
+    schedule: str
+    warmup: int
+    batch_size: int | None
+    seed: int | None
+    threads: int
+    target_accuracy: float | None
+    engine: str
+    cache: bool
+    verbose: bool
+
+
+def parse(arguments: Sequence[str], package: Path) -> Options:
+    """Reads the command line; on a wrong one argparse prints a line and exits with code 2.
+
+    Args:
+      arguments: without the program's name.
+      package: folder whose `output/` takes the results by default.
+    """
+    parser = argparse.ArgumentParser(prog="device_runtime", description="Trains and evaluates on this device.")
+    add = parser.add_argument
+    add("-f", dest="file", type=Path, required=True, metavar="MODEL", help="model folder or checkpoint (.safetensors)")
+    add("-d", dest="data", type=Path, required=True, metavar="FOLDER", help="dataset folder")
+    add("-c", dest="cycles", type=_count, metavar="N", help="training cycles (steps); 0 evaluates only")
+    add("-s", dest="save_every", type=_count, default=0, metavar="N", help="save a checkpoint every N cycles")
+    add("-v", dest="verbose", action="store_true", help="print sizes and every node's inputs and outputs")
+    add("--epochs", type=_positive, metavar="N", help="passes over the training split, instead of -c")
+    add("--learning-rate", type=_rate, metavar="RATE", help="learning rate")
+    add("--schedule", choices=SCHEDULES, default="constant", help="learning rate over time")
+    add("--warmup", type=_count, default=0, metavar="N", help="cycles over which the learning rate rises from 0")
+    add("--batch-size", type=_positive, metavar="N", help="images of one step")
+    add("--seed", type=_count, metavar="N", help="draws the order of the images (default 1)")
+    add("--threads", type=_positive, default=1, metavar="N", help="threads of the runtime (default 1)")
+    add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")
+    add("--evaluate-every", type=_count, metavar="N", help="evaluate the test split every N cycles")
+    add("--engine", choices=ENGINES, default="lowered", help="lowered graphs, or onnxruntime-training (x86 host)")
+    add("--no-cache", dest="cache", action="store_false", help="pass every image through the frozen backbone each time")
+    add("--output", type=Path, default=package / "output", metavar="FOLDER", help="takes checkpoints and metrics")
+    options = Options(**vars(parser.parse_args(arguments)))
+    if options.epochs is not None and options.cycles is not None:
+        parser.error("give -c or --epochs, not both")
+    return options
+
+
+def _count(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a learning rate: a number of at least 0")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an accuracy: a number above 0 and at most 1")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error

@@ -1,0 +1,40 @@
+"""The trained model as one inference .onnx: raw uint8 pixels N×H×W×C in, logits out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from device_runtime.formats.checkpoint import read_checkpoint
+from device_runtime.formats.model import read_model
+from pipeline.errors import ModelError
+from pipeline.files import new_file
+
+
+def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
+    """Puts a checkpoint's parameters into the forward graph, the preprocessing before it, and writes `file`.
+
+    Raises:
+      FormatError: the checkpoint is damaged or of another model.
+      ModelError: the result is not a valid model.
+    """
+    import onnx
+    from onnx import compose, numpy_helper
+
+    model = read_model(model_folder)
+    trained = read_checkpoint(checkpoint, model)
+    forward = onnx.load(export_folder / "forward.onnx")
+    tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
+    for parameter in model.parameters:
+        values = trained.parameters[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape)
+        tensors[parameter.name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), parameter.name))
+    preprocess = compose.add_prefix(onnx.load(export_folder / "preprocess.onnx"), "preprocess/")
+    preprocess.ir_version = forward.ir_version = max(preprocess.ir_version, forward.ir_version)
+    merged = compose.merge_models(preprocess, forward, io_map=[("preprocess/image", "image")])
+    try:
+        onnx.checker.check_model(merged)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
+    with new_file(file) as temporary:
+        onnx.save(merged, temporary)

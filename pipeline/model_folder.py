@@ -1,0 +1,83 @@
+"""Third stage: the export and the artifacts → the package's model folder.
+
+Reads forward.onnx, preprocess.onnx and the artifacts; writes train_step.onnx, eval_step.onnx, model.json, the untrained
+checkpoint and, for `--engine reference`, the artifacts under reference/.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
+from pipeline.artifacts import split_parameters
+from pipeline.files import new_folder
+from pipeline.recipe import Pixels, Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def build_model_folder(
+    name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path, folder: Path
+) -> None:
+    """Lowers the artifacts into `folder`, which appears whole or not at all.
+
+    Raises:
+      LoweringError: an operator has no form in the ONNX standard.
+    """
+    import onnx
+
+    from pipeline.lowering.optimizers import state_names
+    from pipeline.lowering.step import build_eval_step, build_train_step, network_of
+
+    forward = onnx.load(export_folder / "forward.onnx")
+    trainable, _ = split_parameters(forward, recipe.trainable)
+    network = network_of(
+        onnx.load(artifacts / "training_model.onnx"),
+        onnx.load(artifacts / "eval_model.onnx"),
+        onnx.load(export_folder / "preprocess.onnx"),
+        forward,
+        trainable,
+    )
+    options = recipe.optimizer.values()
+    model = Model(
+        name=name,
+        input=Input(pixels.height, pixels.width, pixels.channels),
+        classes=classes,
+        parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
+        buffers=(),
+        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
+        features=None,
+        recipe=RecipeRecord(
+            recipe.batch_size,
+            recipe.cycles,
+            recipe.learning_rate,
+            recipe.report_every,
+            recipe.evaluate_every,
+            recipe.target_accuracy,
+        ),
+    )
+    with new_folder(folder) as temporary:
+        onnx.save(build_train_step(network, recipe.optimizer, pixels), temporary / "train_step.onnx")
+        onnx.save(build_eval_step(network, pixels, classes), temporary / "eval_step.onnx")
+        write_model(temporary, model)
+        write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
+        _copy_reference(export_folder, artifacts, temporary / "reference")
+
+
+def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
+    from onnx import numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
+    parts = [np.ravel(numpy_helper.to_array(tensors[parameter.name])) for parameter in model.parameters]
+    return Checkpoint(0, 0, np.concatenate(parts).astype(np.float32), np.empty(0, np.float32), {})
+
+
+def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:
+    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*"))
+    shutil.copy(export_folder / "preprocess.onnx", folder)

@@ -1,0 +1,44 @@
+"""The package stage: runtime, model, dataset, runner and scripts → build/package-<target>/ with manifest.json."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import device_runtime
+from device_runtime.formats.manifest import Manifest, describe, write_manifest
+from pipeline.files import new_folder
+from pipeline.runtime import PACKAGING, read_versions
+from pipeline.stages import STAMP, build_once, key_of
+
+SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh")
+
+
+def build_package(target: str, model_name: str, runtime: Path, model: Path, dataset: Path, build: Path) -> Path:
+    """Makes build/package-<target>/ of the folders that the other stages wrote; kept while none of them changed."""
+    folder = build / f"package-{target}"
+    scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
+    stamps = [(part / STAMP).read_text() for part in (runtime, model)]
+    key = key_of(target, model_name, stamps, dataset.name, scripts)
+    build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder))
+    return folder
+
+
+def _assemble(target: str, model_name: str, runtime: Path, model: Path, dataset: Path, folder: Path) -> None:
+    with new_folder(folder) as temporary:
+        _copy(runtime, temporary / "runtime")
+        _copy(dataset, temporary / "dataset")
+        _copy(Path(device_runtime.__file__).parent, temporary / "device_runtime")
+        _copy(model, temporary / "model")
+        if target != "x86":
+            # onnxruntime-training exists for x86 alone, so its artifacts would only travel for nothing.
+            shutil.rmtree(temporary / "model" / "reference", ignore_errors=True)
+            (temporary / "device_runtime" / "engines" / "reference.py").unlink()
+        for script in SCRIPTS:
+            shutil.copy(PACKAGING / script, temporary / script)
+        manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
+        write_manifest(temporary, manifest)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    shutil.copytree(source, destination, ignore=shutil.ignore_patterns(STAMP, "__pycache__"))

@@ -1,0 +1,134 @@
+"""The stages on the host in their order: convert → export → artifacts → model folder → runtime → package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_runtime.formats.dataset import Description, read_description
+from pipeline.datasets.convert import convert
+from pipeline.errors import UsageError
+from pipeline.export import ModelSource, find_model, recipe_of
+from pipeline.package import build_package
+from pipeline.progress import Progress
+from pipeline.recipe import Pixels, Recipe
+from pipeline.settings import Settings
+from pipeline.stages import build_once, key_of
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model and a dataset that fit each other, and the folders of the stages."""
+
+    source: ModelSource
+    recipe: Recipe
+    pixels: Pixels
+    classes: int
+    dataset: Path
+    export: Path
+    artifacts: Path
+    model: Path
+
+
+def prepare(settings: Settings, progress: Progress) -> Prepared:
+    """Converts the dataset and names the folders of the later stages; runs none of them yet.
+
+    Raises:
+      DatasetError, UsageError, ModelError: the dataset or the model cannot be read.
+    """
+    source = find_model(settings.model)
+    with progress.stage("convert"):
+        dataset = convert(settings.data, settings.build)
+    description = read_description(dataset)
+    pixels = Pixels(description.height, description.width, description.channels)
+    folder = settings.build / source.name
+    return Prepared(
+        source,
+        recipe_of(source, pixels),
+        pixels,
+        _classes(description),
+        dataset,
+        folder / "export",
+        folder / "artifacts",
+        folder / "model",
+    )
+
+
+def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+    """Runs the export stage if its inputs changed; returns its folder."""
+    from pipeline.export import export
+
+    key = _export_key(prepared, settings)
+    with progress.stage("export"):
+        build_once(
+            prepared.export,
+            key,
+            lambda: export(
+                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, settings.seed, prepared.export
+            ),
+        )
+    return prepared.export
+
+
+def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+    """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
+    from pipeline.artifacts import build_artifacts
+
+    export_model(prepared, settings, progress)
+    key = key_of("artifacts", _export_key(prepared, settings))
+    with progress.stage("artifacts"):
+        build_once(
+            prepared.artifacts, key, lambda: build_artifacts(prepared.export, prepared.recipe, prepared.artifacts)
+        )
+    return prepared.artifacts
+
+
+def make_package(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+    """Runs every stage up to the package if its inputs changed; returns the package's folder."""
+    from pipeline.model_folder import build_model_folder
+
+    make_artifacts(prepared, settings, progress)
+    key = key_of("model", _export_key(prepared, settings))
+    with progress.stage("lower"):
+        build_once(
+            prepared.model,
+            key,
+            lambda: build_model_folder(
+                prepared.source.name,
+                prepared.recipe,
+                prepared.pixels,
+                prepared.classes,
+                prepared.export,
+                prepared.artifacts,
+                prepared.model,
+            ),
+        )
+    runtime = make_runtime(settings, progress)
+    with progress.stage("package"):
+        return build_package(
+            settings.target, prepared.source.name, runtime, prepared.model, prepared.dataset, settings.build
+        )
+
+
+def make_runtime(settings: Settings, progress: Progress) -> Path:
+    """Runs the runtime stage if its pins changed; returns its folder."""
+    with progress.stage("runtime"):
+        if settings.target == "x86":
+            from pipeline.runtime import build_x86
+
+            return build_x86(settings.build)
+        from pipeline.runtime_arm64 import build_arm64
+
+        return build_arm64(settings.build)
+
+
+def _export_key(prepared: Prepared, settings: Settings) -> str:
+    source = prepared.source
+    files = [path.read_bytes() for path in (source.onnx_file, source.python_file) if path]
+    return key_of("export", source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
+
+
+def _classes(description: Description) -> int:
+    if len(description.classes) < 2:
+        raise UsageError(f"the dataset {description.name} has {len(description.classes)} class: training needs two")
+    return len(description.classes)

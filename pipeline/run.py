@@ -1,0 +1,150 @@
+"""The whole process, stage by stage; each step here is a task of its own too."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from device_runtime.formats.manifest import FILE_NAME as MANIFEST
+from pipeline.errors import RunFailed, TargetError
+from pipeline.files import new_folder
+from pipeline.inference import write_inference_model
+from pipeline.prepare import Prepared, make_package, prepare
+from pipeline.progress import Progress
+from pipeline.report import write_report
+from pipeline.settings import Settings
+from pipeline.targets.base import Target
+
+UNTRAINED_HEADING = "==Evaluating Untrained Model==="
+TRAINING_HEADING = "========Training on Device====="
+TRAINED_HEADING = "===Evaluating Trained Model====="
+
+
+def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) -> Path:
+    """From the model's definition to the results of a training on the target.
+
+    Args:
+      settings: what to train, on what, where.
+      training, evaluating: options of the runner for train.sh and for both evaluations.
+
+    Returns:
+      The folder with the results.
+
+    Raises:
+      PipelineError: any stage failed.
+    """
+    progress = Progress()
+    prepared = prepare(settings, progress)
+    package = make_package(prepared, settings, progress)
+    target = push(settings, package, progress)
+    target.clear_output()
+    final = results_path(settings, prepared.source.name)
+    with new_folder(final) as results, (results / "log").open("w", buffering=1) as log:
+        say = _to_both(log.write)
+        for heading, script, options in (
+            (UNTRAINED_HEADING, "eval_untrained.sh", evaluating),
+            (TRAINING_HEADING, "train.sh", training),
+            (TRAINED_HEADING, "eval.sh", evaluating),
+        ):
+            say(heading)
+            run_script(target, script, options, say)
+        target.pull(results)
+        collect(prepared, package, results)
+    print(f"results: {final}", flush=True)
+    return final
+
+
+def push(settings: Settings, package: Path, progress: Progress) -> Target:
+    """Brings the package to the target and returns the target."""
+    target = connect(settings, package)
+    with progress.transfer(f"push to {target.name}") as on_bytes:
+        target.push(package, on_bytes)
+    return target
+
+
+def connect(settings: Settings, package: Path) -> Target:
+    """The target that the settings name."""
+    if settings.target == "x86":
+        from pipeline.targets.local import LocalTarget
+
+        return LocalTarget(package)
+    from pipeline.targets.adb import AdbTarget
+
+    return AdbTarget.connect(settings.serial)
+
+
+def run_script(target: Target, script: str, options: Sequence[str], say: Callable[[str], None]) -> None:
+    """Runs a script of the package on the target.
+
+    Raises:
+      RunFailed: it ended with another exit code than 0; its last line says why.
+    """
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines[:] = [line]
+        say(line)
+
+    code = target.run(script, options, on_line)
+    if code != 0:
+        raise RunFailed(f"{script} on {target.name} ended with exit code {code}: {lines[0] if lines else 'no output'}")
+
+
+def existing_package(settings: Settings) -> Path:
+    """The package that an earlier `invoke package` or `invoke run` made.
+
+    Raises:
+      TargetError: there is none.
+    """
+    package = settings.build / f"package-{settings.target}"
+    if not (package / MANIFEST).is_file():
+        raise TargetError(f"{package} does not exist: run `invoke package --target {settings.target}` first")
+    return package
+
+
+def results_path(settings: Settings, model_name: str) -> Path:
+    """runs/<time>-<model>-<target>/, a name that nothing has yet."""
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{model_name}-{settings.target}"
+    folder, count = settings.runs / name, 1
+    while folder.exists():
+        count += 1
+        folder = settings.runs / f"{name}-{count}"
+    return folder
+
+
+def collect(prepared: Prepared, package: Path, results: Path) -> None:
+    """Adds what the host makes of pulled results: manifest, inference model, report."""
+    shutil.copy(package / MANIFEST, results)
+    checkpoints = sorted(results.glob("*_trained_*.safetensors"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
+    model = results / f"{prepared.source.name}_trained.onnx"
+    write_inference_model(prepared.export, prepared.model, checkpoints[-1], model)
+    write_report(results)
+
+
+def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        print(line, flush=True)
+        write(line + "\n")
+
+    return say
+
+
+
+def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> None:
+    """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
+    package = existing_package(settings)
+    target = push(settings, package, Progress())
+    run_script(target, script, options, lambda line: print(line, flush=True))
+
+
+def pull_results(settings: Settings) -> Path:
+    """Pulls what the last training left on the target into a new results folder; returns the folder."""
+    package = existing_package(settings)
+    prepared = prepare(settings, Progress())
+    final = results_path(settings, prepared.source.name)
+    with new_folder(final) as results:
+        connect(settings, package).pull(results)
+        collect(prepared, package, results)
+    return final

@@ -1,0 +1,52 @@
+"""What a user asks for, as the tasks hand it to the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UsageError
+
+TARGETS = ("x86", "arm64")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things come from and go to.
+
+    Attributes:
+      target: x86 or arm64.
+      data: the dataset's folder, or None for the carried sample of MNIST.
+      model: a name, `model.onnx`, or `path/to/module.py:factory`.
+      build: folder of everything that can be built again.
+      runs: folder of the results.
+      seed: draws the initial weights and the order of the images.
+      serial: the adb device, or None for the only one.
+    """
+
+    target: str
+    data: Path | None
+    model: str
+    build: Path
+    runs: Path
+    seed: int
+    serial: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise UsageError(f"unknown target {self.target!r}: give --target {' or --target '.join(TARGETS)}")
+
+
+def whole_number(option: str, text: str | int, least: int) -> int:
+    """Reads an option's value.
+
+    Raises:
+      UsageError: it is not a whole number of at least `least`.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise UsageError(f"--{option} {text}: give a whole number of at least {least}")
+    return value

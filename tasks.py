@@ -1,0 +1,273 @@
+"""Invoke tasks: arguments in, one call of the pipeline out."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from invoke import Collection, Context, Task, task
+
+from device_runtime.formats.errors import FormatError
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings, whole_number
+
+HELP = {
+    "target": "x86 (this machine) or arm64 (a device connected by adb)",
+    "data": "folder with the dataset; without it, a sample of real MNIST digits",
+    "model": "a model's name, model.onnx, or path/to/module.py:factory",
+    "seed": "draws the initial weights and the order of the images",
+    "build": "folder of everything that can be built again",
+    "cycles": "training steps (default: the model's recipe)",
+    "epochs": "passes over the training images, instead of --cycles",
+    "learning-rate": "learning rate (default: the model's recipe)",
+    "batch-size": "images of one step (default: the model's recipe)",
+    "threads": "threads of the runtime on the target",
+    "save-every": "save a checkpoint every so many steps",
+    "target-accuracy": "stop at this accuracy on the test images",
+    "schedule": "learning rate over time: constant, step or cosine",
+    "engine": "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
+    "verbose": "print sizes and the inputs and outputs of every node",
+    "runs": "folder that takes the results",
+    "serial": "adb serial of the device, when there are several",
+    "checkpoint": "a checkpoint on this machine, for --target x86 (default: the last of the package)",
+    "repeats": "interleaved rounds of each measurement",
+}
+
+
+def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
+    """A task whose options are explained by HELP."""
+    names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
+    return task(help={name: HELP[name] for name in names})(body)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns an error of the pipeline into one line on stderr and its exit code."""
+    try:
+        yield
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except FormatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@documented
+def export(c: Context, model: str = "lenet", data: str = "", seed: str = "1", build: str = "build") -> None:
+    """Export the model to forward.onnx, and its preprocessing."""
+    with one_line_errors():
+        from pipeline.prepare import export_model, prepare
+        from pipeline.progress import Progress
+
+        settings = _settings("x86", data, model, seed, build)
+        print(export_model(prepare(settings, Progress()), settings, Progress()))
+
+
+@documented
+def artifacts(c: Context, model: str = "lenet", data: str = "", seed: str = "1", build: str = "build") -> None:
+    """Build onnxruntime-training's artifacts: gradient graph, eval graph, optimizer, checkpoint."""
+    with one_line_errors():
+        from pipeline.prepare import make_artifacts, prepare
+        from pipeline.progress import Progress
+
+        settings = _settings("x86", data, model, seed, build)
+        print(make_artifacts(prepare(settings, Progress()), settings, Progress()))
+
+
+@documented
+def convert(c: Context, data: str = "", build: str = "build") -> None:
+    """Convert a dataset to BMP strips."""
+    with one_line_errors():
+        from pipeline.datasets.convert import convert as convert_dataset
+
+        print(convert_dataset(Path(data) if data else None, Path(build)))
+
+
+@documented
+def runtime(c: Context, target: str = "x86", build: str = "build") -> None:
+    """Assemble the runtime folder of a target."""
+    with one_line_errors():
+        from pipeline.prepare import make_runtime
+        from pipeline.progress import Progress
+
+        print(make_runtime(_settings(target, "", "lenet", "1", build), Progress()))
+
+
+@documented
+def package(
+    c: Context, target: str = "x86", model: str = "lenet", data: str = "", seed: str = "1", build: str = "build"
+) -> None:
+    """Package runtime, model, dataset and runner into one folder."""
+    with one_line_errors():
+        from pipeline.prepare import make_package, prepare
+        from pipeline.progress import Progress
+
+        settings = _settings(target, data, model, seed, build)
+        print(make_package(prepare(settings, Progress()), settings, Progress()))
+
+
+@documented
+def train(
+    c: Context,
+    target: str = "x86",
+    build: str = "build",
+    serial: str = "",
+    cycles: str = "",
+    epochs: str = "",
+    learning_rate: str = "",
+    batch_size: str = "",
+    seed: str = "1",
+    threads: str = "1",
+    save_every: str = "",
+    target_accuracy: str = "",
+    schedule: str = "",
+    engine: str = "",
+    verbose: bool = False,
+) -> None:
+    """Train the package on its target."""
+    with one_line_errors():
+        from pipeline.run import run_on_existing
+
+        options = _training(
+            cycles, epochs, learning_rate, batch_size, save_every, target_accuracy, schedule, verbose, seed
+        )
+        settings = _settings(target, "", "lenet", seed, build, serial)
+        run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
+
+
+@documented
+def eval_(
+    c: Context,
+    target: str = "x86",
+    build: str = "build",
+    serial: str = "",
+    checkpoint: str = "",
+    threads: str = "1",
+    engine: str = "",
+) -> None:
+    """Evaluate the last checkpoint of the target's package."""
+    with one_line_errors():
+        from pipeline.run import run_on_existing
+
+        chosen = ["-f", str(Path(checkpoint).resolve())] if checkpoint else []
+        run_on_existing(_settings(target, "", "lenet", "1", build, serial), "eval.sh", [*chosen, *_common(threads, engine)])
+
+
+@documented
+def pull(
+    c: Context,
+    target: str = "x86",
+    model: str = "lenet",
+    data: str = "",
+    seed: str = "1",
+    build: str = "build",
+    runs: str = "runs",
+    serial: str = "",
+) -> None:
+    """Pull checkpoints and metrics of the last training."""
+    with one_line_errors():
+        from pipeline.run import pull_results
+
+        print(pull_results(_settings(target, data, model, seed, build, serial, runs)))
+
+
+@documented
+def run(
+    c: Context,
+    target: str = "x86",
+    data: str = "",
+    model: str = "lenet",
+    cycles: str = "",
+    epochs: str = "",
+    learning_rate: str = "",
+    batch_size: str = "",
+    seed: str = "1",
+    threads: str = "1",
+    save_every: str = "",
+    target_accuracy: str = "",
+    schedule: str = "",
+    engine: str = "",
+    verbose: bool = False,
+    build: str = "build",
+    runs: str = "runs",
+    serial: str = "",
+) -> None:
+    """Export, package, push, evaluate, train, evaluate again and pull the results."""
+    with one_line_errors():
+        from pipeline.run import run as run_all
+
+        options = _training(
+            cycles, epochs, learning_rate, batch_size, save_every, target_accuracy, schedule, verbose, seed
+        )
+        common = _common(threads, engine)
+        run_all(_settings(target, data, model, seed, build, serial, runs), [*options, *common], common)
+
+
+@documented
+def bench(c: Context, build: str = "build", repeats: str = "15") -> None:
+    """Measure the train step against onnxruntime-training and torch."""
+    with one_line_errors():
+        from pipeline.bench import bench as run_bench
+
+        run_bench(Path(build), whole_number("repeats", repeats, 1))
+
+
+@task
+def check(c: Context) -> None:
+    """Run what CI runs: ruff, mypy and all tests."""
+    for command in ("ruff check .", "ruff format --check .", "mypy", "pytest"):
+        c.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
+
+
+def _settings(
+    target: str, data: str, model: str, seed: str, build: str, serial: str = "", runs: str = "runs"
+) -> Settings:
+    return Settings(
+        target,
+        Path(data) if data else None,
+        model,
+        Path(build),
+        Path(runs),
+        whole_number("seed", seed, 0),
+        serial or None,
+    )
+
+
+def _training(
+    cycles: str,
+    epochs: str,
+    learning_rate: str,
+    batch_size: str,
+    save_every: str,
+    target_accuracy: str,
+    schedule: str,
+    verbose: bool,
+    seed: str,
+) -> list[str]:
+    """Options of the runner for train.sh; the runner itself says what is wrong with a value."""
+    pairs = [
+        ("-c", cycles),
+        ("--epochs", epochs),
+        ("--learning-rate", learning_rate),
+        ("--batch-size", batch_size),
+        ("-s", save_every),
+        ("--target-accuracy", target_accuracy),
+        ("--schedule", schedule),
+        ("--seed", seed),
+    ]
+    return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])
+
+
+def _common(threads: str, engine: str) -> list[str]:
+    return ["--threads", threads, *(["--engine", engine] if engine else [])]
+
+
+namespace = Collection(export, artifacts, convert, runtime, package, train, pull, run, bench, check)
+namespace.add_task(eval_, name="eval")
