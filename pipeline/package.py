@@ -9,7 +9,7 @@ import device_runtime
 from device_runtime.formats.manifest import Manifest, describe, write_manifest
 from pipeline.files import new_folder
 from pipeline.runtime import PACKAGING, read_versions
-from pipeline.stages import STAMP, build_once, key_of
+from pipeline.stages import STAMP, build_once, key_of, program_digest
 
 SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh")
 
@@ -19,7 +19,7 @@ def build_package(target: str, model_name: str, runtime: Path, model: Path, data
     folder = build / f"package-{target}"
     scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
     stamps = [(part / STAMP).read_text() for part in (runtime, model)]
-    key = key_of(target, model_name, stamps, dataset.name, scripts)
+    key = key_of(program_digest(), target, model_name, stamps, dataset.name, scripts)
     build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder))
     return folder
 

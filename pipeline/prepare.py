@@ -13,7 +13,7 @@ from pipeline.package import build_package
 from pipeline.progress import Progress
 from pipeline.recipe import Pixels, Recipe
 from pipeline.settings import Settings
-from pipeline.stages import build_once, key_of
+from pipeline.stages import build_once, key_of, program_digest
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def make_runtime(settings: Settings, progress: Progress) -> Path:
 def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
     files = [path.read_bytes() for path in (source.onnx_file, source.python_file) if path]
-    return key_of("export", source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
+    return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 
 def _classes(description: Description) -> int:

@@ -38,10 +38,6 @@ class ReferenceEngine:
             str(folder / "preprocess.onnx"), session_options(threads), ["CPUExecutionProvider"]
         )
         self._state = api.CheckpointState.load_checkpoint(str(folder / "checkpoint"))
-        for tensor in model.parameters:
-            values = start.parameters[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape)
-            self._state.parameters[tensor.name].data = values
-        # Its sessions read the number of threads from the options alone.
         self._module = api.Module(
             str(folder / "training_model.onnx"),
             self._state,
@@ -49,6 +45,10 @@ class ReferenceEngine:
             device="cpu",
             session_options=session_options(threads),
         )
+        # Parameters exist only once the module has been made: before it, reading or writing one crashes.
+        for tensor in model.parameters:
+            values = start.parameters[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape)
+            self._state.parameters[tensor.name].data = values
         self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:

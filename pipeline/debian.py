@@ -93,7 +93,7 @@ def _mirror() -> str:
         mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))
     if not mirror:
         raise PackageError(
-            "the apt sources of this machine name no Debian mirror to take the emulated device from: "
+            "the apt sources of this machine name no Debian mirror to take arm64 packages from: "
             f"set {MIRROR_VARIABLE} to the address of one"
         )
     return mirror

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.emulator.debian import mirror_in
+from pipeline.debian import mirror_in
 
 LINE = "'http://{}/dists/{}/InRelease' name 0 \n"
 
