@@ -11,7 +11,7 @@ from pipeline.files import new_folder
 from pipeline.runtime import PACKAGING, read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
 
-SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh")
+SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "job.sh")
 
 
 def build_package(target: str, model_name: str, runtime: Path, model: Path, dataset: Path, build: Path) -> Path:

@@ -70,7 +70,7 @@ def connect(settings: Settings, package: Path) -> Target:
         from pipeline.targets.local import LocalTarget
 
         return LocalTarget(package)
-    from pipeline.targets.adb import AdbTarget
+    from pipeline.targets.device import AdbTarget
 
     return AdbTarget.connect(settings.serial)
 

@@ -14,7 +14,7 @@ FORMAT = 1
 FILE_NAME = "manifest.json"
 
 # What a run writes into a package is not part of it.
-RUN_FOLDERS = ("output", "cache")
+RUN_FOLDERS = ("output", "cache", "job")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Runs one script of the package detached from the caller, so that a lost connection does not end it.
+#
+#   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs
+#   job.sh follow OFFSET                      print the job's output from byte OFFSET on until it ends, with its exit code
+#   job.sh status                             print `running SCRIPT`, `ended CODE`, `died` or `none`
+#   job.sh stop                               end the job
+#
+# Plain POSIX sh with the tools of toybox. The lock is a flock that the job's own shell holds: it ends with the job.
+
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+job=$here/job
+busy=75
+
+running() {
+    [ -f "$job/lock" ] || return 1
+    if (flock -n 9) 9<"$job/lock"; then return 1; else return 0; fi
+}
+
+follow() {
+    offset=$1 quiet=0
+    while :; do
+        # Looked at before the output is read: what a job wrote before it ended is then printed before we leave.
+        alive=no
+        running && alive=yes
+        size=$(stat -c %s "$job/log" 2>/dev/null || echo 0)
+        if [ "$size" -gt "$offset" ]; then
+            tail -c "+$((offset + 1))" "$job/log" | head -c "$((size - offset))"
+            offset=$size
+        fi
+        if [ $alive = no ]; then
+            [ -f "$job/code" ] && exit "$(cat "$job/code")"
+            echo "the job died without an exit code" >&2
+            exit 70
+        fi
+        sleep 0.3
+        quiet=$((quiet + 1))
+        # The caller takes long silence for a lost connection.
+        [ $((quiet % 10)) = 0 ] && printf . >&2
+    done
+}
+
+case $1 in
+start)
+    token=$2
+    mkdir -p "$job" || exit 1
+    if running; then
+        echo "another job runs: $(cat "$job/script")" >&2
+        exit $busy
+    fi
+    shift
+    setsid sh "$here/job.sh" hold "$@" </dev/null >/dev/null 2>&1 &
+    tries=0
+    while [ "$(cat "$job/token" 2>/dev/null)" != "$token" ]; do
+        tries=$((tries + 1))
+        [ $tries -gt 100 ] && { echo "the job did not start" >&2; exit $busy; }
+        sleep 0.1
+    done
+    ;;
+hold)
+    token=$2 script=$3
+    shift 3
+    (
+        flock -n 9 || exit $busy
+        # The script ends by the signal, this shell stays to note its exit code.
+        trap : TERM INT HUP
+        rm -f "$job/code"
+        : >"$job/log"
+        echo "$script" >"$job/script"
+        echo $$ >"$job/pid"
+        echo "$token" >"$job/token"
+        sh "$here/$script" "$@" >>"$job/log" 2>&1
+        echo $? >"$job/code.new"
+        mv "$job/code.new" "$job/code"
+    ) 9>"$job/lock"
+    ;;
+follow)
+    follow "$2"
+    ;;
+status)
+    if running; then
+        echo "running $(cat "$job/script")"
+    elif [ -f "$job/code" ]; then
+        echo "ended $(cat "$job/code")"
+    elif [ -f "$job/token" ]; then
+        echo died
+    else
+        echo none
+    fi
+    ;;
+stop)
+    running || { echo "no job runs" >&2; exit 1; }
+    # The job is a session of its own: its group is all that it started.
+    kill -TERM -- "-$(cat "$job/pid")"
+    tries=0
+    while running; do
+        tries=$((tries + 1))
+        [ $tries -gt 100 ] && kill -KILL -- "-$(cat "$job/pid")"
+        sleep 0.1
+    done
+    ;;
+*)
+    echo "usage: job.sh start|follow|status|stop" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,98 @@
+"""What adb and a device's tools print, as records: pure functions, tested with recorded text."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from pipeline.errors import TargetError
+
+STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = 0, 1, 2, 3, 4
+HEADER = struct.Struct("<BI")
+
+ARM64 = ("arm64-v8a", "aarch64", "arm64")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A device as the adb server lists it."""
+
+    serial: str
+    state: str
+
+
+def parse_devices(text: str) -> list[Listed]:
+    """Reads the answer of `host:devices`: a serial and a state on each line, tab between them."""
+    lines = (line.split() for line in text.replace("\r", "").splitlines())
+    return [Listed(words[0], words[1]) for words in lines if len(words) >= 2]
+
+
+def choose_device(devices: list[Listed], serial: str | None) -> str:
+    """The serial to use.
+
+    Raises:
+      TargetError: none, several and no serial, or the one is not ready; the message says what to do.
+    """
+    listed = ", ".join(f"{device.serial} ({device.state})" for device in devices)
+    if not devices:
+        raise TargetError("adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`")
+    if serial is None and len(devices) > 1:
+        raise TargetError(f"adb sees several devices: choose one with --serial: {listed}")
+    chosen = devices[0] if serial is None else next((d for d in devices if d.serial == serial), None)
+    if chosen is None:
+        raise TargetError(f"adb sees no device {serial!r}: it sees {listed}")
+    if chosen.state == "unauthorized":
+        raise TargetError(f"{chosen.serial} is unauthorized: confirm the key of this computer on the device's screen")
+    if chosen.state != "device":
+        raise TargetError(
+            f"{chosen.serial} is {chosen.state}: plug it in again or run `adb reconnect`, and see that it is awake"
+        )
+    return chosen.serial
+
+
+def check_abi(serial: str, abi: str) -> None:
+    """Compares `ro.product.cpu.abi`, or `uname -m` where there is no such property.
+
+    Raises:
+      TargetError: it is not arm64.
+    """
+    if abi.strip() not in ARM64:
+        raise TargetError(f"{serial} is {abi.strip() or 'of no known ABI'}, not arm64-v8a: the package is for arm64 only")
+
+
+def free_bytes(df: str) -> int:
+    """Bytes available, from `df -k FOLDER`: the fourth column of the last line, in KiB.
+
+    Raises:
+      TargetError: it is not the output of df.
+    """
+    words = df.replace("\r", "").strip().splitlines()[-1].split() if df.strip() else []
+    numbers = [word for word in words if word.isdigit()]
+    if len(numbers) < 3:
+        raise TargetError(f"df on the device printed {df.strip()!r}: its free space is unknown")
+    return int(numbers[2]) * 1024
+
+
+def failed_digests(output: str) -> list[str]:
+    """Paths that `sha256sum -c` did not find or found to differ."""
+    return re.findall(r"^(?:sha256sum: )?(.+?): (?:FAILED.*|No such file.*|.*Permission denied)$", output, re.MULTILINE)
+
+
+class Packets:
+    """Takes bytes of the shell protocol v2 as they come and hands out whole packets: one byte id, four bytes length."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The packets that `data` completes, as (id, content)."""
+        self._rest += data
+        packets: list[tuple[int, bytes]] = []
+        while len(self._rest) >= HEADER.size:
+            kind, length = HEADER.unpack_from(self._rest)
+            if len(self._rest) < HEADER.size + length:
+                break
+            packets.append((kind, self._rest[HEADER.size : HEADER.size + length]))
+            self._rest = self._rest[HEADER.size + length :]
+        return packets

@@ -1,0 +1,166 @@
+"""An arm64 device over adb as the target: push, detached jobs, verified pulls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import TargetError
+from pipeline.files import new_file, sha256_of
+from pipeline.targets import adb
+from pipeline.targets.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb_parse import check_abi
+from pipeline.targets.base import OnBytes, OnLine
+from pipeline.targets.push import push
+
+BASE = PurePosixPath("/data/local/tmp")
+ROOT = BASE / "train-on-device" / "package-arm64"
+
+BUSY = 75
+DIED = 70
+RECONNECT_S = 60.0
+# job.sh says something at least every few seconds, so this much silence is a lost connection.
+SILENCE_S = 30.0
+PULL_TIMEOUT_S = 300.0
+
+
+class AdbTarget:
+    """One device, by its serial."""
+
+    name = "arm64"
+
+    def __init__(self, device: Adb) -> None:
+        self._adb = device
+
+    @classmethod
+    def connect(cls, serial: str | None) -> AdbTarget:
+        """The device with that serial, or the only one.
+
+        Raises:
+          TargetError: there is no such device, or it is not ready.
+        """
+        return cls(adb.choose(serial))
+
+    def push(self, package: Path, on_bytes: OnBytes) -> int:
+        """See `Target`."""
+        self.check()
+        if self.status().startswith("running"):
+            raise TargetError(f"{self._adb.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
+        return push(self._adb, package, ROOT, on_bytes)
+
+    def check(self) -> None:
+        """Checks ABI and that programs can be started from /data/local/tmp.
+
+        Raises:
+          TargetError: either is not so.
+        """
+        abi = self._adb.execute("getprop ro.product.cpu.abi 2>/dev/null || uname -m").text
+        check_abi(self._adb.serial, abi)
+        probe = BASE / f".probe-{uuid.uuid4().hex[:8]}"
+        written = self._adb.execute(
+            f'printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 755 {probe} || exit 3; '
+            f"{probe}; code=$?; rm -f {probe}; exit $code"
+        )
+        if written.code == 3:
+            self._adb.execute(f"rm -f {probe}")
+            raise TargetError(f"{self._adb.serial}: {BASE} cannot be written to, or its disk is full")
+        if written.code != 0:
+            raise TargetError(
+                f"{self._adb.serial}: {BASE} does not execute programs (mounted noexec): "
+                "remount it, or use a device that allows it"
+            )
+
+    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
+        """See `Target`: detached, so that a lost connection does not end it."""
+        token = uuid.uuid4().hex
+        words = " ".join(quote(word) for word in ("start", token, script, *arguments))
+        started = self._job(words)
+        if started.code == BUSY:
+            raise TargetError(
+                f"{self._adb.serial}: {started.stderr.decode().strip()}: "
+                "`invoke attach` shows the job, `invoke stop` ends it"
+            )
+        if started.code != 0:
+            raise TargetError(f"{self._adb.serial}: {script} did not start: {started.stderr.decode().strip()}")
+        return self.attach(on_line)
+
+    def attach(self, on_line: OnLine) -> int:
+        """Streams the output of the job, from its beginning, and returns its exit code; survives lost connections.
+
+        Raises:
+          TargetError: there is no job, it died without an exit code, or the device does not come back.
+        """
+        if self.status() == "none":
+            raise TargetError(f"{self._adb.serial} has run no job: start one with `invoke train --target arm64`")
+        lines = _Lines(on_line)
+        while True:
+            try:
+                result = self._adb.execute(
+                    f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S
+                )
+                break
+            except ConnectionLost:
+                self._adb.reconnect(RECONNECT_S)
+        lines.flush()
+        if result.code == DIED and b"died" in result.stderr:
+            raise TargetError(f"{self._adb.serial}: the job was killed; the device may have run out of memory")
+        return result.code
+
+    def status(self) -> str:
+        """`running SCRIPT`, `ended CODE`, `died` or `none`."""
+        result = self._adb.execute(f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none")
+        return result.text.strip()
+
+    def stop(self) -> None:
+        """Ends the running job.
+
+        Raises:
+          TargetError: none runs.
+        """
+        stopped = self._job("stop")
+        if stopped.code != 0:
+            raise TargetError(f"{self._adb.serial}: {stopped.stderr.decode().strip() or 'the job does not end'}")
+
+    def clear_output(self) -> None:
+        """See `Target`."""
+        self._adb.check(f"rm -rf {ROOT}/output")
+
+    def pull(self, into: Path) -> list[Path]:
+        """See `Target`; what arrives is compared with the device's own digests."""
+        listing = self._adb.execute(f"cd {ROOT}/output 2>/dev/null && sha256sum *", timeout_s=PULL_TIMEOUT_S)
+        digests = dict(reversed(line.split(maxsplit=1)) for line in listing.text.splitlines() if line.strip())
+        if listing.code != 0 or not digests:
+            raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
+        for name, digest in digests.items():
+            with new_file(into / PurePosixPath(name).name) as temporary:
+                with temporary.open("wb") as file:
+                    done = self._adb.execute(
+                        f"cat {quote(ROOT / 'output' / name)}", on_stdout=file.write, timeout_s=PULL_TIMEOUT_S
+                    )
+                if done.code != 0 or sha256_of(temporary) != digest:
+                    raise TargetError(f"{self._adb.serial}: {name} arrived damaged: run `invoke pull` again")
+        return [into / name for name in digests]
+
+    def _job(self, words: str) -> adb.Result:
+        return self._adb.execute(f"sh {ROOT}/job.sh {words}")
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines and counts the bytes."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self.taken = 0
+
+    def take(self, data: bytes) -> None:
+        self.taken += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+
+    def flush(self) -> None:
+        if self._rest:
+            self._on_line(self._rest.decode(errors="replace"))
+            self._rest = b""
