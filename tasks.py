@@ -211,6 +211,62 @@ def run(
 
 
 @documented
+def status(c: Context, serial: str = "") -> None:
+    """Say what runs on the device."""
+    with one_line_errors():
+        from pipeline.targets.device import AdbTarget
+
+        print(AdbTarget.connect(serial or None).status())
+
+
+@documented
+def attach(c: Context, serial: str = "") -> None:
+    """Stream the output of the device's job, from its beginning, until it ends."""
+    with one_line_errors():
+        from pipeline.targets.device import AdbTarget
+
+        raise SystemExit(AdbTarget.connect(serial or None).attach(lambda line: print(line, flush=True)))
+
+
+@documented
+def stop(c: Context, serial: str = "") -> None:
+    """End the device's job."""
+    with one_line_errors():
+        from pipeline.targets.device import AdbTarget
+
+        AdbTarget.connect(serial or None).stop()
+
+
+@task(name="start")
+def emulator_start(c: Context) -> None:
+    """Start an emulated arm64 device (Linux, root); prints what to set to use it."""
+    with one_line_errors():
+        from tests.emulator.device import start
+
+        device = start()
+        print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
+
+
+@task(name="stop")
+def emulator_stop(c: Context) -> None:
+    """Stop the emulated device and its adb server."""
+    with one_line_errors():
+        from tests.emulator import device
+
+        device.stop()
+
+
+@task(name="status")
+def emulator_status(c: Context) -> None:
+    """List the emulated devices that run."""
+    with one_line_errors():
+        from tests.emulator import device
+
+        for running in device.status():
+            print(f"{running.name}: {running.serial}, adb server on port {running.adb_server_port}")
+
+
+@documented
 def bench(c: Context, build: str = "build", repeats: str = "15") -> None:
     """Measure the train step against onnxruntime-training and torch."""
     with one_line_errors():
@@ -269,5 +325,8 @@ def _common(threads: str, engine: str) -> list[str]:
     return ["--threads", threads, *(["--engine", engine] if engine else [])]
 
 
-namespace = Collection(export, artifacts, convert, runtime, package, train, pull, run, bench, check)
+namespace = Collection(
+    export, artifacts, convert, runtime, package, train, pull, run, status, attach, stop, bench, check
+)
 namespace.add_task(eval_, name="eval")
+namespace.add_collection(Collection("emulator", emulator_start, emulator_stop, emulator_status))

@@ -2,7 +2,7 @@
 # Starts the runner with the package's own interpreter and libraries, or on x86 with the host's interpreter.
 
 # Without PYTHONSAFEPATH the folder one happens to be in would come before the package.
-export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1
+export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 ORT_DISABLE_TELEMETRY=1
 
 run() {
     loader="$here/runtime/lib/ld-linux-aarch64.so.1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -60,7 +61,9 @@ def push(settings: Settings, package: Path, progress: Progress) -> Target:
     """Brings the package to the target and returns the target."""
     target = connect(settings, package)
     with progress.transfer(f"push to {target.name}") as on_bytes:
-        target.push(package, on_bytes)
+        sent = target.push(package, on_bytes)
+    if sent:
+        print(f"pushed {sent / 2**20:.1f} MiB to {target.name}", file=sys.stderr, flush=True)
     return target
 
 

@@ -53,9 +53,13 @@ class ReferenceEngine:
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """See `Engine`; `step` is counted by onnxruntime-training itself."""
+        return self.step_on_image(self.preprocess(inputs), label, rate)
+
+    def step_on_image(self, image: Vector, label: npt.NDArray[np.int64], rate: float) -> float:
+        """One update on preprocessed images, float32 N×C×H×W."""
         self._module.train()
         self._optimizer.set_learning_rate(rate)
-        loss = float(self._module(self._image(inputs), label)[0])
+        loss = float(self._module(image, label)[0])
         self._optimizer.step()
         self._module.lazy_reset_grad()
         return loss
@@ -63,7 +67,7 @@ class ReferenceEngine:
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
         """See `Engine`."""
         self._module.eval()
-        outputs = self._module(self._image(inputs), label)
+        outputs = self._module(self.preprocess(inputs), label)
         return float(outputs[0]), np.asarray(outputs[1], np.float32)
 
     def parameters(self) -> Vector:
@@ -79,7 +83,8 @@ class ReferenceEngine:
         """See `Engine`: nothing, onnxruntime-training does not hand its moments out."""
         return {}
 
-    def _image(self, pixels: npt.NDArray[Any]) -> Vector:
+    def preprocess(self, pixels: npt.NDArray[Any]) -> Vector:
+        """Pixels, uint8 N×H×W×C, as the artifacts take them: float32 N×C×H×W."""
         image: Vector = self._preprocess.run(["image"], {"pixels": pixels})[0]
         return image
 

@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> Manifest:
       FormatError: it is missing, damaged or of another format.
     """
     try:
-        return parse_manifest(path.read_text())
+        return parse_manifest(path.read_text("utf-8", errors="replace"))
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; package the model again") from error
     except FormatError as error:
@@ -99,7 +99,7 @@ def parse_manifest(text: str) -> Manifest:
             files=tuple(File(**file) for file in record["files"]),
             versions={name: Version(**version) for name, version in record["versions"].items()},
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not a package's manifest ({error}): package the model again") from error
 
 
