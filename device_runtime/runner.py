@@ -48,7 +48,7 @@ def run(options: Options, package: Path) -> None:
         if options.verbose:
             from device_runtime.verbose import describe_run
 
-            describe_run(folder, model, dataset, splits["train"], start, plan.batch_size)
+            describe_run(folder, model, splits, start, plan.batch_size, plan.seed)
         step = _train(engine, model, splits, plan, options.output, metrics) if training else start.step
         _final_evaluation(engine, splits, plan.batch_size, step, metrics)
         seconds = round(time.perf_counter() - started, 3)

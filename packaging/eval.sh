@@ -2,6 +2,9 @@
 # Evaluates the checkpoint of the last training. Options of the runner may follow, `-f CHECKPOINT` among them.
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 . "$here/run.sh"
+case " $* " in
+*" -f "*) run -d "$here/dataset" -c 0 "$@" ;;
+esac
 newest= steps=-1
 for file in "$here"/output/*_trained_*.safetensors; do
     [ -f "$file" ] || continue

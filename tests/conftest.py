@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.emulator.device import EmulatedDevice, emulated_device
+from tests.invoking import ROOT, invoke
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +21,28 @@ def emulator() -> Iterator[EmulatedDevice]:
         pytest.skip("the emulated device needs Linux and root")
     with emulated_device() as device:
         yield device
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the checkout: MNIST and photographs."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir() and not os.environ.get("CI"):
+        pytest.skip(f"{folder} is not on this machine")
+    assert folder.is_dir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with the x86 package of LeNet and the sample; only read by tests, but for the package's output."""
+    folder = tmp_path_factory.mktemp("build")
+    made = invoke("package", "--build", folder)
+    assert made.code == 0, made.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def package(build: Path) -> Path:
+    """The x86 package of `build`."""
+    return build / "package-x86"

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline import debian
 from pipeline.commands import run
 from pipeline.errors import PackageError
 from pipeline.files import new_folder
-from pipeline import debian
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"

@@ -143,17 +143,17 @@ def test_a_second_build_of_the_arm64_runtime_starts_no_program(arm64: Path, monk
 @pytest.mark.slow
 @pytest.mark.emulator
 def test_every_library_of_the_arm64_runtime_finds_what_it_links_to(arm64: Path) -> None:
-    loader = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1"]
-    for library in [arm64 / "bin" / "python3", *arm64.rglob("*.cpython-*.so"), *arm64.rglob("*.abi3.so")]:
-        listed = run([*loader, "--library-path", arm64 / "lib", "--list", library], timeout_s=60)
-        assert "not found" not in listed, library
+    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
+    # The loader's exit code says whether it found all: this machine has no arm64 libraries of its own to find.
+    for binary in (arm64 / "bin" / "python3", *arm64.rglob("*.cpython-*.so"), *arm64.rglob("*.abi3.so")):
+        run([*loader, "--list", binary], timeout_s=60)
 
 
 @pytest.mark.slow
 @pytest.mark.emulator
 def test_the_arm64_runtime_runs_a_session_with_nothing_but_its_own_files(arm64: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY_SESSION)
-    loader = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
+    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
     script: list[str | Path] = ["-s", tmp_path / "tiny.py", tiny_model(tmp_path)]
     environment = {
         "PYTHONHOME": str(arm64),

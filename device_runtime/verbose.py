@@ -1,0 +1,74 @@
+"""What `-v` prints: the sizes of data and batch, and each node's inputs and outputs on the first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from device_runtime.batches import Batches
+from device_runtime.console import say
+from device_runtime.engines.lowered import session_options
+from device_runtime.evaluation import Images
+from device_runtime.formats.checkpoint import Checkpoint
+from device_runtime.formats.model import Model
+from device_runtime.onnx_graph import Node, read_nodes, with_outputs
+
+Values = Mapping[str, npt.NDArray[Any]]
+
+
+def describe_run(
+    folder: Path, model: Model, splits: Mapping[str, Images], start: Checkpoint, batch_size: int, seed: int
+) -> None:
+    """Prints the sizes, then runs the first step once with every value as an output and prints a block per node."""
+    for name, split in splits.items():
+        say(f"{name}: {len(split)} images")
+    say(f"batch size {batch_size}, {model.parameters_size} parameters")
+    file = (folder / "train_step.onnx").read_bytes()
+    nodes = read_nodes(file)
+    inputs, label = splits["train"].batch(Batches(len(splits["train"]), batch_size, seed).indices(1))
+    feeds = _feeds(model, start, inputs, label)
+    values = _all_values(file, nodes, feeds)
+    for node in nodes:
+        say(f"{node.op_type} {node.name}")
+        for kind, names in (("input", node.inputs), ("output", node.outputs)):
+            for name in names:
+                if name:
+                    say(f"  {kind} {name}: {_summary(values.get(name))}")
+
+
+def _feeds(model: Model, start: Checkpoint, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Values:
+    zeros = np.zeros(model.parameters_size, np.float32)
+    feeds: dict[str, npt.NDArray[Any]] = {
+        "features" if model.features else "image": inputs,
+        "label": label,
+        "learning_rate": np.array(model.recipe.learning_rate, np.float32),
+        "step": np.array(start.step + 1, np.int64),
+        "parameters": start.parameters,
+        **{name: start.states.get(name, zeros) for name in model.optimizer.states},
+    }
+    return feeds | ({"buffers": start.buffers} if model.buffers_size else {})
+
+
+def _all_values(file: bytes, nodes: list[Node], feeds: Values) -> Values:
+    present = {f"{name}_out" for name in feeds} | {"loss"}
+    names = [name for node in nodes for name in node.outputs if name and name not in present]
+    options = session_options(1)
+    # Optimisations would fuse nodes away whose values are asked for here.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(with_outputs(file, names), options, ["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
+    return dict(feeds) | dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
+
+
+def _summary(value: npt.NDArray[Any] | None) -> str:
+    if value is None:
+        return "constant"
+    shape = "×".join(map(str, value.shape)) or "scalar"
+    if not value.size:
+        return f"{value.dtype} {shape}, empty"
+    return f"{value.dtype} {shape}, {value.min():.6g} to {value.max():.6g}"

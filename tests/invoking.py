@@ -1,0 +1,45 @@
+"""Tasks as a user calls them: a process, its exit code, and what it prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """How a task ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The numbers of the lines `accuracy = …`, in order."""
+        return [float(line.split(" = ")[1]) for line in self.stdout.splitlines() if line.startswith("accuracy = ")]
+
+    @property
+    def results(self) -> Path:
+        """The folder that `invoke run` named in its last line."""
+        return Path(self.stdout.splitlines()[-1].removeprefix("results: "))
+
+
+def invoke(*words: str | Path, env: dict[str, str] | None = None) -> Invoked:
+    """Runs `invoke WORDS` in the project's folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    return Invoked(done.returncode, done.stdout, done.stderr)

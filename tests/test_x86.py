@@ -1,0 +1,182 @@
+"""`invoke run --target x86`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from device_runtime.formats.dataset import load_dataset
+from tests.invoking import invoke
+
+pytestmark = pytest.mark.slow
+
+
+def losses(results: Path) -> list[float]:
+    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if record["event"] == "step"]
+
+
+@pytest.fixture(scope="module")
+def lowered(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the default run on the sample."""
+    runs = tmp_path_factory.mktemp("runs")
+    run = invoke("run", "--target", "x86", "--build", build, "--runs", runs)
+    assert run.code == 0, run.stderr
+    untrained, trained, evaluated = run.accuracies
+    assert 0.05 <= untrained <= 0.2
+    assert trained >= 0.93
+    assert evaluated == trained
+    headings = [line for line in run.stdout.splitlines() if line.startswith("==")]
+    assert headings == [
+        "==Evaluating Untrained Model===",
+        "========Training on Device=====",
+        "===Evaluating Trained Model=====",
+    ]
+    return run.results
+
+
+def test_the_results_are_complete(lowered: Path) -> None:
+    names = {path.name for path in lowered.iterdir()}
+    assert {"log", "metrics.jsonl", "manifest.json", "report.html", "lenet_trained.onnx"} <= names
+    assert "lenet_trained_1000.safetensors" in names
+
+
+def test_the_same_seed_gives_the_same_losses(lowered: Path, build: Path, tmp_path: Path) -> None:
+    again = invoke("run", "--cycles", "200", "--build", build, "--runs", tmp_path)
+    assert losses(again.results) == losses(lowered)[:200]
+
+
+def test_another_seed_gives_other_losses(lowered: Path, build: Path, tmp_path: Path) -> None:
+    other = invoke("train", "--cycles", "3", "--seed", "2", "--build", build)
+    assert other.code == 0
+    assert losses(build / "package-x86" / "output") != losses(lowered)[:3]
+
+
+def test_the_reference_engine_agrees(lowered: Path, build: Path, tmp_path: Path) -> None:
+    run = invoke("run", "--engine", "reference", "--build", build, "--runs", tmp_path)
+    assert run.code == 0, run.stderr
+    np.testing.assert_allclose(losses(run.results)[:100], losses(lowered)[:100], rtol=1e-3)
+    accuracy = float((lowered / "log").read_text().splitlines()[-1].split(" = ")[1])
+    assert abs(run.accuracies[-1] - accuracy) <= 0.01
+
+
+def test_all_of_mnist_reaches_the_tutorials_accuracy(tmp_path: Path, shared_data: Path) -> None:
+    own = tmp_path / "build"
+    run = invoke("run", "--data", shared_data / "mnist", "--cycles", "3000", "--build", own, "--runs", tmp_path)
+    assert run.code == 0, run.stderr
+    assert run.accuracies[-1] >= 0.975
+    checkpoint = run.results / "lenet_trained_3000.safetensors"
+    assert invoke("eval", "--checkpoint", checkpoint, "--build", own).accuracies == [run.accuracies[-1]]
+
+
+def test_the_trained_model_runs_from_raw_pixels(lowered: Path, build: Path) -> None:
+    session = ort.InferenceSession(str(lowered / "lenet_trained.onnx"), providers=["CPUExecutionProvider"])
+    dataset = load_dataset(next(build.glob("dataset-*")))
+    test = dataset.splits["test"]
+    pixels, label = test.batch(np.arange(len(test)))
+    (logits,) = session.run(["logits"], {session.get_inputs()[0].name: pixels})
+    accuracy = float((lowered / "log").read_text().splitlines()[-1].split(" = ")[1])
+    assert np.mean(np.argmax(logits, axis=1) == label) == pytest.approx(accuracy, abs=1e-3)
+
+
+def test_a_package_can_be_moved_and_started_from_anywhere(build: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "a folder" / "moved"
+    shutil.copytree(build / "package-x86", moved, ignore=shutil.ignore_patterns("output"))
+    train = ["sh", str(moved / "train.sh"), "-c", "2"]
+    done = subprocess.run(train, cwd="/", env={"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (moved / "output" / "lenet_trained_2.safetensors").is_file()
+    assert not list(moved.rglob("__pycache__"))
+
+
+def test_verbose_names_every_node(build: Path) -> None:
+    run = invoke("train", "--cycles", "1", "--verbose", "--build", build)
+    assert run.code == 0, run.stderr
+    assert "5000 images" in run.stdout
+    assert "batch size 32" in run.stdout
+    assert "ConvTranspose" in run.stdout
+    assert "1×6×14×14" in run.stdout or "32×6×14×14" in run.stdout
+
+
+def test_a_torch_module_of_the_users_own(build: Path, tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "from torch import nn\n"
+        "def tiny():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))\n"
+    )
+    run = invoke("run", "--model", f"{module}:tiny", "--cycles", "300", "--build", tmp_path / "b", "--runs", tmp_path)
+    assert run.code == 0, run.stderr
+    assert run.accuracies[-1] > 0.7
+    forward = tmp_path / "b" / "tiny" / "export" / "forward.onnx"
+    copied = shutil.copy(forward, tmp_path / "own.onnx")
+    onnx_run = invoke("run", "--model", copied, "--cycles", "300", "--build", tmp_path / "b", "--runs", tmp_path)
+    assert onnx_run.code == 0, onnx_run.stderr
+    assert onnx_run.accuracies[-1] > 0.7
+
+
+WRONG = {
+    "an unknown target": (["run", "--target", "mips"], "unknown target 'mips'"),
+    "an unknown model": (["run", "--model", "vgg"], "unknown model 'vgg'"),
+    "a missing model file": (["run", "--model", "no.onnx"], "no.onnx does not exist"),
+    "a missing data folder": (["run", "--data", "/no/such"], "/no/such does not exist"),
+    "a negative seed": (["run", "--seed", "-1"], "--seed -1"),
+    "a word for cycles": (["run", "--cycles", "many"], "'many' is not a whole number"),
+    "a negative learning rate": (["run", "--learning-rate", "-1"], "'-1' is not a learning rate"),
+    "an unknown schedule": (["run", "--schedule", "zigzag"], "invalid choice: 'zigzag'"),
+    "a batch larger than the data": (["run", "--batch-size", "6000"], "give a smaller --batch-size"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_gives_one_line(name: str, build: Path, tmp_path: Path) -> None:
+    words, message = WRONG[name]
+    run = invoke(*words, "--build", build, "--runs", tmp_path)
+    assert run.code != 0
+    assert message in run.stderr.splitlines()[-1] + run.stdout
+    assert "Traceback" not in run.stderr + run.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_read_only_build_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = invoke("package", "--build", tmp_path / "file" / "build")
+    assert run.code != 0
+    assert str(tmp_path / "file") in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_checkpoint_cut_short_is_refused(lowered: Path, build: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((lowered / "lenet_trained_1000.safetensors").read_bytes()[:-100])
+    run = invoke("eval", "--checkpoint", cut, "--build", build)
+    assert run.code != 0
+    assert "is not a whole checkpoint" in run.stdout + run.stderr
+
+
+def test_nothing_is_built_again_while_its_inputs_stay(build: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in build.rglob("*.onnx")}
+    assert invoke("package", "--build", build).code == 0
+    assert {path: path.stat().st_mtime_ns for path in build.rglob("*.onnx")} == before
+
+
+def test_the_scripts_are_executable(package: Path) -> None:
+    for name in ("train.sh", "eval.sh", "eval_untrained.sh"):
+        assert (package / name).stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize(
+    "name", ["export", "artifacts", "convert", "package", "train", "eval", "pull", "run", "runtime", "bench"]
+)
+def test_each_task_explains_itself(name: str) -> None:
+    shown = invoke("--help", name)
+    assert shown.code == 0
+    assert "Options:" in shown.stdout
