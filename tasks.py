@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from invoke import Collection, Context, Task, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError
@@ -40,7 +42,8 @@ HELP = {
 def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
     """A task whose options are explained by HELP."""
     names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
-    return task(help={name: HELP[name] for name in names})(body)
+    documented_body: Task[Callable[..., None]] = task(help={name: HELP[name] for name in names})(body)
+    return documented_body
 
 
 @contextmanager
@@ -157,7 +160,9 @@ def eval_(
         from pipeline.run import run_on_existing
 
         chosen = ["-f", str(Path(checkpoint).resolve())] if checkpoint else []
-        run_on_existing(_settings(target, "", "lenet", "1", build, serial), "eval.sh", [*chosen, *_common(threads, engine)])
+        run_on_existing(
+            _settings(target, "", "lenet", "1", build, serial), "eval.sh", [*chosen, *_common(threads, engine)]
+        )
 
 
 @documented

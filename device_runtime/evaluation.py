@@ -35,7 +35,7 @@ class Evaluation:
 
 
 def evaluate(engine: Engine, images: Images, batch_size: int, first: int | None = None) -> Evaluation:
-    """Evaluates every image of a split, or its `first` images in the order of `spread`; the last batch may be smaller."""
+    """Evaluates every image of a split, or `first` of them as `spread` picks them; the last batch may be smaller."""
     started = time.perf_counter()
     order = np.arange(len(images)) if first is None else spread(len(images), first)
     correct, loss_sum = 0, 0.0

@@ -90,9 +90,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     )
 
 
-def _train(
-    engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, output: Path, metrics: Metrics
-) -> int:
+def _train(engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, output: Path, metrics: Metrics) -> int:
     trainer = Trainer(engine, model, splits, plan, output, metrics)
     step = trainer.run()
     trainer.save(step)

@@ -57,9 +57,7 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
     return trainable, [name for name in floats if name not in trainable]
 
 
-def _generate(
-    forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path
-) -> None:
+def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path) -> None:
     with quiet():
         from onnxruntime.training import artifacts
 

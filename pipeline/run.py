@@ -28,7 +28,8 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
 
     Args:
       settings: what to train, on what, where.
-      training, evaluating: options of the runner for train.sh and for both evaluations.
+      training: options of the runner for train.sh.
+      evaluating: options of the runner for both evaluations.
 
     Returns:
       The folder with the results.
@@ -132,7 +133,6 @@ def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:
         write(line + "\n")
 
     return say
-
 
 
 def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> None:

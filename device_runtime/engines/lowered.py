@@ -27,7 +27,7 @@ class LoweredEngine:
         self._threads = threads
         self._batch_size = batch_size
         self._input = "features" if model.features else "image"
-        self._vectors = {"parameters": start.parameters}
+        self._vectors: dict[str, Vector] = {"parameters": start.parameters}
         for name in model.optimizer.states:
             self._vectors[name] = start.states.get(name, np.zeros(model.parameters_size, np.float32))
         if model.buffers_size:
@@ -58,8 +58,9 @@ class LoweredEngine:
             self._eval = ort.InferenceSession(
                 str(self._folder / "eval_step.onnx"), session_options(self._threads), ["CPUExecutionProvider"]
             )
-        state = {name: self._front[name] for name in ("parameters", "buffers") if name in self._front}
-        feeds = {self._input: _value(inputs), "label": _value(label), **state}
+        feeds = {self._input: _value(inputs), "label": _value(label), "parameters": self._front["parameters"]}
+        if self._model.buffers_size:
+            feeds["buffers"] = self._front["buffers"]
         loss, logits = self._eval.run_with_ort_values(["loss", "logits"], feeds)
         return float(loss.numpy()), logits.numpy()
 

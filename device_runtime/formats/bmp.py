@@ -64,7 +64,9 @@ def map_bmp(path: Path) -> npt.NDArray[np.uint8]:
     offset = _FILE_HEADER.unpack_from(head)[4]
     _, width, height, _, bits, compression, *_ = _INFO_HEADER.unpack_from(head, _FILE_HEADER.size)
     if compression != 0 or bits not in (8, 24) or width <= 0 or height == 0:
-        raise FormatError(f"{path} is a BMP of {bits} bits, compression {compression}: only plain 8 and 24 bits are read")
+        raise FormatError(
+            f"{path} is a BMP of {bits} bits, compression {compression}: only plain 8 and 24 bits are read"
+        )
     channels = bits // 8
     if channels == 1 and head[_HEADERS : _HEADERS + _GREY_PALETTE.size] != _GREY_PALETTE.tobytes():
         raise FormatError(f"{path} is a BMP with a palette of colours: only the grey palette is read")
@@ -72,8 +74,10 @@ def map_bmp(path: Path) -> npt.NDArray[np.uint8]:
     if size < offset + stride * rows:
         raise FormatError(f"{path} is cut short: {size} of {offset + stride * rows} bytes; convert the dataset again")
     mapped = np.memmap(path, np.uint8, mode="r", offset=offset, shape=(rows, stride))
-    pixels = mapped[:, : width * channels].reshape(rows, width, channels) if stride == width * channels else (
-        np.lib.stride_tricks.as_strided(mapped, (rows, width, channels), (stride, channels, 1), writeable=False)
+    pixels = (
+        mapped[:, : width * channels].reshape(rows, width, channels)
+        if stride == width * channels
+        else (np.lib.stride_tricks.as_strided(mapped, (rows, width, channels), (stride, channels, 1), writeable=False))
     )
     return pixels[::-1] if height > 0 else pixels
 

@@ -122,5 +122,6 @@ def _named(vector: Vector, tensors: Iterable[Tensor], prefix: str = "") -> dict[
 def _flat(file: safe_open, tensors: tuple[Tensor, ...], prefix: str = "") -> Vector:
     vector = np.empty(sum(tensor.size for tensor in tensors), np.float32)
     for tensor in tensors:
-        vector[tensor.offset : tensor.offset + tensor.size] = file.get_tensor(f"{prefix}{tensor.name}").ravel()
+        values: Vector = file.get_tensor(f"{prefix}{tensor.name}")  # type: ignore[no-untyped-call]
+        vector[tensor.offset : tensor.offset + tensor.size] = values.ravel()
     return vector

@@ -113,8 +113,8 @@ def read_description(folder: Path) -> Description:
         if record["format"] != FORMAT:
             raise FormatError(f"{path} has format {record['format']}, this program reads {FORMAT}: convert it again")
         splits = {name: tuple(Strip(**strip) for strip in strips) for name, strips in record["splits"].items()}
-        sizes = [int(record[name]) for name in ("height", "width", "channels")]
-        return Description(record["name"], *sizes, classes=tuple(record["classes"]), splits=splits)
+        height, width, channels = (int(record[name]) for name in ("height", "width", "channels"))
+        return Description(record["name"], height, width, channels, tuple(record["classes"]), splits)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; -d takes a folder that the convert stage wrote") from error
     except (ValueError, KeyError, TypeError) as error:

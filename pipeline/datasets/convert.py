@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +63,6 @@ def convert(source: Path | None, build: Path, options: ConvertOptions = ConvertO
 
 
 def _digest(files: list[Path], options: ConvertOptions) -> str:
-    stats = [(str(path.resolve()), os.stat(path)) for path in files]
+    stats = [(str(path.resolve()), path.stat()) for path in files]
     content = [VERSION, asdict(options), [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -39,7 +39,9 @@ def find_files(source: Path) -> list[Path]:
     Raises:
       DatasetError: some are there and some are missing; the message names the missing ones.
     """
-    found = [path for split in SPLITS for kind in ("images-idx3", "labels-idx1") if (path := _find(source, split, kind))]
+    found = [
+        path for split in SPLITS for kind in ("images-idx3", "labels-idx1") if (path := _find(source, split, kind))
+    ]
     if found and len(found) < 4:
         missing = [
             f"{prefix}-{kind}-ubyte[.gz]"

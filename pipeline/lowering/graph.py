@@ -72,7 +72,7 @@ class Graph:
         """What was left under `key`, or None."""
         return self._notes.get(key)
 
-    def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike, name: str = "constant") -> Value:
+    def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike | None, name: str = "constant") -> Value:
         """A constant tensor; equal ones are stored once."""
         tensor = np.ascontiguousarray(np.asarray(array, dtype)).reshape(np.shape(array))
         key = (tensor.dtype.str, tensor.shape, tensor.tobytes())

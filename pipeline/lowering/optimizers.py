@@ -84,7 +84,7 @@ def sgd(update: Update, g: Graph) -> Written:
 
 
 def rmsprop(update: Update, g: Graph) -> Written:
-    """torch.optim.RMSprop: alpha, eps, momentum, centered, weight decay. Hinton, lecture 6e; Graves, arXiv:1308.0850."""
+    """torch.optim.RMSprop: alpha, eps, momentum, centered, weight decay. Hinton, lecture 6e; arXiv:1308.0850."""
     options = update.options
     gradient = _with_weight_decay(update, g)
     square_avg = _average(g, update.states["square_avg"], g.op("Mul", gradient, gradient), options["alpha"])
@@ -135,7 +135,7 @@ def _with_weight_decay(update: Update, g: Graph) -> Value:
 
 
 def _average(g: Graph, average: Value, new: Value, keep: float) -> Value:
-    """keep × average + (1 − keep) × new."""
+    """The new average: keep × average + (1 − keep) × new."""
     return g.op("Add", _scaled(g, average, keep), _scaled(g, new, 1.0 - keep))
 
 

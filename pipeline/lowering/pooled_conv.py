@@ -6,7 +6,7 @@ is the element-wise maximum of the phases, without a pooling operator. The backw
 gradient is again one product per phase, and the first maximum of each window is found by comparing phases in order.
 The batch is the innermost axis inside, so that the runtime gathers runs of N floats.
 
-Measured against Conv, MaxPool and the gradient as a convolution (docs/decisions.md), LeNet's step takes 0.6 of the time.
+Against Conv, MaxPool and the gradient as a convolution, LeNet's step takes 0.6 of the time (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Sizes:
 
 @lowers(FORWARD)
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
-    """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and a name under which the gradient finds the columns."""
+    """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the columns."""
     sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
     x = _batch_last(g, node.inputs[0])
     pixels = g.op("Reshape", x, g.ints([sizes.channels, sizes.height * sizes.width, -1]))
@@ -229,9 +229,7 @@ def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
     if any(value != 1 for value in pool.get("dilations", [])):
         return False
     sizes = _Sizes.of(x, w, window)
-    tiles = all(
-        (int(total) - k + 1) % size == 0 for total, k, size in zip(x[2:], sizes.kernel, window, strict=True)
-    )
+    tiles = all((int(total) - k + 1) % size == 0 for total, k, size in zip(x[2:], sizes.kernel, window, strict=True))
     return tiles and sizes.columns <= COLUMNS_LIMIT
 
 

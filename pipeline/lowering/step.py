@@ -59,7 +59,7 @@ def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> 
     parameters, states = write_update(optimizer.name, update, g)
     results = {"loss": values[network.training.graph.output[0].name], "parameters_out": parameters}
     results.update({f"{name}_out": states[name] for name in names})
-    vector = [_parameters_size(network)]
+    vector: list[int | str] = [_parameters_size(network)]
     return g.model(
         "train_step",
         [
@@ -68,7 +68,7 @@ def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> 
             helper.make_tensor_value_info("step", TensorProto.INT64, []),
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, vector) for name in ("parameters", *names)),
         ],
-        _outputs(g, results, {name: [] if name == "loss" else vector for name in results}),
+        _outputs(g, results, {"loss": [], **dict.fromkeys(list(results)[1:], vector)}),
     )
 
 
@@ -132,7 +132,7 @@ def _flat_gradient(network: Network, values: Mapping[str, Value], g: Graph) -> V
 
 
 def _batch_inputs(pixels: Pixels) -> list[onnx.ValueInfoProto]:
-    shape = ["N", pixels.height, pixels.width, pixels.channels]
+    shape: list[int | str] = ["N", pixels.height, pixels.width, pixels.channels]
     return [
         helper.make_tensor_value_info("image", TensorProto.UINT8, shape),
         helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"]),
@@ -140,10 +140,10 @@ def _batch_inputs(pixels: Pixels) -> list[onnx.ValueInfoProto]:
 
 
 def _outputs(
-    g: Graph, results: Mapping[str, Value], shapes: Mapping[str, Sequence[int | str]]
+    g: Graph, results: Mapping[str, Value], shapes: Mapping[str, list[int | str]]
 ) -> list[onnx.ValueInfoProto]:
     g.publish(results)
-    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shapes[name])) for name in results]
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in results]
 
 
 def _parameters_size(network: Network) -> int:

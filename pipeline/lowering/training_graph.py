@@ -38,7 +38,12 @@ def lower(
     shapes = {**known_shapes, **shapes_of(model)}
     model = pooled_conv.fuse(model, shapes)
     values = dict(given)
-    values.update({tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name) for tensor in model.graph.initializer})
+    values.update(
+        {
+            tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name)
+            for tensor in model.graph.initializer
+        }
+    )
     unknown: list[str] = []
     read = _read_values(model)
     for proto in model.graph.node:

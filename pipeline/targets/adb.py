@@ -47,7 +47,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        """stdout as text."""
+        """What it printed on stdout, as text."""
         return self.stdout.decode(errors="replace")
 
 

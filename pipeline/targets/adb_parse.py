@@ -58,7 +58,9 @@ def check_abi(serial: str, abi: str) -> None:
       TargetError: it is not arm64.
     """
     if abi.strip() not in ARM64:
-        raise TargetError(f"{serial} is {abi.strip() or 'of no known ABI'}, not arm64-v8a: the package is for arm64 only")
+        raise TargetError(
+            f"{serial} is {abi.strip() or 'of no known ABI'}, not arm64-v8a: the package is for arm64 only"
+        )
 
 
 def free_bytes(df: str) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from pipeline.errors import TargetError
 from pipeline.files import new_file, sha256_of
@@ -129,14 +130,15 @@ class AdbTarget:
     def pull(self, into: Path) -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
         listing = self._adb.execute(f"cd {ROOT}/output 2>/dev/null && sha256sum *", timeout_s=PULL_TIMEOUT_S)
-        digests = dict(reversed(line.split(maxsplit=1)) for line in listing.text.splitlines() if line.strip())
+        lines = [line.split(maxsplit=1) for line in listing.text.splitlines() if line.strip()]
+        digests = {name: digest for digest, name in lines}
         if listing.code != 0 or not digests:
             raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
         for name, digest in digests.items():
             with new_file(into / PurePosixPath(name).name) as temporary:
                 with temporary.open("wb") as file:
                     done = self._adb.execute(
-                        f"cat {quote(ROOT / 'output' / name)}", on_stdout=file.write, timeout_s=PULL_TIMEOUT_S
+                        f"cat {quote(ROOT / 'output' / name)}", on_stdout=_writer(file), timeout_s=PULL_TIMEOUT_S
                     )
                 if done.code != 0 or sha256_of(temporary) != digest:
                     raise TargetError(f"{self._adb.serial}: {name} arrived damaged: run `invoke pull` again")
@@ -144,6 +146,13 @@ class AdbTarget:
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {ROOT}/job.sh {words}")
+
+
+def _writer(file: BinaryIO) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        file.write(data)
+
+    return write
 
 
 class _Lines:

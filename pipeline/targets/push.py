@@ -56,7 +56,9 @@ def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnBytes) -> int
         sent += _send(adb, package, root, again, on_bytes)
         damaged = _check(adb, package, root, manifest)
     if damaged:
-        raise TargetError(f"{adb.serial}: {', '.join(sorted(damaged)[:5])} in {root} differ from what was sent: push again")
+        raise TargetError(
+            f"{adb.serial}: {', '.join(sorted(damaged)[:5])} in {root} differ from what was sent: push again"
+        )
     return sent
 
 
@@ -167,9 +169,7 @@ def _check(adb: Adb, package: Path, root: PurePosixPath, manifest: Manifest) -> 
 
 def _failed(adb: Adb, folder: PurePosixPath, files: Sequence[File]) -> list[str]:
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files).encode()
-    result = adb.execute(
-        f"cd {quote(folder)} && sha256sum -c - 2>&1", stdin=[lines], timeout_s=DIGESTS_TIMEOUT_S
-    )
+    result = adb.execute(f"cd {quote(folder)} && sha256sum -c - 2>&1", stdin=[lines], timeout_s=DIGESTS_TIMEOUT_S)
     failed = failed_digests(result.text)
     if result.code != 0 and not failed:
         raise TargetError(f"{adb.serial}: sha256sum failed in {folder}: {result.text.strip()[-200:]}")

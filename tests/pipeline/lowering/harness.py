@@ -93,4 +93,3 @@ def assert_same(lowered: Gradients, expected: Gradients, tolerance: float = 1e-5
 
 def _initializers(forward: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     return {tensor.name: tensor for tensor in forward.graph.initializer}
-

@@ -82,4 +82,4 @@ def _run(optimizer: Optimizer, start: np.ndarray, gradients: list[np.ndarray]) -
     for number, gradient in enumerate(gradients, 1):
         feeds = {"gradient": gradient, "learning_rate": np.array(RATE, np.float32), "step": np.array(number)}
         state = dict(zip(vectors, session.run(None, feeds | state), strict=True))
-    return state["parameters"]
+    return np.asarray(state["parameters"])
