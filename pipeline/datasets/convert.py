@@ -7,62 +7,122 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
 from pipeline.datasets.idx import convert_idx, find_files
-from pipeline.errors import DatasetError
+from pipeline.datasets.image_folder import find_images
+from pipeline.datasets.listing import Listing
+from pipeline.datasets.places import find_places
+from pipeline.errors import DatasetError, UsageError
 from pipeline.files import new_folder
 
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 1
+VERSION = 2
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """How images become the dataset."""
+    """How images become the dataset.
 
-    name: str = "mnist"
+    Attributes:
+      name: the dataset's name; None: mnist, or the name of the folder.
+      classes: of photographs, the classes to take; none: the first ten.
+      seed: of photographs, decides which image is in which split.
+    """
+
+    name: str | None = None
+    classes: tuple[str, ...] = ()
+    seed: int = 0
 
 
-def convert(source: Path | None, build: Path, options: ConvertOptions = ConvertOptions()) -> Path:
+def convert(
+    source: Path | None,
+    build: Path,
+    options: ConvertOptions = ConvertOptions(),
+    on_progress: Progress | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> Path:
     """Converts `source` once: the folder is named after a digest of names, sizes and times of the input's files.
 
     Args:
       source: the dataset's folder, or None for the sample.
       build: the build folder.
       options: how to convert.
+      on_progress: takes photographs done and photographs in all.
+      on_warning: takes a line for each broken photograph that is left out; None: they go to stderr.
+      workers: processes that convert photographs; None: one for each core.
 
     Returns:
       The dataset's folder.
 
     Raises:
       DatasetError: the folder is missing, empty, of no known layout or damaged.
+      UsageError: a class is asked for that the dataset lacks.
     """
     folder = SAMPLE if source is None else source
     if not folder.is_dir():
-        raise DatasetError(f"the data folder {folder} does not exist: give --data the folder with the dataset's files")
-    files = find_files(folder)
-    if not files:
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
+    try:
+        files = find_files(folder)
+        listing = None if files else find_places(folder, options.classes) or find_images(folder, options.classes)
+        target = build / f"dataset-{_digest(_inputs(files, listing), options)}"
+    except OSError as error:
+        raise DatasetError(f"{error.filename or folder}: {error.strerror}: make it readable") from error
+    if files and options.classes:
+        raise UsageError(f"{folder} holds MNIST, of which no classes can be chosen: leave the classes out")
+    if not files and not listing:
         raise DatasetError(
             f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/"
+            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; or a folder "
+            "of images (.jpg, .png, .bmp, .webp) for each class; or Places365's val_256/ with its two text files"
         )
-    target = build / f"dataset-{_digest(files, options)}"
     if (target / dataset_format.FILE_NAME).is_file():
         return target
     with new_folder(target) as temporary:
-        convert_idx(folder, options.name, temporary)
+        if listing:
+            # Here, as Pillow is needed by photographs alone.
+            from pipeline.datasets.image_set import convert_images
+
+            name = options.name or folder.resolve().name
+            progress, warning = on_progress or _no_progress, on_warning or _warn
+            convert_images(listing, name, options.seed, temporary, workers, progress, warning)
+        else:
+            convert_idx(folder, options.name or "mnist", temporary)
     return target
 
 
-def _digest(files: list[Path], options: ConvertOptions) -> str:
-    stats = [(str(path.resolve()), path.stat()) for path in files]
-    content = [VERSION, asdict(options), [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
+def _inputs(files: list[Path], listing: Listing | None) -> Iterable[Path]:
+    """Every file that decides the dataset, the missing ones too."""
+    return (*listing.sources, *(image.path for image in listing.images)) if listing else files
+
+
+def _digest(files: Iterable[Path], options: ConvertOptions) -> str:
+    content = [VERSION, asdict(options), [_state(path) for path in files]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """Name, size in bytes and time in ns of a file; a missing one has neither."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return str(path.absolute()), -1, -1
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Nobody looks."""
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -52,12 +52,17 @@ class Result:
 
 
 class Adb:
-    """One device. Each call names its serial and has a deadline."""
+    """One device. Each call names its serial and has a deadline.
+
+    Attributes:
+      sent_bytes: what commands were given to read, in all.
+    """
 
     def __init__(self, serial: str) -> None:
         self.serial = serial
         self._client = adbutils.AdbClient(host="127.0.0.1", port=server_port())
         self._v2: bool | None = None
+        self.sent_bytes = 0
 
     def execute(
         self,
@@ -133,6 +138,7 @@ class Adb:
         with self._open(f"shell,v2,raw:{command}", timeout_s) as connection:
             for chunk in stdin:
                 connection.conn.sendall(HEADER.pack(STDIN, len(chunk)) + chunk)
+                self.sent_bytes += len(chunk)
             connection.conn.sendall(HEADER.pack(CLOSE_STDIN, 0))
             packets, stderr = adb_parse.Packets(), bytearray()
             while data := connection.conn.recv(CHUNK):
@@ -152,6 +158,7 @@ class Adb:
         with self._open(f"exec:({command}) 2>&1; echo {marker.decode()}$?", timeout_s) as connection:
             for chunk in stdin:
                 connection.conn.sendall(chunk)
+                self.sent_bytes += len(chunk)
             connection.conn.shutdown(socket.SHUT_WR)
             rest = b""
             while data := connection.conn.recv(CHUNK):
@@ -205,7 +212,7 @@ def choose(serial: str | None) -> Adb:
     except (adbutils.AdbError, OSError) as error:
         raise TargetError(f"the adb server on port {port} does not answer: {error}; run `adb start-server`") from error
     listed = [adb_parse.Listed(device.serial, device.state) for device in devices]
-    return Adb(adb_parse.choose_device(listed, serial or os.environ.get("ANDROID_SERIAL")))
+    return Adb(adb_parse.choose_device(listed, serial or os.environ.get("ANDROID_SERIAL") or None))
 
 
 def _server_answers(port: int) -> bool:

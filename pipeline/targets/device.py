@@ -76,7 +76,12 @@ class AdbTarget:
         """See `Target`: detached, so that a lost connection does not end it."""
         token = uuid.uuid4().hex
         words = " ".join(quote(word) for word in ("start", token, script, *arguments))
-        started = self._job(words)
+        try:
+            started = self._job(words)
+        except ConnectionLost:
+            # It may have started before the connection broke: then the token is there.
+            self._adb.reconnect(RECONNECT_S)
+            started = self._adb.execute(f'[ "$(cat {ROOT}/job/token)" = {token} ]')
         if started.code == BUSY:
             raise TargetError(
                 f"{self._adb.serial}: {started.stderr.decode().strip()}: "
@@ -84,7 +89,7 @@ class AdbTarget:
             )
         if started.code != 0:
             raise TargetError(f"{self._adb.serial}: {script} did not start: {started.stderr.decode().strip()}")
-        return self.attach(on_line)
+        return self._follow(on_line)
 
     def attach(self, on_line: OnLine) -> int:
         """Streams the output of the job, from its beginning, and returns its exit code; survives lost connections.
@@ -94,6 +99,9 @@ class AdbTarget:
         """
         if self.status() == "none":
             raise TargetError(f"{self._adb.serial} has run no job: start one with `invoke train --target arm64`")
+        return self._follow(on_line)
+
+    def _follow(self, on_line: OnLine) -> int:
         lines = _Lines(on_line)
         while True:
             try:

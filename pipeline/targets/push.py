@@ -40,26 +40,27 @@ def compare(package: Manifest, device: Manifest | None) -> Difference:
 
 
 def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnBytes) -> int:
-    """Makes the folder `root` on the device equal to `package`; returns the bytes sent.
+    """Makes the folder `root` on the device equal to `package`; returns the bytes sent, digests and manifest included.
 
     Raises:
       TargetError: no space, the device went away, or files arrived other than they were sent. What this call sent is
         removed again, and the package that was there before stays.
     """
+    before = adb.sent_bytes
     manifest = read_manifest(package / FILE_NAME)
     difference = compare(manifest, _device_manifest(adb, root))
-    sent = _send(adb, package, root, difference, on_bytes)
+    _send(adb, package, root, difference, on_bytes)
     damaged = _check(adb, package, root, manifest)
     if damaged:
         # Somebody else wrote there: these files travel once more.
         again = Difference(tuple(file for file in manifest.files if file.path in damaged), ())
-        sent += _send(adb, package, root, again, on_bytes)
+        _send(adb, package, root, again, on_bytes)
         damaged = _check(adb, package, root, manifest)
     if damaged:
         raise TargetError(
             f"{adb.serial}: {', '.join(sorted(damaged)[:5])} in {root} differ from what was sent: push again"
         )
-    return sent
+    return adb.sent_bytes - before
 
 
 def _device_manifest(adb: Adb, root: PurePosixPath) -> Manifest | None:
@@ -72,21 +73,20 @@ def _device_manifest(adb: Adb, root: PurePosixPath) -> Manifest | None:
         return None
 
 
-def _send(adb: Adb, package: Path, root: PurePosixPath, difference: Difference, on_bytes: OnBytes) -> int:
+def _send(adb: Adb, package: Path, root: PurePosixPath, difference: Difference, on_bytes: OnBytes) -> None:
     if not difference.changed and not difference.gone:
-        return 0
+        return
     total = sum(file.size_bytes for file in difference.changed)
     _check_space(adb, root, total)
     staging = root.with_name(f"{root.name}.new")
     try:
         adb.check(f"rm -rf {quote(staging)} && mkdir -p {quote(staging)}")
-        sent = _stream(adb, package, staging, difference.changed, total, on_bytes)
+        _stream(adb, package, staging, difference.changed, total, on_bytes)
         _check_staged(adb, staging, difference.changed)
         _take_places(adb, root, staging, difference)
     except TargetError:
         _remove(adb, staging, root)
         raise
-    return sent
 
 
 def _check_space(adb: Adb, root: PurePosixPath, size_bytes: int) -> None:
@@ -101,7 +101,7 @@ def _check_space(adb: Adb, root: PurePosixPath, size_bytes: int) -> None:
 
 def _stream(
     adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[File], total: int, on_bytes: OnBytes
-) -> int:
+) -> None:
     sent = 0
 
     def chunks() -> Iterator[bytes]:
@@ -116,7 +116,6 @@ def _stream(
         said = (result.stderr + result.stdout).decode(errors="replace").strip()
         hint = "its disk is full: delete something there" if "space" in said.lower() else "push again"
         raise TargetError(f"{adb.serial} could not unpack the package: {said}; {hint}")
-    return sent
 
 
 def tar_stream(package: Path, files: Sequence[File]) -> Iterator[bytes]:

@@ -1,0 +1,93 @@
+"""A photograph in any common form → 224×224 RGB pixels."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+RESIZED, CROPPED = 256, 224
+
+# 20,000 × 20,000 pixels are a photograph; beyond, a small file may unfold until memory is full.
+MAX_PIXELS = 400_000_000
+
+# A JPEG with this shorter side is decoded at a fraction of its size: four times what resizing needs at least.
+_DRAFT = 4 * RESIZED
+
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+
+
+class BrokenImageError(Exception):
+    """An image cannot be decoded; the message says why, without its name."""
+
+
+def allow_large_images() -> None:
+    """Raises Pillow's limit of this process to MAX_PIXELS."""
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
+    """Decodes an image: EXIF orientation obeyed, shorter side to 256 (bilinear, antialiased), its centre 224×224.
+
+    Grey, palette and CMYK become RGB, 16 bits 8, and of an animation the first frame is taken. Transparency is
+    dropped: a pixel keeps the colour that is stored.
+
+    Returns:
+      uint8, 224×224×3 (RGB).
+
+    Raises:
+      BrokenImageError: the file is missing, empty, cut short, no image or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Between the limit and twice the limit Pillow only warns.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                if image.format == "JPEG" and min(image.size) > _DRAFT:
+                    image.draft(None, (_DRAFT, _DRAFT))
+                return _centre(_upright(_rgb(image), image))
+    except UnidentifiedImageError as error:
+        reason = "is no JPEG, PNG, BMP, WebP or GIF" if path.stat().st_size else "is empty"
+        raise BrokenImageError(reason) from error
+    except FileNotFoundError as error:
+        raise BrokenImageError("is missing") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenImageError(f"has more than {MAX_PIXELS:,} pixels") from error
+    except Exception as error:  # Pillow's decoders raise errors of every kind at damaged files.
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise BrokenImageError(f"cannot be decoded: {text}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would cut values above 255 instead of scaling them.
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """The pixels turned as the EXIF record of `image` says; a record that cannot be read says nothing."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # The picture is good even where its record is not.
+        return pixels
+    if orientation == 1:
+        return pixels
+    marked = pixels.copy() if pixels is image else pixels
+    marked.getexif()[0x0112] = orientation
+    return ImageOps.exif_transpose(marked)
+
+
+def _centre(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Resizes and crops in one: the same pixels, without ever holding the resized whole of a long, thin image."""
+    width, height = image.size
+    shorter = min(width, height)
+    wide, high = RESIZED * width // shorter, RESIZED * height // shorter
+    left, top = (wide - CROPPED) // 2, (high - CROPPED) // 2
+    across, down = width / wide, height / high
+    box = (left * across, top * down, (left + CROPPED) * across, (top + CROPPED) * down)
+    return np.asarray(image.resize((CROPPED, CROPPED), Image.Resampling.BILINEAR, box=box))

@@ -1,0 +1,71 @@
+"""Places' own layout → a listing: `val_256/*.jpg`, places365_val.txt (name, label), categories_places365.txt.
+
+Lines: `Places365_val_00000001.jpg 165` and `/b/bus_station/indoor 78`. The class of the latter is
+`bus_station-indoor`: the letter is only a shelf, and a class is one folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.datasets.listing import LabelledImage, Listing, brief, choose_classes
+from pipeline.errors import DatasetError
+
+LABELS = "places365_val.txt"
+CATEGORIES = "categories_places365.txt"
+IMAGE_FOLDERS = ("val_256", "val_large")
+
+
+def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
+    """The images of the chosen classes in the order of the labels; None where nothing looks like Places.
+
+    Without `wanted` the classes are the ten lowest labels that the table names. An image that the table names and the
+    folder lacks is listed too: converting it will say so.
+
+    Raises:
+      UsageError: a class is asked for that no label names.
+      DatasetError: a part of Places is missing or a line cannot be read; one message names everything that is wrong.
+    """
+    folder = next((source / name for name in IMAGE_FOLDERS if (source / name).is_dir()), None)
+    tables = {name: (source / name).is_file() for name in (LABELS, CATEGORIES)}
+    if not folder and not any(tables.values()):
+        return None
+    missing = [name for name, there in tables.items() if not there] + ([] if folder else [f"{IMAGE_FOLDERS[0]}/"])
+    if missing or not folder:
+        raise DatasetError(f"{source} lacks {', '.join(missing)}: put Places' two text files beside its images")
+    problems: list[str] = []
+    names = {label: class_name(category) for category, label in _table(source / CATEGORIES, problems)}
+    rows = _table(source / LABELS, problems)
+    problems += [
+        f"{LABELS}: {name} has label {label}, not in {CATEGORIES}" for name, label in rows if label not in names
+    ]
+    problems += [f"{LABELS}: {name!r} is not the name of a file" for name, _ in rows if Path(name).name != name]
+    if problems:
+        raise DatasetError(f"{source}: {brief(problems, separator='; ')}. Take both files of one release of Places365")
+    available = [names[label] for label in sorted({label for _, label in rows})]
+    classes = choose_classes(source, available, [class_name(name) for name in wanted])
+    labels = {name: index for index, name in enumerate(classes)}
+    images = tuple(LabelledImage(folder / name, labels[names[old]]) for name, old in rows if names[old] in labels)
+    return Listing(classes, images, (source / LABELS, source / CATEGORIES))
+
+
+def class_name(category: str) -> str:
+    """`/b/bus_station/indoor`, as Places writes it, or `bus_station/indoor` → `bus_station-indoor`."""
+    parts = category.strip("/").split("/")
+    shelved = category.startswith("/") and len(parts) > 1 and len(parts[0]) == 1
+    return "-".join(parts[1:] if shelved else parts)
+
+
+def _table(path: Path, problems: list[str]) -> list[tuple[str, int]]:
+    """The lines `name number` of a file; what is wrong with it goes into `problems`."""
+    rows: list[tuple[str, int]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        fields = line.split()
+        if len(fields) == 2 and fields[1].isdecimal():
+            rows.append((fields[0], int(fields[1])))
+        elif fields:
+            problems.append(f"{path.name}, line {number} is not a name and a label: {line[:60]!r}")
+    if not rows:
+        problems.append(f"{path.name} names nothing")
+    return rows

@@ -1,0 +1,283 @@
+"""`invoke run --target arm64` against the emulated device: a real adb server, a real adbd, real arm64 binaries."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from device_runtime.formats.manifest import read_manifest
+from pipeline.datasets.idx import find_files
+from pipeline.errors import TargetError
+from pipeline.targets.device import AdbTarget
+from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
+from tests.emulator.faults import gone, unauthorized, unplugged
+from tests.invoking import Invoked, invoke
+
+pytestmark = [pytest.mark.emulator, pytest.mark.slow]
+
+CYCLES = 60
+ROOT = "/data/local/tmp/train-on-device/package-arm64"
+
+
+@dataclass(frozen=True)
+class First:
+    """The first run on the device."""
+
+    run: Invoked
+    build: Path
+    data: Path
+
+
+def environment(device: EmulatedDevice) -> dict[str, str]:
+    return {"ANDROID_ADB_SERVER_PORT": str(device.adb_server_port), "ANDROID_SERIAL": device.serial}
+
+
+@pytest.fixture(scope="module")
+def data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first images of real MNIST: emulated, all 10,000 test images would take minutes."""
+    folder = tmp_path_factory.mktemp("mnist")
+    for file, count in zip(find_files(shared_data / "mnist"), (2000, 2000, 300, 300), strict=True):
+        content = gzip.decompress(file.read_bytes())
+        is_images = "images" in file.name
+        header, size = (16, 784) if is_images else (8, 1)
+        head = content[:4] + struct.pack(">I", count) + content[8:header]
+        (folder / file.name.removesuffix(".gz")).write_bytes(head + content[header : header + count * size])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(emulator: EmulatedDevice, data: Path, tmp_path_factory: pytest.TempPathFactory) -> First:
+    """A run of the whole process, on a device that is clean before it."""
+    assert emulator.shell("ls /data/local/tmp") == ""
+    build = tmp_path_factory.mktemp("build-arm64")
+    run = invoke(
+        *("run", "--target", "arm64", "--data", data, "--cycles", str(CYCLES), "--learning-rate", "0.003"),
+        *("--build", build, "--runs", build / "runs"),
+        env=environment(emulator),
+    )
+    assert run.code == 0, run.stderr
+    return First(run, build, data)
+
+
+@pytest.fixture
+def target(emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPatch) -> AdbTarget:
+    """The device with the package of the first run on it."""
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    return AdbTarget.connect(emulator.serial)
+
+
+def losses(results: Path) -> list[float]:
+    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if record["event"] == "step"]
+
+
+def nothing(done: int, total: int) -> None:
+    """Takes progress and does nothing."""
+
+
+def test_the_device_has_no_python_and_no_glibc_of_its_own(emulator: EmulatedDevice) -> None:
+    found = emulator.shell(
+        "find / -path /proc -prune -o -path /data -prune -o -name 'python*' -print 2>/dev/null || true"
+    )
+    assert found == ""
+    assert emulator.shell("ls /lib /lib64 /usr/lib 2>/dev/null || true") == ""
+
+
+def test_it_trains_on_the_device(first: First) -> None:
+    untrained, trained, evaluated = first.run.accuracies
+    assert 0.03 <= untrained <= 0.2
+    assert trained == evaluated
+    assert trained > 0.3
+    curve = losses(first.run.results)
+    assert len(curve) == CYCLES
+    assert np.mean(curve[-5:]) < np.mean(curve[:5]) - 0.5
+    assert (first.run.results / f"lenet_trained_{CYCLES}.safetensors").is_file()
+    assert (first.run.results / "lenet_trained.onnx").is_file()
+
+
+def test_the_peak_memory_of_the_training_is_recorded(first: First) -> None:
+    end = json.loads((first.run.results / "metrics.jsonl").read_text().splitlines()[-1])
+    assert 20 * 2**20 < end["peak_memory_bytes"] < 400 * 2**20
+
+
+def test_x86_gives_the_same_losses_and_the_same_accuracy(first: First, tmp_path: Path) -> None:
+    here = invoke(
+        *("run", "--target", "x86", "--data", first.data, "--cycles", "20", "--learning-rate", "0.003"),
+        *("--build", first.build, "--runs", tmp_path),
+    )
+    assert here.code == 0, here.stderr
+    np.testing.assert_allclose(losses(first.run.results)[:20], losses(here.results), rtol=1e-4)
+    checkpoint = first.run.results / f"lenet_trained_{CYCLES}.safetensors"
+    evaluated = invoke("eval", "--checkpoint", checkpoint, "--build", first.build)
+    assert evaluated.accuracies == [first.run.accuracies[-1]]
+
+
+def test_a_second_run_sends_under_a_hundredth(first: First, emulator: EmulatedDevice, target: AdbTarget) -> None:
+    package = first.build / "package-arm64"
+    size = read_manifest(package / "manifest.json").size_bytes
+    # Another learning rate is an option of the runner: nothing of the package changes.
+    again = invoke(
+        *("train", "--target", "arm64", "--build", first.build, "--cycles", "1", "--learning-rate", "0.01"),
+        env=environment(emulator),
+    )
+    assert again.code == 0, again.stderr
+    assert target.push(package, nothing) < size / 100
+
+
+def test_changed_and_removed_files_follow(first: First, emulator: EmulatedDevice, target: AdbTarget) -> None:
+    package = first.build / "package-arm64"
+    emulator.shell(f"echo damaged >{ROOT}/train.sh; echo more >{ROOT}/model/model.json")
+    assert target.push(package, nothing) < 2**20
+    assert emulator.shell(f"cat {ROOT}/train.sh") == (package / "train.sh").read_text()
+
+
+def weights(target: AdbTarget, folder: Path) -> dict[str, bytes]:
+    """Every tensor of the trained checkpoint, optimizer state among them, bit for bit."""
+    files = {path.name: path for path in target.pull(folder)}
+    tensors = load_file(files["lenet_trained_40.safetensors"])
+    return {name: tensor.tobytes() for name, tensor in tensors.items()}
+
+
+def test_a_lost_connection_changes_nothing(
+    first: First, emulator: EmulatedDevice, target: AdbTarget, tmp_path: Path
+) -> None:
+    options = ["-c", "40", "--seed", "3"]
+    calm: list[str] = []
+    target.clear_output()
+    assert target.run("train.sh", options, calm.append) == 0
+    expected = weights(target, tmp_path / "calm")
+    target.clear_output()
+    disturbed: list[str] = []
+    codes: list[int] = []
+    training = threading.Thread(target=lambda: codes.append(target.run("train.sh", options, disturbed.append)))
+    training.start()
+    wait_for(lambda: "running" in target.status())
+    with unplugged(emulator):
+        time.sleep(2)
+    training.join(timeout=120)
+    assert codes == [0]
+    assert without_noise(disturbed) == without_noise(calm)
+    assert weights(target, tmp_path / "disturbed") == expected
+
+
+def test_a_running_job_is_found_attached_to_and_stopped(
+    emulator: EmulatedDevice, first: First, target: AdbTarget
+) -> None:
+    ended: list[int] = []
+    job = threading.Thread(target=lambda: ended.append(target.run("train.sh", ["-c", "100000"], lambda line: None)))
+    job.start()
+    wait_for(lambda: "running" in target.status())
+    assert invoke("status", env=environment(emulator)).stdout == "running train.sh\n"
+    second = invoke("train", "--target", "arm64", "--build", first.build, env=environment(emulator))
+    assert second.code != 0
+    assert "runs a job" in second.stderr
+    assert "invoke stop" in second.stderr
+    assert invoke("stop", env=environment(emulator)).code == 0
+    job.join(timeout=60)
+    assert ended == [143]
+    assert invoke("status", env=environment(emulator)).stdout == "ended 143\n"
+
+
+def test_a_killed_job_keeps_no_lock(emulator: EmulatedDevice, target: AdbTarget) -> None:
+    job = threading.Thread(target=lambda: run_quietly(target))
+    job.start()
+    wait_for(lambda: "running" in target.status())
+    emulator.shell(f"kill -KILL -- -$(cat {ROOT}/job/pid)")
+    job.join(timeout=60)
+    assert target.status() == "died"
+    assert target.run("eval_untrained.sh", [], lambda line: None) == 0
+
+
+def run_quietly(target: AdbTarget) -> None:
+    with pytest.raises(TargetError, match="the job was killed"):
+        target.run("train.sh", ["-c", "100000"], lambda line: None)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def without_noise(lines: list[str]) -> list[str]:
+    return [line for line in lines if "onnxruntime" not in line]
+
+
+@contextmanager
+def beside(emulator: EmulatedDevice, hardware: Hardware) -> Iterator[EmulatedDevice]:
+    with emulated_device(hardware, beside=emulator) as device:
+        yield device
+
+
+def refused(device: EmulatedDevice, first: First) -> str:
+    run = invoke("run", "--target", "arm64", "--data", first.data, "--build", first.build, env=environment(device))
+    assert run.code == 8
+    assert "Traceback" not in run.stderr
+    return run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "message"),
+    [
+        (Hardware(abi="armeabi-v7a"), "is armeabi-v7a, not arm64-v8a"),
+        (Hardware(disk_bytes=40 * 2**20), "has no space in /data/local/tmp: 1"),
+        (Hardware(executable=False), "does not execute programs"),
+    ],
+    ids=["abi", "space", "noexec"],
+)
+def test_an_unfit_device_is_named_and_left_clean(
+    emulator: EmulatedDevice, first: First, hardware: Hardware, message: str
+) -> None:
+    with beside(emulator, hardware) as device:
+        assert message in refused(device, first)
+        assert device.shell("ls -A /data/local/tmp") == ""
+
+
+def test_a_disk_that_fills_up_during_the_push_is_left_clean(
+    emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The free space that is asked for before the push shrinks while it runs: here it is not looked at.
+    monkeypatch.setattr("pipeline.targets.push._check_space", lambda adb, root, size_bytes: None)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    with beside(emulator, Hardware(disk_bytes=40 * 2**20)) as device:
+        with pytest.raises(TargetError, match="disk is full"):
+            AdbTarget.connect(device.serial).push(first.build / "package-arm64", nothing)
+        assert device.shell("ls -A /data/local/tmp") == ""
+
+
+def test_several_devices_ask_for_a_serial(emulator: EmulatedDevice, first: First) -> None:
+    with beside(emulator, Hardware()) as device:
+        env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": ""}
+        run = invoke("status", env=env)
+        assert run.code == 8
+        assert "choose one with --serial" in run.stderr
+        assert device.serial in run.stderr
+
+
+def test_unready_devices_are_named(emulator: EmulatedDevice, first: First) -> None:
+    with unauthorized(emulator) as serial:
+        run = invoke("status", "--serial", serial, env=environment(emulator))
+        assert run.code == 8
+        assert f"{serial} is unauthorized: confirm the key" in run.stderr
+    with unplugged(emulator):
+        assert "is offline" in refused(emulator, first)
+    with gone(emulator):
+        assert "adb sees no device" in refused(emulator, first)
+
+
+def test_no_server_and_no_adb_is_named(first: First) -> None:
+    run = invoke("status", env={"ANDROID_ADB_SERVER_PORT": "1", "PATH": "/nonexistent"})
+    assert run.code == 8
+    assert "no adb server runs on port 1" in run.stderr
