@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -32,5 +31,9 @@ class Metrics:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size that this process has had (Linux counts ru_maxrss in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Largest resident size of this process in bytes, from VmHWM of /proc/self/status, which counts in KiB.
+
+    Not getrusage's: that one still holds the size of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024

@@ -37,7 +37,7 @@ def run(options: Options, package: Path) -> None:
     start = read_checkpoint(folder / untrained_name(model) if options.file.is_dir() else options.file, model)
     dataset = load_dataset(options.data)
     _check_fit(model, dataset, options)
-    splits: dict[str, Images] = dict(dataset.splits)
+    splits = _inputs(options, folder, model, dataset, package)
     plan = make_plan(options, model, start, len(splits["train"]))
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -110,6 +110,19 @@ def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int
         images=evaluation.images,
         seconds=round(evaluation.seconds, 3),
     )
+
+
+def _inputs(options: Options, folder: Path, model: Model, dataset: Dataset, package: Path) -> dict[str, Images]:
+    """What the graphs take: the images, or their features where a frozen backbone stands apart."""
+    if model.features is None:
+        return dict(dataset.splits)
+    from device_runtime.features import Backbone, CachedFeatures, LiveFeatures
+
+    backbone = Backbone(folder / "features.onnx", options.threads)
+    if not options.cache:
+        return {name: LiveFeatures(split, backbone) for name, split in dataset.splits.items()}
+    shape = model.features
+    return {name: CachedFeatures(split, backbone, shape, package / "cache") for name, split in dataset.splits.items()}
 
 
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:

@@ -31,11 +31,17 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
     """
     import onnx
 
-    forward = onnx.load(export_folder / "forward.onnx")
+    forward = onnx.load(trained_part(export_folder))
     trainable, frozen = split_parameters(forward, recipe.trainable)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
+
+
+def trained_part(export_folder: Path) -> Path:
+    """The graph that training differentiates: what follows a frozen backbone, or the whole model."""
+    part = export_folder / "trained.onnx"
+    return part if part.exists() else export_folder / "forward.onnx"
 
 
 def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tuple[list[str], list[str]]:

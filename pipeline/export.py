@@ -1,7 +1,8 @@
 """First stage: a model's definition → forward.onnx and preprocess.onnx.
 
 Reads a torch module of `pipeline/models/`, of a user's file, or an ONNX model; writes into one folder
-`forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`.
+`forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`; where the recipe freezes
+what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trained.onnx` (`features` → `logits`).
 """
 
 from __future__ import annotations
@@ -101,6 +102,9 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     """
     import onnx
 
+    from pipeline.artifacts import split_parameters
+    from pipeline.split import split_forward
+
     with new_folder(folder) as temporary:
         if source.onnx_file:
             forward = _load_onnx(source.onnx_file)
@@ -108,6 +112,11 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
             forward = _export_torch(_build(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
         _check_output(forward, source, classes)
         onnx.save(forward, temporary / "forward.onnx")
+        parts = split_forward(forward, split_parameters(forward, recipe.trainable)[0])
+        if parts:
+            backbone, rest = parts
+            onnx.save(backbone, temporary / "backbone.onnx")
+            onnx.save(rest, temporary / "trained.onnx")
         preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSET)
         onnx.save(preprocess, temporary / "preprocess.onnx")
 

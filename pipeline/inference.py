@@ -10,6 +10,7 @@ from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import read_model
 from pipeline.errors import ModelError
 from pipeline.files import new_file
+from pipeline.preprocess import after_preprocessing
 
 
 def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
@@ -20,7 +21,7 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
       ModelError: the result is not a valid model.
     """
     import onnx
-    from onnx import compose, numpy_helper
+    from onnx import numpy_helper
 
     model = read_model(model_folder)
     trained = read_checkpoint(checkpoint, model)
@@ -29,11 +30,8 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
     for parameter in model.parameters:
         values = trained.parameters[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape)
         tensors[parameter.name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), parameter.name))
-    preprocess = compose.add_prefix(onnx.load(export_folder / "preprocess.onnx"), "preprocess/")
-    preprocess.ir_version = forward.ir_version = max(preprocess.ir_version, forward.ir_version)
-    merged = compose.merge_models(preprocess, forward, io_map=[("preprocess/image", "image")])
     try:
-        onnx.checker.check_model(merged)
+        merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
     with new_file(file) as temporary:

@@ -1,7 +1,7 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
-Reads forward.onnx, preprocess.onnx and the artifacts; writes train_step.onnx, eval_step.onnx, model.json, the untrained
-checkpoint and, for `--engine reference`, the artifacts under reference/.
+Reads the export and the artifacts; writes train_step.onnx, eval_step.onnx, model.json, the untrained checkpoint and,
+for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, with the preprocessing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
-from pipeline.artifacts import split_parameters
+from pipeline.artifacts import split_parameters, trained_part
 from pipeline.files import new_folder
 from pipeline.recipe import Pixels, Recipe
 
@@ -34,13 +34,17 @@ def build_model_folder(
 
     from pipeline.lowering.optimizers import state_names
     from pipeline.lowering.step import build_eval_step, build_train_step, network_of
+    from pipeline.preprocess import after_preprocessing
+    from pipeline.split import FEATURES
 
-    forward = onnx.load(export_folder / "forward.onnx")
+    forward = onnx.load(trained_part(export_folder))
+    backbone = export_folder / "backbone.onnx"
+    preprocess = onnx.load(export_folder / "preprocess.onnx")
     trainable, _ = split_parameters(forward, recipe.trainable)
     network = network_of(
         onnx.load(artifacts / "training_model.onnx"),
         onnx.load(artifacts / "eval_model.onnx"),
-        onnx.load(export_folder / "preprocess.onnx"),
+        None if backbone.exists() else preprocess,
         forward,
         trainable,
     )
@@ -52,7 +56,7 @@ def build_model_folder(
         parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
         buffers=(),
         optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
-        features=None,
+        features=tuple(int(s) for s in network.shapes[FEATURES][1:]) if backbone.exists() else None,
         recipe=RecipeRecord(
             recipe.batch_size,
             recipe.cycles,
@@ -63,11 +67,14 @@ def build_model_folder(
         ),
     )
     with new_folder(folder) as temporary:
-        onnx.save(build_train_step(network, recipe.optimizer, pixels), temporary / "train_step.onnx")
-        onnx.save(build_eval_step(network, pixels, classes), temporary / "eval_step.onnx")
+        onnx.save(build_train_step(network, recipe.optimizer), temporary / "train_step.onnx")
+        onnx.save(build_eval_step(network, classes), temporary / "eval_step.onnx")
         write_model(temporary, model)
         write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
-        _copy_reference(export_folder, artifacts, temporary / "reference")
+        if backbone.exists():
+            onnx.save(after_preprocessing(preprocess, onnx.load(backbone)), temporary / "features.onnx")
+        else:
+            _copy_reference(export_folder, artifacts, temporary / "reference")
 
 
 def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:

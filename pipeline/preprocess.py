@@ -61,6 +61,27 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
+def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` (`image` → …) with the preprocessing before it: its input `image` is then uint8 N×H×W×C.
+
+    Raises:
+      ValidationError: the two do not make a valid model.
+    """
+    import onnx
+    from onnx import compose
+
+    prefixed = compose.add_prefix(preprocess, "preprocess/")
+    prefixed.ir_version = model.ir_version
+    merged = compose.merge_models(prefixed, model, io_map=[("preprocess/image", "image")])
+    pixels = merged.graph.input[0].name
+    for node in merged.graph.node:
+        # The name is free again: what was the model's input is now a value of the preprocessing.
+        node.input[:] = ["image" if name == pixels else name for name in node.input]
+    merged.graph.input[0].name = "image"
+    onnx.checker.check_model(merged)
+    return merged
+
+
 def _channels_first(pixels: Pixels) -> onnx.NodeProto:
     from onnx import helper
 

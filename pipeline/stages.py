@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from pipeline.files import explain_os_error
+
 STAMP = ".inputs"
 SOURCES = (Path(__file__).parent, Path(__file__).parent.parent / "device_runtime")
 
@@ -27,7 +29,8 @@ def build_once(folder: Path, key: str, build: Callable[[], None]) -> bool:
     if stamp.is_file() and stamp.read_text() == key:
         return False
     build()
-    stamp.write_text(key)
+    with explain_os_error(stamp):
+        stamp.write_text(key)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import struct
@@ -19,9 +20,10 @@ from safetensors.numpy import load_file
 from device_runtime.formats.manifest import read_manifest
 from pipeline.datasets.idx import find_files
 from pipeline.errors import TargetError
+from pipeline.targets.adb import Adb
 from pipeline.targets.device import AdbTarget
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
-from tests.emulator.faults import gone, unauthorized, unplugged
+from tests.emulator.faults import frozen, gone, unauthorized, unplugged
 from tests.invoking import Invoked, invoke
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -255,6 +257,31 @@ def test_a_disk_that_fills_up_during_the_push_is_left_clean(
         with pytest.raises(TargetError, match="disk is full"):
             AdbTarget.connect(device.serial).push(first.build / "package-arm64", nothing)
         assert device.shell("ls -A /data/local/tmp") == ""
+
+
+def test_a_device_that_goes_away_during_the_push_is_named_and_can_be_pushed_to_again(
+    emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    with beside(emulator, Hardware()) as device, contextlib.ExitStack() as cut:
+        target = AdbTarget.connect(device.serial)
+
+        def pull_the_cable(done: int, total: int) -> None:
+            if done > total / 2:
+                cut.enter_context(gone(device))
+
+        with pytest.raises(TargetError, match=r"went away during `cd .*tar.*plug it in again"):
+            target.push(first.build / "package-arm64", pull_the_cable)
+        cut.close()
+        assert target.push(first.build / "package-arm64", nothing) > 2**20
+        assert device.shell("ls -A /data/local/tmp/train-on-device") == "package-arm64\n"
+
+
+def test_a_device_that_does_not_answer_is_named_with_the_call(emulator: EmulatedDevice, target: AdbTarget) -> None:
+    device = Adb(emulator.serial)
+    with frozen(emulator), pytest.raises(TargetError, match="did not answer `echo hello` within 3 s"):
+        device.execute("echo hello", timeout_s=3)
+    assert device.execute("echo hello").text == "hello\n"
 
 
 def test_several_devices_ask_for_a_serial(emulator: EmulatedDevice, first: First) -> None:

@@ -180,3 +180,18 @@ def test_each_task_explains_itself(name: str) -> None:
     shown = invoke("--help", name)
     assert shown.code == 0
     assert "Options:" in shown.stdout
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=True)
+    try:
+        run = invoke("package", "--build", disk / "build")
+        left = {path.name for path in (disk / "build").iterdir()}
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert run.code != 0
+    assert "No space left on device" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not any(name.startswith(".") for name in left)

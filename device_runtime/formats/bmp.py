@@ -18,6 +18,8 @@ _FILE_HEADER = struct.Struct("<2sIHHI")
 _INFO_HEADER = struct.Struct("<IiiHHIIiiII")
 _HEADERS = _FILE_HEADER.size + _INFO_HEADER.size
 _PIXELS_PER_METRE = 2835
+# BITMAPV5HEADER has 124 bytes; the palette follows it.
+_LONGEST_HEAD = _FILE_HEADER.size + 124 + 4 * 256
 _GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 4, axis=1) * np.array([1, 1, 1, 0], np.uint8)
 
 
@@ -56,19 +58,20 @@ def map_bmp(path: Path) -> npt.NDArray[np.uint8]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(_HEADERS + _GREY_PALETTE.size)
+            head = file.read(_LONGEST_HEAD)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
     if len(head) < _HEADERS or head[:2] != b"BM":
         raise FormatError(f"{path} is not a BMP file; convert the dataset again")
     offset = _FILE_HEADER.unpack_from(head)[4]
-    _, width, height, _, bits, compression, *_ = _INFO_HEADER.unpack_from(head, _FILE_HEADER.size)
-    if compression != 0 or bits not in (8, 24) or width <= 0 or height == 0:
+    info_size, width, height, _, bits, compression, *_ = _INFO_HEADER.unpack_from(head, _FILE_HEADER.size)
+    if info_size < _INFO_HEADER.size or compression != 0 or bits not in (8, 24) or width <= 0 or height == 0:
         raise FormatError(
             f"{path} is a BMP of {bits} bits, compression {compression}: only plain 8 and 24 bits are read"
         )
     channels = bits // 8
-    if channels == 1 and head[_HEADERS : _HEADERS + _GREY_PALETTE.size] != _GREY_PALETTE.tobytes():
+    palette = head[_FILE_HEADER.size + info_size :][: _GREY_PALETTE.size]
+    if channels == 1 and palette != _GREY_PALETTE.tobytes():
         raise FormatError(f"{path} is a BMP with a palette of colours: only the grey palette is read")
     stride, rows = _stride(width, channels), abs(height)
     if size < offset + stride * rows:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -114,11 +114,24 @@ def read_description(folder: Path) -> Description:
             raise FormatError(f"{path} has format {record['format']}, this program reads {FORMAT}: convert it again")
         splits = {name: tuple(Strip(**strip) for strip in strips) for name, strips in record["splits"].items()}
         height, width, channels = (int(record[name]) for name in ("height", "width", "channels"))
-        return Description(record["name"], height, width, channels, tuple(record["classes"]), splits)
+        description = Description(record["name"], height, width, channels, tuple(record["classes"]), splits)
+        _check(description)
+        return description
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; -d takes a folder that the convert stage wrote") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{path} is not a dataset description ({error}): convert the dataset again") from error
+
+
+def _check(description: Description) -> None:
+    """Raises ValueError where the numbers cannot be meant or a file lies outside the dataset's folder."""
+    if min(description.height, description.width) < 1 or description.channels not in (1, 3):
+        raise ValueError(f"images of {description.height}×{description.width}×{description.channels}")
+    for strip in (strip for strips in description.splits.values() for strip in strips):
+        if not 0 <= strip.label < len(description.classes) or strip.count < 1:
+            raise ValueError(f"{strip.file} has label {strip.label} and {strip.count} images")
+        if PurePosixPath(strip.file).is_absolute() or ".." in PurePosixPath(strip.file).parts:
+            raise ValueError(f"{strip.file} is outside of the folder")
 
 
 def load_dataset(folder: Path) -> Dataset:

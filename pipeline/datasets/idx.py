@@ -118,7 +118,7 @@ def _read(path: Path, magic: int, axes: int, problems: list[str]) -> Bytes | Non
 def _check(pair: _Split, images: Bytes, labels: Bytes, problems: list[str]) -> None:
     if len(images) != len(labels):
         problems.append(f"{pair.images.name} has {len(images)} images, {pair.labels.name} {len(labels)} labels")
-    if not len(images):
+    if not images.size:
         problems.append(f"{pair.images.name} has no images")
     wrong = np.flatnonzero(labels >= len(CLASSES))
     if len(wrong):

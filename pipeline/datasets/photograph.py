@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 RESIZED, CROPPED = 256, 224
 
@@ -16,6 +16,18 @@ MAX_PIXELS = 400_000_000
 
 # A JPEG with this shorter side is decoded at a fraction of its size: four times what resizing needs at least.
 _DRAFT = 4 * RESIZED
+
+# EXIF 2.32, tag 0x0112: what undoes each orientation; 1 is upright.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 
@@ -72,14 +84,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """The pixels turned as the EXIF record of `image` says; a record that cannot be read says nothing."""
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # The picture is good even where its record is not.
         return pixels
-    if orientation == 1:
-        return pixels
-    marked = pixels.copy() if pixels is image else pixels
-    marked.getexif()[0x0112] = orientation
-    return ImageOps.exif_transpose(marked)
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _centre(image: Image.Image) -> npt.NDArray[np.uint8]:

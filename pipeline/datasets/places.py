@@ -6,6 +6,7 @@ Lines: `Places365_val_00000001.jpg 165` and `/b/bus_station/indoor 78`. The clas
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
         f"{LABELS}: {name} has label {label}, not in {CATEGORIES}" for name, label in rows if label not in names
     ]
     problems += [f"{LABELS}: {name!r} is not the name of a file" for name, _ in rows if Path(name).name != name]
+    problems += [
+        f"{LABELS} names {name} twice" for name, count in Counter(name for name, _ in rows).items() if count > 1
+    ]
     if problems:
         raise DatasetError(f"{source}: {brief(problems, separator='; ')}. Take both files of one release of Places365")
     available = [names[label] for label in sorted({label for _, label in rows})]

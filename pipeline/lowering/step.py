@@ -17,7 +17,8 @@ from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.optimizers import Update, state_names, write_update
 from pipeline.lowering.training_graph import lower, shapes_of
-from pipeline.recipe import Optimizer, Pixels
+from pipeline.recipe import Optimizer
+from pipeline.split import FEATURES, IMAGE
 
 LABEL = "label"
 
@@ -29,7 +30,7 @@ class Network:
     Attributes:
       training: onnxruntime-training's training graph.
       evaluation: its eval graph, with the same parameters.
-      preprocess: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'.
+      preprocess: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'; None where the graphs take features.
       trainable: shapes of the trainable parameters by name, in the order of the flat vector.
       frozen: the frozen parameters by name.
       shapes: shapes of the forward graph's values.
@@ -37,13 +38,13 @@ class Network:
 
     training: onnx.ModelProto
     evaluation: onnx.ModelProto
-    preprocess: onnx.ModelProto
+    preprocess: onnx.ModelProto | None
     trainable: Mapping[str, Shape]
     frozen: Mapping[str, onnx.TensorProto]
     shapes: Mapping[str, Shape]
 
 
-def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> onnx.ModelProto:
+def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
     """One update: pixels, labels, learning rate, step number, parameters and optimizer state → loss and new state.
 
     Raises:
@@ -51,7 +52,7 @@ def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> 
     """
     g = Graph()
     names = state_names(optimizer.name, optimizer.values())
-    for name in ("image", LABEL, "learning_rate", "step", "parameters", *names):
+    for name in (IMAGE, FEATURES, LABEL, "learning_rate", "step", "parameters", *names):
         g.name(name)
     values = lower(network.training, g, _given(network, network.training, g), network.shapes)
     gradient = _flat_gradient(network, values, g)
@@ -63,7 +64,7 @@ def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> 
     return g.model(
         "train_step",
         [
-            *_batch_inputs(pixels),
+            *_batch_inputs(network),
             helper.make_tensor_value_info("learning_rate", TensorProto.FLOAT, []),
             helper.make_tensor_value_info("step", TensorProto.INT64, []),
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, vector) for name in ("parameters", *names)),
@@ -72,21 +73,21 @@ def build_train_step(network: Network, optimizer: Optimizer, pixels: Pixels) -> 
     )
 
 
-def build_eval_step(network: Network, pixels: Pixels, classes: int) -> onnx.ModelProto:
+def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
     """Pixels, labels and parameters → loss (mean of the batch) and logits.
 
     Raises:
       LoweringError: an operator of the eval graph has no form in the ONNX standard.
     """
     g = Graph()
-    for name in ("image", LABEL, "parameters"):
+    for name in (IMAGE, FEATURES, LABEL, "parameters"):
         g.name(name)
     values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
     results = {"loss": values[network.evaluation.graph.output[0].name], "logits": values["logits"]}
     parameters = helper.make_tensor_value_info("parameters", TensorProto.FLOAT, [_parameters_size(network)])
     return g.model(
         "eval_step",
-        [*_batch_inputs(pixels), parameters],
+        [*_batch_inputs(network), parameters],
         _outputs(g, results, {"loss": [], "logits": ["N", classes]}),
     )
 
@@ -94,7 +95,7 @@ def build_eval_step(network: Network, pixels: Pixels, classes: int) -> onnx.Mode
 def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Value]:
     """Values for the inputs of a training or eval graph: the preprocessed image, the label, every parameter."""
     given = dict(_pieces(network, g))
-    given["image"] = _preprocessed(network, g)
+    given |= {FEATURES: FEATURES} if network.preprocess is None else {IMAGE: _preprocessed(network.preprocess, g)}
     wanted = [info.name for info in model.graph.input]
     for name in wanted:
         if name in given or name.endswith(".accumulation.buffer") or name == "lazy_reset_grad":
@@ -108,10 +109,10 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Valu
     return {**dict.fromkeys(wanted, ""), **given}
 
 
-def _preprocessed(network: Network, g: Graph) -> Value:
+def _preprocessed(preprocess: onnx.ModelProto, g: Graph) -> Value:
     # The preprocessing's own input is renamed, so that its values do not meet the network's.
-    prefixed = compose.add_prefix(network.preprocess, "preprocess/")
-    return lower(prefixed, g, {"preprocess/pixels": "image"}, {})["preprocess/image"]
+    prefixed = compose.add_prefix(preprocess, "preprocess/")
+    return lower(prefixed, g, {"preprocess/pixels": IMAGE}, {})["preprocess/image"]
 
 
 def _pieces(network: Network, g: Graph) -> dict[str, Value]:
@@ -131,12 +132,15 @@ def _flat_gradient(network: Network, values: Mapping[str, Value], g: Graph) -> V
     return flat[0] if len(flat) == 1 else g.op("Concat", *flat, axis=0)
 
 
-def _batch_inputs(pixels: Pixels) -> list[onnx.ValueInfoProto]:
-    shape: list[int | str] = ["N", pixels.height, pixels.width, pixels.channels]
-    return [
-        helper.make_tensor_value_info("image", TensorProto.UINT8, shape),
-        helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"]),
-    ]
+def _batch_inputs(network: Network) -> list[onnx.ValueInfoProto]:
+    """The batch as the runner feeds it: raw pixels, or features where a frozen backbone stands before the graph."""
+    if network.preprocess is None:
+        features = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, list(network.shapes[FEATURES]))
+        return [features, helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"])]
+    pixels = onnx.ValueInfoProto()
+    pixels.CopyFrom(network.preprocess.graph.input[0])
+    pixels.name = IMAGE
+    return [pixels, helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"])]
 
 
 def _outputs(
@@ -153,7 +157,7 @@ def _parameters_size(network: Network) -> int:
 def network_of(
     training: onnx.ModelProto,
     evaluation: onnx.ModelProto,
-    preprocess: onnx.ModelProto,
+    preprocess: onnx.ModelProto | None,
     forward: onnx.ModelProto,
     trainable: Sequence[str],
 ) -> Network:

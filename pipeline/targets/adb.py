@@ -27,7 +27,9 @@ from pipeline.targets.adb_parse import CLOSE_STDIN, EXIT, HEADER, STDERR, STDIN,
 PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
 DEFAULT_PORT = 5037
 CALL_TIMEOUT_S = 60.0
+SERVER_TIMEOUT_S = 10.0
 CHUNK = 64 * 1024
+AGAIN = "plug it in again and repeat the command"
 
 OnOutput = Callable[[bytes], None]
 T = TypeVar("T")
@@ -84,7 +86,9 @@ class Adb:
           ConnectionLost: the device went away or was silent for longer.
         """
         if self._v2 is None:
-            self._v2 = "shell_v2" in self._call("features", lambda: self._device().get_features(), timeout_s)
+            service = f"host-serial:{self.serial}:features"
+            features = self._call("features", lambda: ask_server(self._client, service), timeout_s)
+            self._v2 = "shell_v2" in features.split(",")
         stdout = bytearray()
         take = on_stdout or stdout.extend
         read = self._read_v2 if self._v2 else self._read_old
@@ -110,11 +114,11 @@ class Adb:
         """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            with suppress(adbutils.AdbError, OSError, TargetError):
+            with suppress(adbutils.AdbError, OSError):
                 if ":" in self.serial:
                     # Only devices on the network have to be asked for again; the server finds those on USB itself.
                     self._client.connect(self.serial, timeout=5)
-                if self._device().get_state() == "device":
+                if ask_server(self._client, f"host-serial:{self.serial}:get-state") == "device":
                     return
             time.sleep(0.5)
         raise ConnectionLost(
@@ -122,14 +126,12 @@ class Adb:
             "plug it in again and run `invoke attach`"
         )
 
-    def _device(self) -> adbutils.AdbDevice:
-        return self._client.device(self.serial)
-
     def _open(self, service: str, timeout_s: float) -> adbutils.AdbConnection:
-        connection = self._device().open_transport(timeout=timeout_s)
-        connection.conn.settimeout(timeout_s)
-        connection.send_command(service)
-        connection.check_okay()
+        # Not adbutils' open_transport, which asks for the server's version on a connection without a deadline.
+        connection = self._client.make_connection(timeout=timeout_s)
+        for command in (f"host:transport:{self.serial}", service):
+            connection.send_command(command)
+            connection.check_okay()
         return connection
 
     def _read_v2(
@@ -149,7 +151,7 @@ class Adb:
                         stderr += content
                     elif kind == EXIT:
                         return Result(content[0], bytes(stdout), bytes(stderr))
-        raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`")
+        raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`; {AGAIN}")
 
     def _read_old(
         self, command: str, stdin: Iterable[bytes], take: OnOutput, stdout: bytearray, timeout_s: float
@@ -169,7 +171,7 @@ class Adb:
                     rest = rest[-len(marker) :]
         before, found, code = rest.partition(marker)
         if not found:
-            raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`")
+            raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`; {AGAIN}")
         take(before)
         return Result(int(code), bytes(stdout), b"")
 
@@ -177,9 +179,11 @@ class Adb:
         try:
             return call()
         except (TimeoutError, adbutils.AdbTimeout) as error:
-            raise ConnectionLost(f"{self.serial} did not answer `{_short(what)}` within {timeout_s:g} s") from error
+            raise ConnectionLost(
+                f"{self.serial} did not answer `{_short(what)}` within {timeout_s:g} s; {AGAIN}"
+            ) from error
         except (adbutils.AdbError, OSError, EOFError) as error:
-            raise ConnectionLost(f"{self.serial} went away during `{_short(what)}`: {error}") from error
+            raise ConnectionLost(f"{self.serial} went away during `{_short(what)}`: {error}; {AGAIN}") from error
 
 
 def _short(command: str) -> str:
@@ -208,11 +212,24 @@ def choose(serial: str | None) -> Adb:
     if not _server_answers(port):
         _start_server(port)
     try:
-        devices = adbutils.AdbClient(host="127.0.0.1", port=port).list()
+        answer = ask_server(adbutils.AdbClient(host="127.0.0.1", port=port), "host:devices")
     except (adbutils.AdbError, OSError) as error:
         raise TargetError(f"the adb server on port {port} does not answer: {error}; run `adb start-server`") from error
-    listed = [adb_parse.Listed(device.serial, device.state) for device in devices]
-    return Adb(adb_parse.choose_device(listed, serial or os.environ.get("ANDROID_SERIAL") or None))
+    return Adb(
+        adb_parse.choose_device(adb_parse.parse_devices(answer), serial or os.environ.get("ANDROID_SERIAL") or None)
+    )
+
+
+def ask_server(client: adbutils.AdbClient, service: str) -> str:
+    """The adb server's own answer to a request, such as `host:devices`.
+
+    Raises:
+      AdbError, OSError: it refuses, or does not answer within `SERVER_TIMEOUT_S`.
+    """
+    with client.make_connection(timeout=SERVER_TIMEOUT_S) as connection:
+        connection.send_command(service)
+        connection.check_okay()
+        return str(connection.read_string_block())
 
 
 def _server_answers(port: int) -> bool:

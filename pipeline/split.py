@@ -1,0 +1,57 @@
+"""Cuts a forward graph where training begins: a frozen backbone, and the part whose gradients are needed.
+
+The backbone runs in inference mode, apart from the train step, so its features can be kept between epochs, and
+onnxruntime-training never sees its batch normalisation, which it would turn into training mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+from onnx.utils import Extractor
+
+IMAGE, FEATURES, LOGITS = "image", "features", "logits"
+
+
+def split_forward(
+    forward: onnx.ModelProto, trainable: Collection[str]
+) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
+    """The backbone (`image` → `features`) and the rest (`features` → `logits`).
+
+    None where nothing stands before the first trainable parameter, or where the two parts meet in more than one value.
+    """
+    meeting = _meeting_values(forward, trainable)
+    if len(meeting) != 1 or meeting[0] == IMAGE:
+        return None
+    inferred = onnx.shape_inference.infer_shapes(forward)
+    extractor = Extractor(inferred)
+    backbone = extractor.extract_model([IMAGE], meeting)
+    rest = extractor.extract_model(meeting, [LOGITS])
+    for model in (backbone, rest):
+        _rename(model, meeting[0])
+        for info in (*model.graph.input, *model.graph.output):
+            info.type.tensor_type.shape.dim[0].dim_param = "N"
+        model.ir_version = forward.ir_version
+    return backbone, rest
+
+
+def _meeting_values(forward: onnx.ModelProto, trainable: Collection[str]) -> list[str]:
+    """Values that depend on the image but on no trainable parameter, and are read by what depends on one."""
+    trained, images = set(trainable), {IMAGE}
+    meeting: dict[str, None] = {}
+    for node in forward.graph.node:
+        if trained.intersection(node.input):
+            meeting.update(dict.fromkeys(name for name in node.input if name in images and name not in trained))
+            trained.update(node.output)
+        if images.intersection(node.input):
+            images.update(node.output)
+    return list(meeting)
+
+
+def _rename(model: onnx.ModelProto, name: str) -> None:
+    for node in model.graph.node:
+        node.input[:] = [FEATURES if value == name else value for value in node.input]
+        node.output[:] = [FEATURES if value == name else value for value in node.output]
+    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        info.name = FEATURES if info.name == name else info.name

@@ -1,0 +1,99 @@
+"""What adb and a device print becomes records and named errors: recorded text."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from pipeline.errors import TargetError
+from pipeline.targets.adb_parse import (
+    Listed,
+    Packets,
+    check_abi,
+    choose_device,
+    failed_digests,
+    free_bytes,
+    parse_devices,
+)
+
+PHONE = Listed("R58M123ABC", "device")
+BOARD = Listed("192.168.1.7:5555", "device")
+
+
+def test_devices_with_windows_line_ends() -> None:
+    assert parse_devices("R58M123ABC\tdevice\r\n192.168.1.7:5555\toffline\r\n") == [
+        PHONE,
+        Listed("192.168.1.7:5555", "offline"),
+    ]
+
+
+def test_the_only_device_needs_no_serial() -> None:
+    assert choose_device([PHONE], None) == "R58M123ABC"
+
+
+def test_the_serial_chooses() -> None:
+    assert choose_device([PHONE, BOARD], BOARD.serial) == BOARD.serial
+
+
+@pytest.mark.parametrize(
+    ("devices", "serial", "message"),
+    [
+        ([], None, "adb sees no device"),
+        ([PHONE, BOARD], None, "choose one with --serial: R58M123ABC"),
+        ([PHONE], "other", "adb sees no device 'other'"),
+        ([Listed("a", "offline")], None, "a is offline"),
+        ([Listed("a", "unauthorized")], None, "confirm the key"),
+        ([Listed("a", "recovery")], "a", "a is recovery"),
+    ],
+)
+def test_a_device_that_cannot_be_used(devices: list[Listed], serial: str | None, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        choose_device(devices, serial)
+
+
+@pytest.mark.parametrize("abi", ["arm64-v8a\n", "aarch64\n", "arm64-v8a\r\n"])
+def test_arm64(abi: str) -> None:
+    check_abi("serial", abi)
+
+
+@pytest.mark.parametrize("abi", ["armeabi-v7a\n", "x86_64\n", ""])
+def test_not_arm64(abi: str) -> None:
+    with pytest.raises(TargetError, match="not arm64-v8a"):
+        check_abi("serial", abi)
+
+
+ANDROID_DF = """Filesystem     1K-blocks     Used Available Use% Mounted on
+/dev/block/dm-5 111616860 66846616  44639172  60% /data/user/0
+"""
+LONG_NAME_DF = """Filesystem           1K-blocks    Used Available Use% Mounted on
+/dev/block/bootdevice/by-name/userdata
+                      25313608 8837224  16459884  35% /data
+"""
+
+
+@pytest.mark.parametrize(("text", "kib"), [(ANDROID_DF, 44639172), (LONG_NAME_DF, 16459884)])
+def test_free_space(text: str, kib: int) -> None:
+    assert free_bytes(text) == kib * 1024
+
+
+def test_no_free_space_in_what_df_says() -> None:
+    with pytest.raises(TargetError, match="its free space is unknown"):
+        free_bytes("df: /data: No such file or directory")
+
+
+def test_failed_digests() -> None:
+    text = "a/b.so: OK\nmodel/model.json: FAILED\nsha256sum: train.sh: No such file or directory\ntrain.sh: FAILED\n"
+    assert set(failed_digests(text)) == {"model/model.json", "train.sh"}
+
+
+def packet(kind: int, content: bytes) -> bytes:
+    return struct.pack("<BI", kind, len(content)) + content
+
+
+def test_packets_are_whole_however_they_arrive() -> None:
+    stream = packet(1, b"hello") + packet(2, b"") + packet(3, b"\x07")
+    for size in range(1, len(stream) + 1):
+        packets = Packets()
+        found = [p for i in range(0, len(stream), size) for p in packets.feed(stream[i : i + size])]
+        assert found == [(1, b"hello"), (2, b""), (3, b"\x07")]
