@@ -6,7 +6,9 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -32,6 +34,12 @@ HELP = {
     "schedule": "learning rate over time: constant, step or cosine",
     "engine": "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
     "verbose": "print sizes and the inputs and outputs of every node",
+    "classes": "of photographs, the classes to take, with commas (default: the first ten)",
+    "optimizer": "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01",
+    "trainable": "what trains: head, all, or patterns over parameter names, with commas",
+    "head": "of --model transfer: logits (the backbone's 1000 outputs) or features",
+    "backbone": "of --model transfer: another backbone, path/to/module.py:factory",
+    "no-cache": "pass every image through a frozen backbone each time",
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",
     "checkpoint": "a checkpoint on this machine, for --target x86 (default: the last of the package)",
@@ -85,12 +93,17 @@ def artifacts(c: Context, model: str = "lenet", data: str = "", seed: str = "1",
 
 
 @documented
-def convert(c: Context, data: str = "", build: str = "build") -> None:
-    """Convert a dataset to BMP strips."""
+def convert(c: Context, data: str = "", classes: str = "", build: str = "build") -> None:
+    """Convert a dataset to BMP."""
     with one_line_errors():
+        from pipeline.datasets.convert import ConvertOptions
         from pipeline.datasets.convert import convert as convert_dataset
+        from pipeline.progress import Progress
 
-        print(convert_dataset(Path(data) if data else None, Path(build)))
+        with Progress().counted("convert") as on_progress:
+            options = ConvertOptions(classes=_words(classes))
+            folder = convert_dataset(Path(data) if data else None, Path(build), options, on_progress)
+        print(folder)
 
 
 @documented
@@ -105,7 +118,17 @@ def runtime(c: Context, target: str = "x86", build: str = "build") -> None:
 
 @documented
 def package(
-    c: Context, target: str = "x86", model: str = "lenet", data: str = "", seed: str = "1", build: str = "build"
+    c: Context,
+    target: str = "x86",
+    model: str = "lenet",
+    data: str = "",
+    classes: str = "",
+    optimizer: str = "",
+    trainable: str = "",
+    head: str = "",
+    backbone: str = "",
+    seed: str = "1",
+    build: str = "build",
 ) -> None:
     """Package runtime, model, dataset and runner into one folder."""
     with one_line_errors():
@@ -113,6 +136,7 @@ def package(
         from pipeline.progress import Progress
 
         settings = _settings(target, data, model, seed, build)
+        settings = replace(settings, **_choices(classes, optimizer, trainable, head, backbone))
         print(make_package(prepare(settings, Progress()), settings, Progress()))
 
 
@@ -200,6 +224,12 @@ def run(
     schedule: str = "",
     engine: str = "",
     verbose: bool = False,
+    classes: str = "",
+    optimizer: str = "",
+    trainable: str = "",
+    head: str = "",
+    backbone: str = "",
+    no_cache: bool = False,
     build: str = "build",
     runs: str = "runs",
     serial: str = "",
@@ -211,8 +241,10 @@ def run(
         options = _training(
             cycles, epochs, learning_rate, batch_size, save_every, target_accuracy, schedule, verbose, seed
         )
-        common = _common(threads, engine)
-        run_all(_settings(target, data, model, seed, build, serial, runs), [*options, *common], common)
+        common = _common(threads, engine, no_cache)
+        settings = _settings(target, data, model, seed, build, serial, runs)
+        chosen = _choices(classes, optimizer, trainable, head, backbone)
+        run_all(replace(settings, **chosen), [*options, *common], common)
 
 
 @documented
@@ -326,8 +358,23 @@ def _training(
     return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])
 
 
-def _common(threads: str, engine: str) -> list[str]:
-    return ["--threads", threads, *(["--engine", engine] if engine else [])]
+def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
+    return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
+
+
+def _choices(classes: str, optimizer: str, trainable: str, head: str, backbone: str) -> dict[str, Any]:
+    """Fields of Settings for what the user chose of model and recipe."""
+    return {
+        "classes": _words(classes),
+        "optimizer": optimizer or None,
+        "trainable": trainable or None,
+        "head": head or None,
+        "backbone": backbone or None,
+    }
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 namespace = Collection(

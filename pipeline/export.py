@@ -38,22 +38,31 @@ class ModelSource:
       onnx_file: an ONNX model, or None.
       python_file: a Python file with a factory of a torch module, or None for a model of the project.
       factory: the name of the function that builds the module.
+      head: for `transfer`, what the head stands on.
+      backbone: for `transfer`, the module to stand on instead of its own.
     """
 
     name: str
     onnx_file: Path | None = None
     python_file: Path | None = None
     factory: str = "build"
+    head: str | None = None
+    backbone: ModelSource | None = None
 
 
-def find_model(text: str) -> ModelSource:
-    """Reads `--model`: a name, `model.onnx`, or `path/to/module.py:factory`.
+def find_model(text: str, head: str | None = None, backbone: str | None = None) -> ModelSource:
+    """Reads `--model`: a name, `model.onnx`, or `path/to/module.py:factory`; `--head` and `--backbone` of `transfer`.
 
     Raises:
-      UsageError: it is none of these, or the file does not exist.
+      UsageError: it is none of these, the file does not exist, or the model has no head and backbone to choose.
     """
+    if (head or backbone) and text != "transfer":
+        raise UsageError(f"--head and --backbone belong to --model transfer, not to {text}")
     if text in models.names():
-        return ModelSource(text)
+        chosen = find_model(backbone) if backbone else None
+        if chosen and chosen.python_file is None:
+            raise UsageError(f"--backbone {backbone}: give path/to/module.py:factory")
+        return ModelSource(text, head=head, backbone=chosen)
     path_text, _, factory = text.partition(":")
     path = Path(path_text)
     if path.suffix == ".onnx" and not factory:
@@ -144,12 +153,20 @@ def _build(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
         raise ModelError(f"{source.python_file} has no function {source.factory!r}")
     torch.manual_seed(seed)
     try:
-        model = factory(classes) if source.python_file is None else factory()
+        model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
+    except PipelineError:
+        raise
     except Exception as error:
         raise ModelError(f"{source.python_file}:{source.factory}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
     return model
+
+
+def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:
+    """Keyword arguments of a project's model for what the user chose."""
+    head = {"head": source.head} if source.head else {}
+    return head | ({"backbone": _build(source.backbone, classes, seed)} if source.backbone else {})
 
 
 def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:

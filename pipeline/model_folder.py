@@ -1,7 +1,8 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
 Reads the export and the artifacts; writes train_step.onnx, eval_step.onnx, model.json, the untrained checkpoint and,
-for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, with the preprocessing.
+for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after the
+preprocessing.
 """
 
 from __future__ import annotations

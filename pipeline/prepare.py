@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_runtime.formats.dataset import Description, read_description
-from pipeline.datasets.convert import convert
+from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
-from pipeline.export import ModelSource, find_model, recipe_of
+from pipeline.export import ModelSource, find_model, recipe_of, with_options
 from pipeline.package import build_package
 from pipeline.progress import Progress
-from pipeline.recipe import Pixels, Recipe
+from pipeline.recipe import Pixels, Recipe, parse_optimizer
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 
@@ -36,15 +36,16 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
     Raises:
       DatasetError, UsageError, ModelError: the dataset or the model cannot be read.
     """
-    source = find_model(settings.model)
-    with progress.stage("convert"):
-        dataset = convert(settings.data, settings.build)
+    source = find_model(settings.model, settings.head, settings.backbone)
+    options = ConvertOptions(classes=settings.classes)
+    with progress.counted("convert") as on_progress:
+        dataset = convert(settings.data, settings.build, options, on_progress)
     description = read_description(dataset)
     pixels = Pixels(description.height, description.width, description.channels)
     folder = settings.build / source.name
     return Prepared(
         source,
-        recipe_of(source, pixels),
+        _chosen(recipe_of(source, pixels), settings),
         pixels,
         _classes(description),
         dataset,
@@ -122,9 +123,18 @@ def make_runtime(settings: Settings, progress: Progress) -> Path:
         return build_arm64(settings.build)
 
 
+def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
+    """The recipe with what the user chose instead."""
+    optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
+    patterns = {"head": ("head.*",), "all": ("*",)}
+    trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
+    return with_options(recipe, optimizer=optimizer, trainable=trainable)
+
+
 def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
-    files = [path.read_bytes() for path in (source.onnx_file, source.python_file) if path]
+    backbone = source.backbone.python_file if source.backbone else None
+    files = [path.read_bytes() for path in (source.onnx_file, source.python_file, backbone) if path]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 

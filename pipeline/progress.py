@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 QUICK_S = 0.2
 
@@ -28,6 +28,22 @@ class Progress:
         seconds = time.perf_counter() - started
         if seconds > QUICK_S:
             print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def counted(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar that counts; the callback takes things done and things in all."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with (
+            self.stage(name) if not console.is_terminal else nullcontext(),
+            Bars(*columns, console=console, disable=not console.is_terminal, transient=True) as bars,
+        ):
+            task = bars.add_task(name, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
 
     @contextmanager
     def transfer(self, name: str) -> Iterator[Callable[[int, int], None]]:

@@ -60,6 +60,23 @@ class Optimizer:
         return {**OPTIMIZER_OPTIONS[self.name], **dict(self.options)}
 
 
+def parse_optimizer(text: str) -> Optimizer:
+    """Reads `--optimizer`: a name, and options behind it, such as `sgd,momentum=0.9,nesterov=1`.
+
+    Raises:
+      UsageError: the optimizer or an option of it is unknown, or a value is no number.
+    """
+    name, *pairs = (part.strip() for part in text.split(","))
+    options: list[tuple[str, float]] = []
+    for pair in pairs:
+        option, _, value = pair.partition("=")
+        try:
+            options.append((option, float(value)))
+        except ValueError:
+            raise UsageError(f"--optimizer {text}: {pair!r} is not OPTION=NUMBER") from None
+    return Optimizer(name, tuple(options))
+
+
 OPTIMIZER_OPTIONS: dict[str, dict[str, float]] = {
     "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
     "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},

@@ -22,6 +22,9 @@ class Settings:
       runs: folder of the results.
       seed: draws the initial weights and the order of the images.
       serial: the adb device, or None for the only one.
+      classes: of a dataset of photographs, the classes to take; none for the first ten.
+      optimizer, trainable: replace the recipe's: `sgd,momentum=0.9`; `head`, `all` or shell patterns over names.
+      head, backbone: of the model `transfer`: what the head stands on, and another backbone, path/to/module.py:factory.
     """
 
     target: str
@@ -31,6 +34,11 @@ class Settings:
     runs: Path
     seed: int
     serial: str | None = None
+    classes: tuple[str, ...] = ()
+    optimizer: str | None = None
+    trainable: str | None = None
+    head: str | None = None
+    backbone: str | None = None
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:

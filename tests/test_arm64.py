@@ -265,9 +265,11 @@ def test_a_device_that_goes_away_during_the_push_is_named_and_can_be_pushed_to_a
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, Hardware()) as device, contextlib.ExitStack() as cut:
         target = AdbTarget.connect(device.serial)
+        pulled: list[int] = []
 
         def pull_the_cable(done: int, total: int) -> None:
-            if done > total / 2:
+            if done > total / 2 and not pulled:
+                pulled.append(done)
                 cut.enter_context(gone(device))
 
         with pytest.raises(TargetError, match=r"went away during `cd .*tar.*plug it in again"):

@@ -11,6 +11,7 @@ import io
 import torch
 from torch import nn
 
+from pipeline.errors import UsageError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 
 RECIPE = Recipe(
@@ -27,7 +28,7 @@ RECIPE = Recipe(
 
 
 class Transfer(nn.Module):
-    """A backbone that stays in inference mode, and a dense layer on its 1000 outputs."""
+    """A backbone that stays in inference mode, and a dense layer on its outputs."""
 
     def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
         super().__init__()
@@ -48,9 +49,39 @@ class Transfer(nn.Module):
         return logits
 
 
-def build(classes: int) -> nn.Module:
-    """The pretrained backbone and a head with weights from normal(0, 0.1)."""
-    return Transfer(_backbone(), 1000, classes)
+HEADS = ("logits", "features")
+
+
+def build(classes: int, head: str = "logits", backbone: nn.Module | None = None) -> nn.Module:
+    """A pretrained backbone and a head with weights from normal(0, 0.1).
+
+    Args:
+      classes: number of logits.
+      head: stands on the backbone's 1000 logits, as in the original, or on its pooled features.
+      backbone: a module that gives N×F from N×3×224×224, instead of EfficientNet-Lite0.
+
+    Raises:
+      UsageError: there is no such head.
+    """
+    if head not in HEADS:
+        raise UsageError(f"--head {head}: give one of {', '.join(HEADS)}")
+    chosen = backbone or (_backbone() if head == "logits" else _Pooled(_backbone()))
+    chosen.eval()
+    with torch.no_grad():
+        features = chosen(torch.zeros(1, 3, RECIPE.preprocessing.height, RECIPE.preprocessing.width))
+    return Transfer(chosen, features.shape[1], classes)
+
+
+class _Pooled(nn.Module):
+    """EfficientNet without its classifier: the mean over all positions of its last feature map."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network.extract_features(image).mean((2, 3))  # type: ignore[operator]
+        return features
 
 
 def _backbone() -> nn.Module:
