@@ -190,21 +190,12 @@ def eval_(
 
 
 @documented
-def pull(
-    c: Context,
-    target: str = "x86",
-    model: str = "lenet",
-    data: str = "",
-    seed: str = "1",
-    build: str = "build",
-    runs: str = "runs",
-    serial: str = "",
-) -> None:
+def pull(c: Context, target: str = "x86", build: str = "build", runs: str = "runs", serial: str = "") -> None:
     """Pull checkpoints and metrics of the last training."""
     with one_line_errors():
         from pipeline.run import pull_results
 
-        print(pull_results(_settings(target, data, model, seed, build, serial, runs)))
+        print(pull_results(_settings(target, "", "lenet", "1", build, serial, runs)))
 
 
 @documented

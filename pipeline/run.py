@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
+from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import new_folder
 from pipeline.inference import write_inference_model
-from pipeline.prepare import Prepared, make_package, prepare
+from pipeline.prepare import make_package, prepare
 from pipeline.progress import Progress
 from pipeline.report import write_report
 from pipeline.settings import Settings
@@ -53,7 +54,7 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
             say(heading)
             run_script(target, script, options, say)
         target.pull(results)
-        collect(prepared, package, results)
+        collect(settings.build, package, results)
     print(f"results: {final}", flush=True)
     return final
 
@@ -118,12 +119,18 @@ def results_path(settings: Settings, model_name: str) -> Path:
     return folder
 
 
-def collect(prepared: Prepared, package: Path, results: Path) -> None:
-    """Adds what the host makes of pulled results: manifest, inference model, report."""
+def collect(build: Path, package: Path, results: Path) -> None:
+    """Adds what the host makes of pulled results: manifest, inference model, report.
+
+    Raises:
+      TargetError: there is no trained checkpoint among them.
+    """
+    name = read_manifest(package / MANIFEST).model
     shutil.copy(package / MANIFEST, results)
     checkpoints = sorted(results.glob("*_trained_*.safetensors"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
-    model = results / f"{prepared.source.name}_trained.onnx"
-    write_inference_model(prepared.export, prepared.model, checkpoints[-1], model)
+    if not checkpoints:
+        raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
+    write_inference_model(build / name / "export", package / "model", checkpoints[-1], results / f"{name}_trained.onnx")
     write_report(results)
 
 
@@ -145,9 +152,8 @@ def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> 
 def pull_results(settings: Settings) -> Path:
     """Pulls what the last training left on the target into a new results folder; returns the folder."""
     package = existing_package(settings)
-    prepared = prepare(settings, Progress())
-    final = results_path(settings, prepared.source.name)
+    final = results_path(settings, read_manifest(package / MANIFEST).model)
     with new_folder(final) as results:
         connect(settings, package).pull(results)
-        collect(prepared, package, results)
+        collect(settings.build, package, results)
     return final

@@ -97,6 +97,21 @@ def test_a_package_can_be_moved_and_started_from_anywhere(build: Path, tmp_path:
     assert not list(moved.rglob("__pycache__"))
 
 
+def test_train_eval_and_pull_are_usable_alone(build: Path, tmp_path: Path) -> None:
+    shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
+    nothing_yet = invoke("pull", "--build", build, "--runs", tmp_path / "runs")
+    assert nothing_yet.code != 0
+    assert "holds no results" in nothing_yet.stderr
+    trained = invoke("train", "--cycles", "30", "--build", build)
+    evaluated = invoke("eval", "--build", build)
+    assert evaluated.accuracies == trained.accuracies
+    pulled = invoke("pull", "--build", build, "--runs", tmp_path / "runs")
+    assert pulled.code == 0, pulled.stderr
+    folder = Path(pulled.stdout.strip())
+    assert {"lenet_trained.onnx", "lenet_trained_30.safetensors"} <= {path.name for path in folder.iterdir()}
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
 def test_verbose_names_every_node(build: Path) -> None:
     run = invoke("train", "--cycles", "1", "--verbose", "--build", build)
     assert run.code == 0, run.stderr
