@@ -28,6 +28,7 @@ HELP = {
     "epochs": "passes over the training images, instead of --cycles",
     "learning-rate": "learning rate (default: the model's recipe)",
     "batch-size": "images of one step (default: the model's recipe)",
+    "accumulate": "batches whose mean gradient makes one step",
     "threads": "threads of the runtime on the target",
     "save-every": "save a checkpoint every so many steps",
     "target-accuracy": "stop at this accuracy on the test images",
@@ -150,6 +151,7 @@ def train(
     epochs: str = "",
     learning_rate: str = "",
     batch_size: str = "",
+    accumulate: str = "",
     seed: str = "1",
     threads: str = "1",
     save_every: str = "",
@@ -163,7 +165,7 @@ def train(
         from pipeline.run import run_on_existing
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, save_every, target_accuracy, schedule, verbose, seed
+            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
         )
         settings = _settings(target, "", "lenet", seed, build, serial)
         run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
@@ -208,6 +210,7 @@ def run(
     epochs: str = "",
     learning_rate: str = "",
     batch_size: str = "",
+    accumulate: str = "",
     seed: str = "1",
     threads: str = "1",
     save_every: str = "",
@@ -230,7 +233,7 @@ def run(
         from pipeline.run import run as run_all
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, save_every, target_accuracy, schedule, verbose, seed
+            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
@@ -329,6 +332,7 @@ def _training(
     epochs: str,
     learning_rate: str,
     batch_size: str,
+    accumulate: str,
     save_every: str,
     target_accuracy: str,
     schedule: str,
@@ -341,6 +345,7 @@ def _training(
         ("--epochs", epochs),
         ("--learning-rate", learning_rate),
         ("--batch-size", batch_size),
+        ("--accumulate", accumulate),
         ("-s", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),

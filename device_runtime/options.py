@@ -27,6 +27,7 @@ class Options:
     schedule: str
     warmup: int
     batch_size: int | None
+    accumulate: int
     seed: int | None
     threads: int
     target_accuracy: float | None
@@ -54,6 +55,7 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--schedule", choices=SCHEDULES, default="constant", help="learning rate over time")
     add("--warmup", type=_count, default=0, metavar="N", help="cycles over which the learning rate rises from 0")
     add("--batch-size", type=_positive, metavar="N", help="images of one step")
+    add("--accumulate", type=_positive, default=1, metavar="N", help="batches whose mean gradient makes one step")
     add("--seed", type=_count, metavar="N", help="draws the order of the images (default 1)")
     add("--threads", type=_positive, default=1, metavar="N", help="threads of the runtime (default 1)")
     add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")

@@ -64,12 +64,13 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     recipe = model.recipe
     batch_size = options.batch_size or recipe.batch_size
     seed = options.seed if options.seed is not None else (start.seed if start.step else DEFAULT_SEED)
-    steps_per_epoch = Batches(images, batch_size, seed).steps_per_epoch
+    steps_per_epoch = Batches(images, batch_size * options.accumulate, seed).steps_per_epoch
     cycles = recipe.cycles if options.cycles is None else options.cycles
     if options.epochs is not None:
         cycles = options.epochs * steps_per_epoch
     if cycles and not steps_per_epoch:
-        raise FormatError(f"the training split has {images} images, a batch {batch_size}: give a smaller --batch-size")
+        size = batch_size * options.accumulate
+        raise FormatError(f"the training split has {images} images, a step takes {size}: give a smaller --batch-size")
     target = options.target_accuracy or recipe.target_accuracy
     evaluate_every = recipe.evaluate_every if options.evaluate_every is None else options.evaluate_every
     if target and not evaluate_every and options.epochs is None:
@@ -78,6 +79,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         first=start.step + 1,
         last=start.step + cycles,
         batch_size=batch_size,
+        accumulate=options.accumulate,
         seed=seed,
         learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
         schedule=options.schedule,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from device_runtime.batches import Batches
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Engine
@@ -28,12 +30,14 @@ class Plan:
       first, last: numbers of the first and the last update, from 1.
       report_every: 0 for no reports within an epoch.
       save_every, evaluate_every: 0 for never.
+      accumulate: batches whose mean gradient makes one update.
       by_epochs: print a line per epoch.
     """
 
     first: int
     last: int
     batch_size: int
+    accumulate: int
     seed: int
     learning_rate: float
     schedule: str
@@ -58,7 +62,7 @@ class Trainer:
         self._plan = plan
         self._output = output
         self._metrics = metrics
-        self._batches = Batches(len(self._train), plan.batch_size, plan.seed)
+        self._batches = Batches(len(self._train), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
         self._epoch_losses: list[float] = []
@@ -92,8 +96,11 @@ class Trainer:
             step, base=plan.learning_rate, schedule=plan.schedule, cycles=plan.last, warmup=plan.warmup
         )
         started = time.perf_counter()
-        inputs, label = self._train.batch(self._batches.indices(step))
-        loss = self._engine.train_step(inputs, label, rate, step)
+        parts = np.split(self._batches.indices(step), plan.accumulate)
+        if plan.accumulate == 1:
+            loss = self._engine.train_step(*self._train.batch(parts[0]), rate, step)
+        else:
+            loss = self._engine.train_batches([self._train.batch(part) for part in parts], rate, step)
         seconds = time.perf_counter() - started
         self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=round(seconds, 6))
         self._least_loss = min(self._least_loss, loss)

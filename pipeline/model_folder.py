@@ -1,8 +1,8 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
-Reads the export and the artifacts; writes train_step.onnx, eval_step.onnx, model.json, the untrained checkpoint and,
-for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after the
-preprocessing.
+Reads the export and the artifacts; writes the steps (train, gradient, update, eval), model.json, the untrained
+checkpoint and, for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after
+the preprocessing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ def build_model_folder(
     import onnx
 
     from pipeline.lowering.optimizers import state_names
-    from pipeline.lowering.step import build_eval_step, build_train_step, network_of
+    from pipeline.lowering.step import (
+        build_eval_step,
+        build_gradient_step,
+        build_train_step,
+        build_update_step,
+        network_of,
+    )
     from pipeline.preprocess import after_preprocessing
     from pipeline.split import FEATURES
 
@@ -69,6 +75,8 @@ def build_model_folder(
     )
     with new_folder(folder) as temporary:
         onnx.save(build_train_step(network, recipe.optimizer), temporary / "train_step.onnx")
+        onnx.save(build_gradient_step(network), temporary / "gradient_step.onnx")
+        onnx.save(build_update_step(network, recipe.optimizer), temporary / "update_step.onnx")
         onnx.save(build_eval_step(network, classes), temporary / "eval_step.onnx")
         write_model(temporary, model)
         write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
+Batch = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
 
 
 class Engine(Protocol):
@@ -20,6 +21,14 @@ class Engine(Protocol):
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """Makes update number `step` (from 1) at learning rate `rate`; returns the batch's mean loss before it."""
+        ...
+
+    def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
+        """Makes one update with the mean gradient of several batches of equal size; returns their mean loss before it.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
         ...
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:

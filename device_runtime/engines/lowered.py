@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from device_runtime.engines.base import Vector
+from device_runtime.engines.base import Batch, Vector
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.model import Model
 
@@ -36,6 +36,7 @@ class LoweredEngine:
         self._back = {name: _value(np.zeros_like(vector)) for name, vector in self._vectors.items()}
         self._loss = _value(np.zeros((), np.float32))
         self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
+        self._halves: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
         self._eval: ort.InferenceSession | None = None
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
@@ -51,6 +52,25 @@ class LoweredEngine:
         self._train = (session, other, binding)
         self._front, self._back = self._back, self._front
         return float(self._loss.numpy())
+
+    def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
+        """See `Engine`: each batch adds to one gradient, then one update."""
+        if self._halves is None:
+            self._halves = (self._open("gradient_step.onnx"), self._open("update_step.onnx"))
+        gradients, update = self._halves
+        gradient = _value(np.zeros(self._model.parameters_size, np.float32))
+        losses: list[float] = []
+        for inputs, label in batches:
+            feeds = {self._input: _value(inputs), "label": _value(label), "gradient": gradient}
+            feeds["parameters"] = self._front["parameters"]
+            loss, gradient = gradients.run_with_ort_values(["loss", "gradient_out"], feeds)
+            losses.append(float(loss.numpy()))
+        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._front}
+        feeds |= {"learning_rate": _value(np.array(rate, np.float32)), "step": _value(np.array(step, np.int64))}
+        names = list(self._front)
+        new = update.run_with_ort_values([f"{name}_out" for name in names], feeds)
+        self._front = dict(zip(names, new, strict=True))
+        return sum(losses) / len(losses)
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
         """See `Engine`; batches may differ in size."""
@@ -80,11 +100,14 @@ class LoweredEngine:
         return np.array(self._front[name].numpy(), np.float32)
 
     def _open_train(self) -> tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding]:
+        session = self._open("train_step.onnx")
+        return session, self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
+
+    def _open(self, name: str) -> ort.InferenceSession:
         options = session_options(self._threads)
         # A fixed batch lets the runtime fold every shape computation and plan its memory once.
         options.add_free_dimension_override_by_name("N", self._batch_size)
-        session = ort.InferenceSession(str(self._folder / "train_step.onnx"), options, ["CPUExecutionProvider"])
-        return session, self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
+        return ort.InferenceSession(str(self._folder / name), options, ["CPUExecutionProvider"])
 
     def _bind(
         self, session: ort.InferenceSession, read: Mapping[str, ort.OrtValue], write: Mapping[str, ort.OrtValue]

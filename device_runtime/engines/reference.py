@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from device_runtime.engines.base import Vector
+from device_runtime.engines.base import Batch, Vector
 from device_runtime.engines.lowered import session_options
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
@@ -54,6 +54,10 @@ class ReferenceEngine:
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """See `Engine`; `step` is counted by onnxruntime-training itself."""
         return self.step_on_image(self.preprocess(inputs), label, rate)
+
+    def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
+        """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
+        raise FormatError("--engine reference cannot take --accumulate: use --engine lowered")
 
     def step_on_image(self, image: Vector, label: npt.NDArray[np.int64], rate: float) -> float:
         """One update on preprocessed images, float32 N×C×H×W."""

@@ -51,26 +51,37 @@ def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
     g = Graph()
-    names = state_names(optimizer.name, optimizer.values())
-    for name in (IMAGE, FEATURES, LABEL, "learning_rate", "step", "parameters", *names):
-        g.name(name)
-    values = lower(network.training, g, _given(network, network.training, g), network.shapes)
-    gradient = _flat_gradient(network, values, g)
-    update = Update("parameters", gradient, "learning_rate", "step", {n: n for n in names}, optimizer.values())
-    parameters, states = write_update(optimizer.name, update, g)
-    results = {"loss": values[network.training.graph.output[0].name], "parameters_out": parameters}
-    results.update({f"{name}_out": states[name] for name in names})
-    vector: list[int | str] = [_parameters_size(network)]
-    return g.model(
-        "train_step",
-        [
-            *_batch_inputs(network),
-            helper.make_tensor_value_info("learning_rate", TensorProto.FLOAT, []),
-            helper.make_tensor_value_info("step", TensorProto.INT64, []),
-            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, vector) for name in ("parameters", *names)),
-        ],
-        _outputs(g, results, {"loss": [], **dict.fromkeys(list(results)[1:], vector)}),
-    )
+    inputs = [*_batch_inputs(network), *_update_inputs(network, optimizer)]
+    _reserve(g, inputs)
+    loss, gradient = _write_gradient(network, g)
+    results = {"loss": loss, **_write_update(optimizer, gradient, g)}
+    vector = _vector(network)
+    return g.model("train_step", inputs, _outputs(g, results, {"loss": [], **dict.fromkeys(list(results)[1:], vector)}))
+
+
+def build_gradient_step(network: Network) -> onnx.ModelProto:
+    """Adds a batch's gradient to `gradient`: the first half of an update over several batches.
+
+    Raises:
+      LoweringError: an operator of the training graph has no form in the ONNX standard.
+    """
+    g = Graph()
+    vector = _vector(network)
+    inputs = [*_batch_inputs(network), _float("parameters", vector), _float("gradient", vector)]
+    _reserve(g, inputs)
+    loss, gradient = _write_gradient(network, g)
+    results = {"loss": loss, "gradient_out": g.op("Add", "gradient", gradient)}
+    return g.model("gradient_step", inputs, _outputs(g, results, {"loss": [], "gradient_out": vector}))
+
+
+def build_update_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
+    """Makes one update with `gradient` × `scale`: the second half of an update over several batches."""
+    g = Graph()
+    vector = _vector(network)
+    inputs = [_float("gradient", vector), _float("scale", []), *_update_inputs(network, optimizer)]
+    _reserve(g, inputs)
+    results = _write_update(optimizer, g.op("Mul", "gradient", "scale"), g)
+    return g.model("update_step", inputs, _outputs(g, results, dict.fromkeys(results, vector)))
 
 
 def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
@@ -80,16 +91,46 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
       LoweringError: an operator of the eval graph has no form in the ONNX standard.
     """
     g = Graph()
-    for name in (IMAGE, FEATURES, LABEL, "parameters"):
-        g.name(name)
+    inputs = [*_batch_inputs(network), _float("parameters", _vector(network))]
+    _reserve(g, inputs)
     values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
     results = {"loss": values[network.evaluation.graph.output[0].name], "logits": values["logits"]}
-    parameters = helper.make_tensor_value_info("parameters", TensorProto.FLOAT, [_parameters_size(network)])
-    return g.model(
-        "eval_step",
-        [*_batch_inputs(network), parameters],
-        _outputs(g, results, {"loss": [], "logits": ["N", classes]}),
-    )
+    return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", classes]}))
+
+
+def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value]:
+    """Writes forward and backward pass; returns the loss and the flat gradient."""
+    values = lower(network.training, g, _given(network, network.training, g), network.shapes)
+    return values[network.training.graph.output[0].name], _flat_gradient(network, values, g)
+
+
+def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
+    """Writes the optimizer; returns the new parameters and states by the names of the outputs."""
+    names = state_names(optimizer.name, optimizer.values())
+    update = Update("parameters", gradient, "learning_rate", "step", {n: n for n in names}, optimizer.values())
+    parameters, states = write_update(optimizer.name, update, g)
+    return {"parameters_out": parameters, **{f"{name}_out": states[name] for name in names}}
+
+
+def _update_inputs(network: Network, optimizer: Optimizer) -> list[onnx.ValueInfoProto]:
+    names = ("parameters", *state_names(optimizer.name, optimizer.values()))
+    step = helper.make_tensor_value_info("step", TensorProto.INT64, [])
+    return [_float("learning_rate", []), step, *(_float(name, _vector(network)) for name in names)]
+
+
+def _reserve(g: Graph, inputs: Sequence[onnx.ValueInfoProto]) -> None:
+    """Keeps the names of the inputs from the values inside; `image` and `features` also where they are none."""
+    for name in dict.fromkeys([IMAGE, FEATURES, *(info.name for info in inputs)]):
+        g.name(name)
+
+
+def _float(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _vector(network: Network) -> list[int | str]:
+    """The shape of all parameters as one vector."""
+    return [sum(math.prod(int(s) for s in shape) for shape in network.trainable.values())]
 
 
 def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Value]:
@@ -148,10 +189,6 @@ def _outputs(
 ) -> list[onnx.ValueInfoProto]:
     g.publish(results)
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in results]
-
-
-def _parameters_size(network: Network) -> int:
-    return sum(math.prod(int(s) for s in shape) for shape in network.trainable.values())
 
 
 def network_of(
