@@ -272,7 +272,7 @@ def test_a_device_that_goes_away_during_the_push_is_named_and_can_be_pushed_to_a
                 pulled.append(done)
                 cut.enter_context(gone(device))
 
-        with pytest.raises(TargetError, match="went away during `cd .*plug it in again"):
+        with pytest.raises(TargetError, match=r"went away during `cd .*plug it in again"):
             target.push(first.build / "package-arm64", pull_the_cable)
         cut.close()
         assert target.push(first.build / "package-arm64", nothing) > 2**20
