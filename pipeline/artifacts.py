@@ -6,7 +6,6 @@ onnxruntime-training knows, optimizer_model.onnx.
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ModelError, UsageError
+from pipeline.errors import ModelError
 from pipeline.files import new_folder
 from pipeline.recipe import Optimizer, Recipe
 
@@ -31,36 +30,13 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
     """
     import onnx
 
+    from pipeline.split import split_parameters, trained_part
+
     forward = onnx.load(trained_part(export_folder))
     trainable, frozen = split_parameters(forward, recipe.trainable)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
-
-
-def trained_part(export_folder: Path) -> Path:
-    """The graph that training differentiates: what follows a frozen backbone, or the whole model."""
-    part = export_folder / "trained.onnx"
-    return part if part.exists() else export_folder / "forward.onnx"
-
-
-def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Names of the trainable and of the frozen parameters: float32 initializers that match a pattern, and the rest.
-
-    Raises:
-      UsageError: nothing is left to train.
-    """
-    import onnx
-
-    floats = [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]
-    statistics = {name for n in forward.graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
-    candidates = [name for name in floats if name not in statistics]
-    trainable = [name for name in candidates if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-    if not trainable:
-        raise UsageError(
-            f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
-        )
-    return trainable, [name for name in floats if name not in trainable]
 
 
 def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path) -> None:

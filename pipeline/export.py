@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -111,8 +111,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     """
     import onnx
 
-    from pipeline.artifacts import split_parameters
-    from pipeline.split import split_forward
+    from pipeline.split import split_forward, split_parameters
 
     with new_folder(folder) as temporary:
         if source.onnx_file:
@@ -248,9 +247,3 @@ def _check_output(forward: onnx.ModelProto, source: ModelSource, classes: int) -
             f"the model {source.name!r} gives an output of shape N×{'×'.join(map(str, shape[1:]))}, "
             f"the dataset has {classes} classes: the logits have to be N×{classes}"
         )
-
-
-def with_options(recipe: Recipe, **changes: object) -> Recipe:
-    """The recipe with those of its fields replaced that are not None."""
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    return replace(recipe, **given)

@@ -15,7 +15,6 @@ import numpy as np
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
-from pipeline.artifacts import split_parameters, trained_part
 from pipeline.files import new_folder
 from pipeline.recipe import Pixels, Recipe
 
@@ -42,7 +41,7 @@ def build_model_folder(
         network_of,
     )
     from pipeline.preprocess import after_preprocessing
-    from pipeline.split import FEATURES
+    from pipeline.split import FEATURES, split_parameters, trained_part
 
     forward = onnx.load(trained_part(export_folder))
     backbone = export_folder / "backbone.onnx"

@@ -8,10 +8,10 @@ from pathlib import Path
 from device_runtime.formats.dataset import Description, read_description
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
-from pipeline.export import ModelSource, find_model, recipe_of, with_options
+from pipeline.export import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import Progress
-from pipeline.recipe import Pixels, Recipe, parse_optimizer
+from pipeline.recipe import Pixels, Recipe, parse_optimizer, with_options
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from pipeline.errors import UsageError
 
@@ -108,3 +108,9 @@ class Recipe:
     report_every: int = 100
     evaluate_every: int = 0
     target_accuracy: float | None = None
+
+
+def with_options(recipe: Recipe, **changes: object) -> Recipe:
+    """The recipe with those of its fields replaced that are not None."""
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(recipe, **given)

@@ -6,10 +6,14 @@ onnxruntime-training never sees its batch normalisation, which it would turn int
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection
+from pathlib import Path
 
 import onnx
 from onnx.utils import Extractor
+
+from pipeline.errors import UsageError
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
@@ -55,3 +59,26 @@ def _rename(model: onnx.ModelProto, name: str) -> None:
         node.output[:] = [FEATURES if value == name else value for value in node.output]
     for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         info.name = FEATURES if info.name == name else info.name
+
+
+def trained_part(export_folder: Path) -> Path:
+    """The graph that training differentiates: what follows a frozen backbone, or the whole model."""
+    part = export_folder / "trained.onnx"
+    return part if part.exists() else export_folder / "forward.onnx"
+
+
+def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Names of the trainable and of the frozen parameters: float32 initializers that match a pattern, and the rest.
+
+    Raises:
+      UsageError: nothing is left to train.
+    """
+    floats = [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]
+    statistics = {name for n in forward.graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
+    candidates = [name for name in floats if name not in statistics]
+    trainable = [name for name in candidates if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not trainable:
+        raise UsageError(
+            f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
+        )
+    return trainable, [name for name in floats if name not in trainable]

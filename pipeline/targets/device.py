@@ -26,6 +26,12 @@ SILENCE_S = 30.0
 PULL_TIMEOUT_S = 300.0
 
 
+class InterruptedHere(TargetError):
+    """The user stopped watching; the job goes on."""
+
+    exit_code = 130
+
+
 class AdbTarget:
     """One device, by its serial."""
 
@@ -111,6 +117,11 @@ class AdbTarget:
                 break
             except ConnectionLost:
                 self._adb.reconnect(RECONNECT_S)
+            except KeyboardInterrupt:
+                raise InterruptedHere(
+                    f"interrupted here; the job on {self._adb.serial} goes on: "
+                    "`invoke attach` shows it, `invoke stop` ends it"
+                ) from None
         lines.flush()
         if result.code == DIED and b"died" in result.stderr:
             raise TargetError(f"{self._adb.serial}: the job was killed; the device may have run out of memory")

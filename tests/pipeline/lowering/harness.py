@@ -13,11 +13,12 @@ import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.artifacts import build_artifacts, split_parameters
+from pipeline.artifacts import build_artifacts
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
+from pipeline.split import split_parameters
 
 Array = npt.NDArray[np.float32]
 
