@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs one script of the package detached from the caller, so that a lost connection does not end it.
 #
-#   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs
+#   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs; nothing for a TOKEN it has seen
 #   job.sh follow OFFSET                      print the job's output from byte OFFSET on until it ends, with its exit code
 #   job.sh status                             print `running SCRIPT`, `ended CODE`, `died` or `none`
 #   job.sh stop                               end the job
@@ -17,26 +17,33 @@ running() {
     if (flock -n 9) 9<"$job/lock"; then return 1; else return 0; fi
 }
 
+# Builtins, as long as the job runs: every program started here takes time from the training.
+alive() {
+    { [ ! -f "$job/code" ] && kill -0 "$pid" 2>/dev/null; } || running
+}
+
 follow() {
-    offset=$1 quiet=0
+    offset=$1 quiet=0 pid=none
+    # After its death a job's id may be another program's.
+    running && pid=$(cat "$job/pid")
     while :; do
         # Looked at before the output is read: what a job wrote before it ended is then printed before we leave.
-        alive=no
-        running && alive=yes
+        lives=no
+        alive && lives=yes
         size=$(stat -c %s "$job/log" 2>/dev/null || echo 0)
         if [ "$size" -gt "$offset" ]; then
             tail -c "+$((offset + 1))" "$job/log" | head -c "$((size - offset))"
             offset=$size
         fi
-        if [ $alive = no ]; then
+        if [ $lives = no ]; then
             [ -f "$job/code" ] && exit "$(cat "$job/code")"
             echo "the job died without an exit code" >&2
             exit 70
         fi
-        sleep 0.3
+        sleep 1
         quiet=$((quiet + 1))
         # The caller takes long silence for a lost connection.
-        [ $((quiet % 10)) = 0 ] && printf . >&2
+        [ $((quiet % 5)) = 0 ] && printf . >&2
     done
 }
 
@@ -44,6 +51,8 @@ case $1 in
 start)
     token=$2
     mkdir -p "$job" || exit 1
+    # The caller asks again when it has lost the answer.
+    [ "$(cat "$job/token" 2>/dev/null)" = "$token" ] && exit 0
     if running; then
         echo "another job runs: $(cat "$job/script")" >&2
         exit $busy
@@ -61,7 +70,8 @@ hold)
     token=$2 script=$3
     shift 3
     (
-        flock -n 9 || exit $busy
+        # Whoever asks whether a job runs holds the lock for an instant.
+        flock -n 9 || { sleep 0.5; flock -n 9; } || exit $busy
         # The script ends by the signal, this shell stays to note its exit code.
         trap : TERM INT HUP
         rm -f "$job/code"
@@ -90,12 +100,13 @@ status)
     ;;
 stop)
     running || { echo "no job runs" >&2; exit 1; }
-    # The job is a session of its own: its group is all that it started.
-    kill -TERM -- "-$(cat "$job/pid")"
-    tries=0
+    # The job is a session of its own: its group is all that it started. (dash knows no `kill -TERM -- -GROUP`.)
+    group=$(cat "$job/pid") tries=0
+    kill -s TERM -- "-$group"
     while running; do
         tries=$((tries + 1))
-        [ $tries -gt 100 ] && kill -KILL -- "-$(cat "$job/pid")"
+        [ $tries -gt 100 ] && kill -s KILL -- "-$group"
+        [ $tries -gt 150 ] && { echo "the job does not end" >&2; exit 1; }
         sleep 0.1
     done
     ;;

@@ -54,8 +54,12 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 additional_output_names=["logits"],
             )
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"onnxruntime-training cannot differentiate the model: {reason}") from error
+            # Its message starts with a C++ signature; the reason follows the condition that did not hold.
+            reason = str(error).strip().splitlines()[0].rpartition(" was false. ")[2]
+            raise ModelError(
+                f"onnxruntime-training cannot differentiate the model: {reason}; "
+                "replace the operator, or freeze the parameters before it"
+            ) from error
 
 
 def _use_torch_order(optimizer_model: Path) -> None:

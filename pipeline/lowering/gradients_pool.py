@@ -1,4 +1,4 @@
-"""Max pooling and its gradient.
+"""Pooling and its gradients.
 
 onnxruntime-training's MaxPool hands the positions of the maxima to MaxPoolGrad, which scatters. The runtime's MaxPool
 with positions is an order of magnitude slower than the one without, so the common pooling, whose windows tile the
@@ -44,6 +44,52 @@ def max_pool_grad(node: Node, g: Graph) -> Value:
     ranks = g.op("Where", is_maximum, g.floats(_ranks(window, shape)), g.floats(0.0))
     first = _repeat(g, g.op("MaxPool", ranks, kernel_shape=window, strides=window), upscale)
     return g.op("Where", g.op("Equal", ranks, first), _repeat(g, dy, upscale), g.floats(0.0))
+
+
+@lowers("AveragePoolGrad")
+def average_pool_grad(node: Node, g: Graph) -> Value:
+    """AveragePoolGrad(dy) → dx: each gradient, divided by its window's size, spread over the window."""
+    shape = node.output_shape(0)
+    size, channels = [int(s) for s in shape[2:]], int(shape[1])
+    kernel = list(node.attributes["kernel_shape"])
+    axes = len(kernel)
+    strides = list(node.attributes.get("strides", [1] * axes))
+    pads = list(node.attributes.get("pads", [0] * 2 * axes))
+    outputs = [int(s) for s in node.input_shape(0)[2:]]
+    counts = _window_sizes(size, outputs, kernel, strides, pads, bool(node.attributes.get("count_include_pad", 0)))
+    share = g.op("Div", node.inputs[0], g.floats(counts[None, None]))
+    # What the last window leaves over at the end, or reaches beyond it where ceil_mode let it.
+    rests = [
+        total + begin + end - ((out - 1) * stride + k)
+        for total, begin, end, out, stride, k in zip(
+            size, pads[:axes], pads[axes:], outputs, strides, kernel, strict=True
+        )
+    ]
+    ends = [end - min(rest, 0) for end, rest in zip(pads[axes:], rests, strict=True)]
+    return g.op(
+        "ConvTranspose",
+        share,
+        g.floats(np.ones((channels, 1, *kernel))),
+        kernel_shape=kernel,
+        strides=strides,
+        pads=[*pads[:axes], *ends],
+        output_padding=[max(rest, 0) for rest in rests],
+        group=channels,
+    )
+
+
+def _window_sizes(
+    size: list[int], outputs: list[int], kernel: list[int], strides: list[int], pads: list[int], with_pads: bool
+) -> np.ndarray:
+    """What each output was divided by: the input pixels in its window, with the padding's where they count."""
+    counts = np.ones((), np.float32)
+    for axis, (total, out, k, stride) in enumerate(zip(size, outputs, kernel, strides, strict=True)):
+        begin, end = pads[axis], pads[len(size) + axis]
+        low, high = (0, total + begin + end) if with_pads else (begin, begin + total)
+        starts = np.arange(out) * stride
+        inside = np.minimum(starts + k, high) - np.maximum(starts, low)
+        counts = counts[..., None] * inside.astype(np.float32)
+    return counts
 
 
 def _tiles(node: Node, shape: Shape) -> bool:

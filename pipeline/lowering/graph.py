@@ -57,6 +57,8 @@ class Graph:
         del copied.input[:], copied.output[:]
         copied.input.extend(inputs)
         copied.output.extend(names)
+        # The exporter's node names are no values' names, so they could meet those given here.
+        copied.name = next(name for name in names if name)
         self.nodes.append(copied)
         return names
 

@@ -8,14 +8,32 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError
-from pipeline.lowering import gradients_basic, gradients_conv, gradients_loss, gradients_pool, pooled_conv
+from pipeline.lowering import (
+    gradients_activation,
+    gradients_conv,
+    gradients_loss,
+    gradients_norm,
+    gradients_pool,
+    gradients_product,
+    gradients_shape,
+    pooled_conv,
+)
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
 from pipeline.lowering.rules import RULES, Node
 
 __all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
-RULE_MODULES = (gradients_basic, gradients_conv, gradients_loss, gradients_pool, pooled_conv)
+RULE_MODULES = (
+    gradients_activation,
+    gradients_conv,
+    gradients_loss,
+    gradients_norm,
+    gradients_pool,
+    gradients_product,
+    gradients_shape,
+    pooled_conv,
+)
 
 
 def lower(

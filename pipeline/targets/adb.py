@@ -1,8 +1,4 @@
-"""The one place that talks to an adb server: a device by its serial, and commands on it with their exit codes.
-
-Shell protocol v2 (AOSP, packages/modules/adb, SERVICES.TXT and shell_protocol.h) carries stdout, stderr and the exit
-code apart; devices without it get a marker line.
-"""
+"""The one place that talks to an adb server: a device by its serial, and commands on it with their exit codes."""
 
 from __future__ import annotations
 
@@ -12,27 +8,21 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 import adbutils
 
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
-from pipeline.targets import adb_parse
-from pipeline.targets.adb_parse import CLOSE_STDIN, EXIT, HEADER, STDERR, STDIN, STDOUT
+from pipeline.targets.adb_parse import Address, choose_device, parse_devices, server_address
+from pipeline.targets.adb_shell import Broken, Clock, OnOutput, Silent, Stdin, marked, run_marked, run_v2
 
-PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
-DEFAULT_PORT = 5037
 CALL_TIMEOUT_S = 60.0
-SERVER_TIMEOUT_S = 10.0
-CHUNK = 64 * 1024
+ASK_TIMEOUT_S = 10.0
+OPEN_TIMEOUT_S = 30.0
 AGAIN = "plug it in again and repeat the command"
-
-OnOutput = Callable[[bytes], None]
-T = TypeVar("T")
 
 
 class ConnectionLost(TargetError):
@@ -52,6 +42,12 @@ class Result:
         """What it printed on stdout, as text."""
         return self.stdout.decode(errors="replace")
 
+    @property
+    def complaint(self) -> str:
+        """What it printed, in one line and each sentence once: `tar` repeats itself for every file."""
+        lines = (self.stderr + self.stdout).decode(errors="replace").split("\n")
+        return "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))[:300]
+
 
 class Adb:
     """One device. Each call names its serial and has a deadline.
@@ -62,17 +58,18 @@ class Adb:
 
     def __init__(self, serial: str) -> None:
         self.serial = serial
-        self._client = adbutils.AdbClient(host="127.0.0.1", port=server_port())
-        self._v2: bool | None = None
         self.sent_bytes = 0
+        self._server = server_address(os.environ)
+        self._v2: bool | None = None
 
     def execute(
         self,
         command: str,
         *,
-        stdin: Iterable[bytes] = (),
+        stdin: Stdin = Stdin(),  # noqa: B008 - frozen
         on_stdout: OnOutput | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
+        live: bool = False,
     ) -> Result:
         """Runs a shell command on the device to its end.
 
@@ -80,19 +77,25 @@ class Adb:
           command: read by the device's own shell.
           stdin: what the command reads.
           on_stdout: takes stdout as it comes; it is not collected then.
-          timeout_s: longest silence.
+          timeout_s: longest duration.
+          live: `timeout_s` is the longest silence instead, however long the command takes.
 
         Raises:
-          ConnectionLost: the device went away or was silent for longer.
+          ConnectionLost: the device went away or did not answer in time.
         """
         if self._v2 is None:
-            service = f"host-serial:{self.serial}:features"
-            features = self._call("features", lambda: ask_server(self._client, service), timeout_s)
-            self._v2 = "shell_v2" in features.split(",")
+            self._v2 = "shell_v2" in self._features()
         stdout = bytearray()
         take = on_stdout or stdout.extend
-        read = self._read_v2 if self._v2 else self._read_old
-        return self._call(command, lambda: read(command, stdin, take, stdout, timeout_s), timeout_s)
+        counted = Stdin(self._counted(stdin), stdin.size_bytes)
+        clock, marker = Clock(timeout_s, live=live), f"exit-{uuid.uuid4().hex}:"
+        service = f"shell,v2,raw:{command}" if self._v2 else f"exec:{marked(command, marker, stdin)}"
+        with self._explained(command), self._open(service, min(timeout_s, OPEN_TIMEOUT_S)) as connection:
+            if self._v2:
+                code, stderr = run_v2(connection.conn, counted, take, clock)
+            else:
+                code, stderr = run_marked(connection.conn, marker.encode(), counted, take, clock), b""
+        return Result(code, bytes(stdout), stderr)
 
     def check(self, command: str, *, timeout_s: float = CALL_TIMEOUT_S) -> str:
         """Runs a command that has to succeed; returns its stdout.
@@ -102,23 +105,25 @@ class Adb:
         """
         result = self.execute(command, timeout_s=timeout_s)
         if result.code != 0:
-            said = (result.stderr + result.stdout).decode(errors="replace").strip()
-            raise TargetError(f"`{command}` on {self.serial} ended with exit code {result.code}: {said}")
+            raise TargetError(
+                f"`{_short(command)}` on {self.serial} ended with exit code {result.code}: {result.complaint}"
+            )
         return result.text
 
     def reconnect(self, timeout_s: float) -> None:
-        """Waits until the device is back.
+        """Waits until the device answers a command again.
 
         Raises:
-          ConnectionLost: it is not after `timeout_s`.
+          ConnectionLost: it does not within `timeout_s`.
         """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with suppress(adbutils.AdbError, OSError):
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            with suppress(TargetError):
                 if ":" in self.serial:
                     # Only devices on the network have to be asked for again; the server finds those on USB itself.
-                    self._client.connect(self.serial, timeout=5)
-                if ask_server(self._client, f"host-serial:{self.serial}:get-state") == "device":
+                    ask(self._server, f"host:connect:{self.serial}", min(5.0, timeout_s))
+                # A server lists a device whose connection is dead as ready until it tries to use it.
+                if self.execute("true", timeout_s=min(5.0, timeout_s)).code == 0:
                     return
             time.sleep(0.5)
         raise ConnectionLost(
@@ -126,80 +131,84 @@ class Adb:
             "plug it in again and run `invoke attach`"
         )
 
-    def _open(self, service: str, timeout_s: float) -> adbutils.AdbConnection:
-        # Not adbutils' open_transport, which asks for the server's version on a connection without a deadline.
-        connection = self._client.make_connection(timeout=timeout_s)
-        for command in (f"host:transport:{self.serial}", service):
-            connection.send_command(command)
-            connection.check_okay()
-        return connection
+    def _counted(self, stdin: Stdin) -> Iterator[bytes]:
+        for chunk in stdin.chunks:
+            yield chunk
+            self.sent_bytes += len(chunk)
 
-    def _read_v2(
-        self, command: str, stdin: Iterable[bytes], take: OnOutput, stdout: bytearray, timeout_s: float
-    ) -> Result:
-        with self._open(f"shell,v2,raw:{command}", timeout_s) as connection:
-            for chunk in stdin:
-                connection.conn.sendall(HEADER.pack(STDIN, len(chunk)) + chunk)
-                self.sent_bytes += len(chunk)
-            connection.conn.sendall(HEADER.pack(CLOSE_STDIN, 0))
-            packets, stderr = adb_parse.Packets(), bytearray()
-            while data := connection.conn.recv(CHUNK):
-                for kind, content in packets.feed(data):
-                    if kind == STDOUT:
-                        take(content)
-                    elif kind == STDERR:
-                        stderr += content
-                    elif kind == EXIT:
-                        return Result(content[0], bytes(stdout), bytes(stderr))
-        raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`; {AGAIN}")
+    def _features(self) -> list[str]:
+        service = f"host-serial:{self.serial}:features"
+        with self._explained("features"), _request(self._server, [service], ASK_TIMEOUT_S) as connection:
+            return _block(connection, ASK_TIMEOUT_S).split(",")
 
-    def _read_old(
-        self, command: str, stdin: Iterable[bytes], take: OnOutput, stdout: bytearray, timeout_s: float
-    ) -> Result:
-        marker = f"exit-{uuid.uuid4().hex}:".encode()
-        with self._open(f"exec:({command}) 2>&1; echo {marker.decode()}$?", timeout_s) as connection:
-            for chunk in stdin:
-                connection.conn.sendall(chunk)
-                self.sent_bytes += len(chunk)
-            connection.conn.shutdown(socket.SHUT_WR)
-            rest = b""
-            while data := connection.conn.recv(CHUNK):
-                rest += data
-                # The marker may come in two pieces: what could be its beginning is held back.
-                if marker not in rest:
-                    take(rest[: -len(marker)])
-                    rest = rest[-len(marker) :]
-        before, found, code = rest.partition(marker)
-        if not found:
-            raise ConnectionLost(f"{self.serial} went away during `{_short(command)}`; {AGAIN}")
-        take(before)
-        return Result(int(code), bytes(stdout), b"")
+    def _open(self, service: str, timeout_s: float) -> AbstractContextManager[adbutils.AdbConnection]:
+        return _request(self._server, [f"host:transport:{self.serial}", service], timeout_s)
 
-    def _call(self, what: str, call: Callable[[], T], timeout_s: float) -> T:
+    @contextmanager
+    def _explained(self, command: str) -> Iterator[None]:
         try:
-            return call()
-        except (TimeoutError, adbutils.AdbTimeout) as error:
+            yield
+        except Silent as error:
             raise ConnectionLost(
-                f"{self.serial} did not answer `{_short(what)}` within {timeout_s:g} s; {AGAIN}"
+                f"{self.serial} did not answer `{_short(command)}` within {error.timeout_s:g} s: "
+                f"see that it is awake, or {AGAIN}"
             ) from error
-        except (adbutils.AdbError, OSError, EOFError) as error:
-            raise ConnectionLost(f"{self.serial} went away during `{_short(what)}`: {error}; {AGAIN}") from error
+        except Broken as error:
+            raise ConnectionLost(f"{self.serial} went away during `{_short(command)}` ({error}): {AGAIN}") from error
 
 
-def _short(command: str) -> str:
-    return command if len(command) <= 60 else command[:57] + "..."
+class _Connection(adbutils.AdbConnection):  # type: ignore[misc]
+    """adbutils' connection, but for its habit to start the adb that it carries wherever no server answers."""
+
+    def _safe_connect(self) -> socket.socket:
+        connected: socket.socket = self._create_socket()
+        return connected
 
 
-def server_port() -> int:
-    """The adb server's port: ANDROID_ADB_SERVER_PORT as adb itself reads it, else 5037.
+@contextmanager
+def _request(server: Address, services: Sequence[str], timeout_s: float) -> Iterator[adbutils.AdbConnection]:
+    """A connection on which the server has granted each of `services`, for as long as the block runs."""
+    with _translated(timeout_s):
+        connection = _Connection(server.host, server.port)
+    with connection:
+        with _translated(timeout_s):
+            connection.conn.settimeout(timeout_s)
+            for service in services:
+                connection.send_command(service)
+                connection.check_okay()
+        yield connection
+
+
+def _block(connection: adbutils.AdbConnection, timeout_s: float) -> str:
+    with _translated(timeout_s):
+        return str(connection.read_string_block())
+
+
+@contextmanager
+def _translated(timeout_s: float) -> Iterator[None]:
+    """Nothing but the library's own calls belongs in the block: an OSError of a callback means something else."""
+    try:
+        yield
+    except (TimeoutError, adbutils.AdbTimeout) as error:
+        raise Silent(timeout_s) from error
+    except (adbutils.AdbError, OSError, ValueError) as error:
+        raise Broken(str(error)) from error
+
+
+def ask(server: Address, service: str, timeout_s: float = ASK_TIMEOUT_S) -> str:
+    """The server's own answer to a request such as `host:devices`.
 
     Raises:
-      TargetError: the variable is no port.
+      TargetError: it does not answer in time, or refuses.
     """
-    text = os.environ.get(PORT_VARIABLE, str(DEFAULT_PORT))
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise TargetError(f"{PORT_VARIABLE}={text!r} is not a port number")
-    return int(text)
+    try:
+        with _request(server, [service], timeout_s) as connection:
+            return _block(connection, timeout_s)
+    except (Silent, Broken) as error:
+        raise TargetError(
+            f"the adb server on port {server.port} does not answer `{service}` ({error}): "
+            "run `adb kill-server`, then `adb start-server`"
+        ) from error
 
 
 def choose(serial: str | None) -> Adb:
@@ -208,45 +217,35 @@ def choose(serial: str | None) -> Adb:
     Raises:
       TargetError: no adb server and no adb to start one, no device, several, offline, unauthorized.
     """
-    port = server_port()
-    if not _server_answers(port):
-        _start_server(port)
+    server = server_address(os.environ)
+    if not _listens(server):
+        _start_server(server)
+    listed = parse_devices(ask(server, "host:devices"))
+    return Adb(choose_device(listed, serial or os.environ.get("ANDROID_SERIAL") or None))
+
+
+def _listens(server: Address) -> bool:
     try:
-        answer = ask_server(adbutils.AdbClient(host="127.0.0.1", port=port), "host:devices")
-    except (adbutils.AdbError, OSError) as error:
-        raise TargetError(f"the adb server on port {port} does not answer: {error}; run `adb start-server`") from error
-    return Adb(
-        adb_parse.choose_device(adb_parse.parse_devices(answer), serial or os.environ.get("ANDROID_SERIAL") or None)
-    )
+        socket.create_connection((server.host, server.port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
-def ask_server(client: adbutils.AdbClient, service: str) -> str:
-    """The adb server's own answer to a request, such as `host:devices`.
-
-    Raises:
-      AdbError, OSError: it refuses, or does not answer within `SERVER_TIMEOUT_S`.
-    """
-    with client.make_connection(timeout=SERVER_TIMEOUT_S) as connection:
-        connection.send_command(service)
-        connection.check_okay()
-        return str(connection.read_string_block())
-
-
-def _server_answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _start_server(port: int) -> None:
+def _start_server(server: Address) -> None:
     if shutil.which("adb") is None:
         raise TargetError(
-            f"no adb server runs on port {port}, and adb is not on PATH: install adb and run `adb start-server`"
+            f"no adb server runs on port {server.port}, and adb is not on PATH: install adb and run `adb start-server`"
         )
     try:
-        run(["adb", "-P", str(port), "start-server"], timeout_s=30)
+        # adb reads the same variables as we do.
+        run(["adb", "start-server"], timeout_s=30)
     except CommandError as error:
         raise TargetError(f"the adb server could not be started: {error}") from error
+
+
+def _short(command: str) -> str:
+    return command if len(command) <= 60 else command[:57] + "..."
 
 
 def quote(word: object) -> str:

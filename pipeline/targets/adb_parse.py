@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import TargetError
@@ -14,12 +15,55 @@ HEADER = struct.Struct("<BI")
 ARM64 = ("arm64-v8a", "aarch64", "arm64")
 
 
+SOCKET_VARIABLE = "ADB_SERVER_SOCKET"
+HOST_VARIABLE = "ANDROID_ADB_SERVER_HOST"
+PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
+DEFAULT_ADDRESS = ("127.0.0.1", "5037")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an adb server listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a run wrote on the device, as it was when it was listed: its first `size_bytes` have that digest."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Listed:
     """A device as the adb server lists it."""
 
     serial: str
     state: str
+
+
+def server_address(environment: Mapping[str, str]) -> Address:
+    """Where the adb server is, from the variables that adb and adbutils read.
+
+    Raises:
+      TargetError: one of them holds no address.
+    """
+    host, port = environment.get(HOST_VARIABLE) or DEFAULT_ADDRESS[0], environment.get(PORT_VARIABLE)
+    described = f"{PORT_VARIABLE}={port!r} is not a port number: give one from 1 to 65535"
+    if text := environment.get(SOCKET_VARIABLE):
+        kind, _, rest = text.partition(":")
+        named, _, port = rest.rpartition(":")
+        host = named or DEFAULT_ADDRESS[0]
+        described = f"{SOCKET_VARIABLE}={text!r} is not of the form tcp:HOST:PORT"
+        port = port if kind == "tcp" else "none"
+    port = port or DEFAULT_ADDRESS[1]
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise TargetError(described)
+    return Address(host, int(port))
 
 
 def parse_devices(text: str) -> list[Listed]:
@@ -79,6 +123,12 @@ def free_bytes(df: str) -> int:
 def failed_digests(output: str) -> list[str]:
     """Paths that `sha256sum -c` did not find or found to differ."""
     return re.findall(r"^(?:sha256sum: )?(.+?): (?:FAILED.*|No such file.*|.*Permission denied)$", output, re.MULTILINE)
+
+
+def parse_output_files(text: str) -> list[OutputFile]:
+    """Reads lines of SHA-256, size in bytes and name."""
+    lines = (line.split(" ", 2) for line in text.splitlines())
+    return [OutputFile(name, int(size), digest) for digest, size, name in lines]
 
 
 class Packets:

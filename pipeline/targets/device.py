@@ -11,7 +11,7 @@ from pipeline.errors import TargetError
 from pipeline.files import new_file, sha256_of
 from pipeline.targets import adb
 from pipeline.targets.adb import Adb, ConnectionLost, quote
-from pipeline.targets.adb_parse import check_abi
+from pipeline.targets.adb_parse import OutputFile, check_abi, parse_output_files
 from pipeline.targets.base import OnBytes, OnLine
 from pipeline.targets.push import push
 
@@ -23,7 +23,13 @@ DIED = 70
 RECONNECT_S = 60.0
 # job.sh says something at least every few seconds, so this much silence is a lost connection.
 SILENCE_S = 30.0
-PULL_TIMEOUT_S = 300.0
+DIGESTS_TIMEOUT_S = 300.0
+
+# A running job's files still grow: of each, what is there now is listed, and later pulled.
+LIST_OUTPUT = (
+    'for f in *; do [ -f "$f" ] || continue; n=$(stat -c %s "$f") && s=$(head -c "$n" "$f" | sha256sum) '
+    '&& echo "${s%% *} $n $f" || exit 1; done'
+)
 
 
 class InterruptedHere(TargetError):
@@ -62,11 +68,11 @@ class AdbTarget:
         Raises:
           TargetError: either is not so.
         """
-        abi = self._adb.execute("getprop ro.product.cpu.abi 2>/dev/null || uname -m").text
+        abi = self._adb.execute('abi=$(getprop ro.product.cpu.abi 2>/dev/null); echo "${abi:-$(uname -m)}"').text
         check_abi(self._adb.serial, abi)
         probe = BASE / f".probe-{uuid.uuid4().hex[:8]}"
         written = self._adb.execute(
-            f'printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 755 {probe} || exit 3; '
+            f'{{ printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 755 {probe}; }} || exit 3; '
             f"{probe}; code=$?; rm -f {probe}; exit $code"
         )
         if written.code == 3:
@@ -85,16 +91,15 @@ class AdbTarget:
         try:
             started = self._job(words)
         except ConnectionLost:
-            # It may have started before the connection broke: then the token is there.
+            # It may have started before the connection broke: then the device knows the token, and starts no other.
             self._adb.reconnect(RECONNECT_S)
-            started = self._adb.execute(f'[ "$(cat {ROOT}/job/token)" = {token} ]')
+            started = self._job(words)
         if started.code == BUSY:
             raise TargetError(
-                f"{self._adb.serial}: {started.stderr.decode().strip()}: "
-                "`invoke attach` shows the job, `invoke stop` ends it"
+                f"{self._adb.serial}: {started.complaint}: `invoke attach` shows the job, `invoke stop` ends it"
             )
         if started.code != 0:
-            raise TargetError(f"{self._adb.serial}: {script} did not start: {started.stderr.decode().strip()}")
+            raise TargetError(f"{self._adb.serial}: {script} did not start: {started.complaint}; push again")
         return self._follow(on_line)
 
     def attach(self, on_line: OnLine) -> int:
@@ -112,7 +117,7 @@ class AdbTarget:
         while True:
             try:
                 result = self._adb.execute(
-                    f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S
+                    f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S, live=True
                 )
                 break
             except ConnectionLost:
@@ -140,7 +145,7 @@ class AdbTarget:
         """
         stopped = self._job("stop")
         if stopped.code != 0:
-            raise TargetError(f"{self._adb.serial}: {stopped.stderr.decode().strip() or 'the job does not end'}")
+            raise TargetError(f"{self._adb.serial}: {stopped.complaint or 'the job does not end'}")
 
     def clear_output(self) -> None:
         """See `Target`."""
@@ -148,20 +153,21 @@ class AdbTarget:
 
     def pull(self, into: Path) -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
-        listing = self._adb.execute(f"cd {ROOT}/output 2>/dev/null && sha256sum *", timeout_s=PULL_TIMEOUT_S)
-        lines = [line.split(maxsplit=1) for line in listing.text.splitlines() if line.strip()]
-        digests = {name: digest for digest, name in lines}
-        if listing.code != 0 or not digests:
+        listing = self._adb.execute(f"cd {ROOT}/output 2>/dev/null && {LIST_OUTPUT}", timeout_s=DIGESTS_TIMEOUT_S)
+        files = parse_output_files(listing.text) if listing.code == 0 else []
+        if not files:
             raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
-        for name, digest in digests.items():
-            with new_file(into / PurePosixPath(name).name) as temporary:
-                with temporary.open("wb") as file:
-                    done = self._adb.execute(
-                        f"cat {quote(ROOT / 'output' / name)}", on_stdout=_writer(file), timeout_s=PULL_TIMEOUT_S
-                    )
-                if done.code != 0 or sha256_of(temporary) != digest:
-                    raise TargetError(f"{self._adb.serial}: {name} arrived damaged: run `invoke pull` again")
-        return [into / name for name in digests]
+        return [self._pull_file(file, into) for file in files]
+
+    def _pull_file(self, file: OutputFile, into: Path) -> Path:
+        final = into / file.name
+        command = f"head -c {file.size_bytes} {quote(ROOT / 'output' / file.name)}"
+        with new_file(final) as temporary:
+            with temporary.open("wb") as content:
+                done = self._adb.execute(command, on_stdout=content.write, timeout_s=SILENCE_S, live=True)
+            if done.code != 0 or sha256_of(temporary) != file.sha256:
+                raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
+        return final
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {ROOT}/job.sh {words}")

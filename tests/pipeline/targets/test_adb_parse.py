@@ -8,13 +8,17 @@ import pytest
 
 from pipeline.errors import TargetError
 from pipeline.targets.adb_parse import (
+    Address,
     Listed,
+    OutputFile,
     Packets,
     check_abi,
     choose_device,
     failed_digests,
     free_bytes,
     parse_devices,
+    parse_output_files,
+    server_address,
 )
 
 PHONE = Listed("R58M123ABC", "device")
@@ -97,3 +101,38 @@ def test_packets_are_whole_however_they_arrive() -> None:
         packets = Packets()
         found = [p for i in range(0, len(stream), size) for p in packets.feed(stream[i : i + size])]
         assert found == [(1, b"hello"), (2, b""), (3, b"\x07")]
+
+
+def test_output_files_keep_blanks_in_their_names() -> None:
+    assert parse_output_files("ab 12 metrics.jsonl\ncd 0 a b\n") == [
+        OutputFile("metrics.jsonl", 12, "ab"),
+        OutputFile("a b", 0, "cd"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, Address("127.0.0.1", 5037)),
+        ({"ANDROID_ADB_SERVER_PORT": "5038"}, Address("127.0.0.1", 5038)),
+        ({"ANDROID_ADB_SERVER_HOST": "host", "ANDROID_ADB_SERVER_PORT": ""}, Address("host", 5037)),
+        ({"ADB_SERVER_SOCKET": "tcp:host:6000", "ANDROID_ADB_SERVER_PORT": "5038"}, Address("host", 6000)),
+        ({"ADB_SERVER_SOCKET": "tcp:6000"}, Address("127.0.0.1", 6000)),
+    ],
+)
+def test_the_server_is_where_adbs_variables_say(environment: dict[str, str], address: Address) -> None:
+    assert server_address(environment) == address
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"ANDROID_ADB_SERVER_PORT": "adb"}, "ANDROID_ADB_SERVER_PORT='adb' is not a port number"),
+        ({"ANDROID_ADB_SERVER_PORT": "65536"}, "is not a port number"),
+        ({"ADB_SERVER_SOCKET": "localfilesystem:/run/adb"}, "is not of the form tcp:HOST:PORT"),
+        ({"ADB_SERVER_SOCKET": "tcp:host:port"}, "is not of the form tcp:HOST:PORT"),
+    ],
+)
+def test_a_variable_that_is_no_address_is_named(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        server_address(environment)

@@ -1,0 +1,85 @@
+"""Gradients of activations, and the bookkeeping operators of the training graph."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.lowering.graph import Graph, Value
+from pipeline.lowering.rules import Node, lowers
+
+
+@lowers("ReluGrad")
+def relu_grad(node: Node, g: Graph) -> Value:
+    """ReluGrad(dy, y) → dx: dy where the output (or the input, the sign is the same) is above 0."""
+    dy, y = node.inputs
+    return g.op("Where", g.op("Greater", y, g.floats(0.0)), dy, g.floats(0.0))
+
+
+@lowers("Identity")
+def identity(node: Node, g: Graph) -> Value:
+    """Identity(x) → x, without a node."""
+    return node.inputs[0]
+
+
+@lowers("InPlaceAccumulatorV2")
+def in_place_accumulator(node: Node, g: Graph) -> Value:
+    """InPlaceAccumulatorV2(buffer, gradient, reset) → gradient: the step consumes each gradient at once."""
+    return node.inputs[1]
+
+
+@lowers("SigmoidGrad")
+def sigmoid_grad(node: Node, g: Graph) -> Value:
+    """SigmoidGrad(dy, y) → dx = dy × y × (1 − y)."""
+    dy, y = node.inputs
+    return g.op("Mul", dy, g.op("Mul", y, g.op("Sub", g.floats(1.0), y)))
+
+
+@lowers("TanhGrad")
+def tanh_grad(node: Node, g: Graph) -> Value:
+    """TanhGrad(dy, y) → dx = dy × (1 − y²)."""
+    dy, y = node.inputs
+    return g.op("Mul", dy, g.op("Sub", g.floats(1.0), g.op("Mul", y, y)))
+
+
+@lowers("LeakyReluGrad")
+def leaky_relu_grad(node: Node, g: Graph) -> Value:
+    """LeakyReluGrad(dy, y) → dx: dy, times alpha where y is not above 0."""
+    dy, y = node.inputs
+    alpha = g.floats(node.attributes.get("alpha", 0.01))
+    return g.op("Where", g.op("Greater", y, g.floats(0.0)), dy, g.op("Mul", dy, alpha))
+
+
+@lowers("Gelu")
+def gelu(node: Node, g: Graph) -> Value:
+    """Gelu(x) → x × Φ(x), Φ the normal distribution. Hendrycks and Gimpel, arXiv:1606.08415."""
+    return g.op("Mul", node.inputs[0], _normal_cdf(g, node.inputs[0]))
+
+
+@lowers("GeluGrad")
+def gelu_grad(node: Node, g: Graph) -> Value:
+    """GeluGrad(dy, x) → dx = dy × (Φ(x) + x × φ(x))."""
+    dy, x = node.inputs
+    exponent = g.op("Mul", g.op("Mul", x, x), g.floats(-0.5))
+    density = g.op("Mul", g.op("Exp", exponent), g.floats(1 / math.sqrt(2 * math.pi)))
+    return g.op("Mul", dy, g.op("Add", _normal_cdf(g, x), g.op("Mul", x, density)))
+
+
+@lowers("SoftmaxGrad_13")
+def softmax_grad(node: Node, g: Graph) -> Value:
+    """SoftmaxGrad(dy, y) → dx = (dy − Σ dy × y) × y along the axis."""
+    dy, y = node.inputs
+    total = g.sum(g.op("Mul", dy, y), [node.attributes.get("axis", -1)], keepdims=True)
+    return g.op("Mul", g.op("Sub", dy, total), y)
+
+
+@lowers("LogSoftmaxGrad_13")
+def log_softmax_grad(node: Node, g: Graph) -> Value:
+    """LogSoftmaxGrad(dy, y) → dx = dy − exp(y) × Σ dy along the axis."""
+    dy, y = node.inputs
+    total = g.sum(dy, [node.attributes.get("axis", -1)], keepdims=True)
+    return g.op("Sub", dy, g.op("Mul", g.op("Exp", y), total))
+
+
+def _normal_cdf(g: Graph, x: Value) -> Value:
+    error = g.op("Erf", g.op("Mul", x, g.floats(1 / math.sqrt(2))))
+    return g.op("Mul", g.op("Add", error, g.floats(1.0)), g.floats(0.5))

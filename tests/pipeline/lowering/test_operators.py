@@ -1,0 +1,124 @@
+"""Operators beyond convolution and dense layers: torch's gradients, and a named error for what is not lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.errors import LoweringError, ModelError
+from pipeline.lowering import pooled_conv, training_graph
+from pipeline.lowering.rules import RULES
+from tests.invoking import ROOT
+from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
+
+CLASSES = 5
+
+
+class Around(nn.Module):
+    """A function between layers with parameters, so that its gradient is needed."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(2, 2, 1)
+        self.function = function
+        self.after = nn.Linear(function(torch.zeros(1, 2, 4, 6)).numel(), CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.after(self.function(self.before(image)).flatten(1))
+        return logits
+
+
+class Attention(nn.Module):
+    """A head of self-attention over an embedding of rounded pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(7, 8)
+        self.norm = nn.LayerNorm(8)
+        self.query, self.key, self.value = (nn.Linear(8, 8) for _ in range(3))
+        self.after = nn.Linear(48 * 8, CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits."""
+        tokens = self.norm(self.embedding(image.abs().clamp(0, 6).long().flatten(1)))
+        weights = torch.softmax(self.query(tokens) @ self.key(tokens).transpose(1, 2) / 8**0.5, -1)
+        logits: Tensor = self.after(functional.gelu(weights @ self.value(tokens) + tokens).flatten(1))
+        return logits
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "leaky relu": lambda x: functional.leaky_relu(x, 0.1),
+    "relu6": lambda x: torch.clamp(x, 0, 0.5),
+    "gelu": functional.gelu,
+    "softmax": lambda x: torch.softmax(x, 1),
+    "log softmax": lambda x: torch.log_softmax(x, -1),
+    "average pool": lambda x: functional.avg_pool2d(x, 2),
+    "average pool, overlapping": lambda x: functional.avg_pool2d(x, 3, stride=2),
+    "average pool, padded": lambda x: functional.avg_pool2d(x, 3, stride=2, padding=1),
+    "average pool, padding not counted": lambda x: functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "global average pool": lambda x: functional.adaptive_avg_pool2d(x, 1),
+    "mean": lambda x: x.mean((2, 3)),
+    "sum": lambda x: x.sum(1),
+    "arithmetic": lambda x: x + x * 2 - x / 3,
+    "broadcasting": lambda x: x * x.mean((2, 3), keepdim=True) + x.sum(1, keepdim=True),
+    "exp, sqrt, log, pow": lambda x: torch.exp(x) + torch.sqrt(x * x + 1) + torch.log(x**2 + 1),
+    "where": lambda x: torch.where(x > 0, x * 3, x),
+    "concat": lambda x: torch.cat([x, x * 2], 1),
+    "split": lambda x: torch.split(x, 1, 1)[0] * torch.split(x, 1, 1)[1],
+    "slice with steps": lambda x: x[:, :, 1:, ::2],
+    "pad": lambda x: functional.pad(x, (1, 1, 2, 0)),
+    "transpose": lambda x: x.permute(0, 2, 3, 1),
+    "batched products": lambda x: x @ x.transpose(2, 3),
+}
+
+
+def check(module: nn.Module, folder: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(3, 2, 4, 6)).astype(np.float32)
+    label = np.arange(3, dtype=np.int64) % CLASSES
+    assert_same(by_lowering(module, image, label, folder), by_torch(module, image, label))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradients_equal_torchs(name: str, tmp_path: Path) -> None:
+    check(Around(FUNCTIONS[name]), tmp_path)
+
+
+def test_layer_norm_with_parameters(tmp_path: Path) -> None:
+    layers = (nn.Conv2d(2, 3, 1), nn.LayerNorm([3, 4, 6]), nn.Flatten(), nn.Linear(72, CLASSES))
+    check(nn.Sequential(*layers), tmp_path)
+
+
+def test_attention_over_an_embedding(tmp_path: Path) -> None:
+    check(Attention(), tmp_path)
+
+
+def test_an_operator_that_is_not_lowered_is_named_with_its_node(tmp_path: Path) -> None:
+    layers = (nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(72, CLASSES))
+    with pytest.raises(LoweringError, match=r"BatchNormInternal \(node '/1/.*BatchNormalizationGrad \(node '/1/"):
+        check(nn.Sequential(*layers), tmp_path)
+
+
+def test_an_operator_without_a_gradient_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot differentiate the model: .*Elu"):
+        check(Around(functional.elu), tmp_path)
+
+
+def test_the_documentation_lists_every_rule() -> None:
+    assert training_graph.RULE_MODULES
+    text = (ROOT / "docs" / "operators.md").read_text()
+    internal = {pooled_conv.FORWARD, pooled_conv.BACKWARD}
+    assert not [name for name in RULES if name not in internal and f"`{name}`" not in text]
