@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,8 +26,14 @@ def main() -> int:
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Who read our output has gone; what is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; is the disk full or read-only?", file=sys.stderr)
+        # A failed write does not say to which file; what a run writes is in the output folder.
+        where = error.filename or options.output
+        print(f"error: {where}: {error.strerror}; is the disk full or read-only?", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: what was saved until now is in the output folder", file=sys.stderr)

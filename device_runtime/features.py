@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from device_runtime.engines.lowered import session_options
+from device_runtime.engines.lowered import open_session, session_options
 from device_runtime.evaluation import Images
 
 BATCH = 32
@@ -20,8 +19,8 @@ class Backbone:
     """features.onnx: pixels, uint8 N×H×W×C, to features, float32 N×…."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        self._session = open_session(file, session_options(threads))
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        self._session = ort.InferenceSession(str(file), session_options(threads), ["CPUExecutionProvider"])
 
     def features(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Features of a batch."""

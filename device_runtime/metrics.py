@@ -11,11 +11,11 @@ Field = str | int | float | None
 
 
 class Metrics:
-    """The open file; each record is on disk when `record` returns."""
+    """The open file, appended to; each record is on disk when `record` returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("w", buffering=1)
+        self._file: TextIO = path.open("a", buffering=1)
 
     def record(self, event: str, **fields: Field) -> None:
         """Appends one record."""

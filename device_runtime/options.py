@@ -11,6 +11,9 @@ from device_runtime.schedules import SCHEDULES
 
 ENGINES = ("lowered", "reference")
 
+# The runtime starts as many as it is told: a slip of the finger would freeze the device.
+_MOST_THREADS = 256
+
 
 @dataclass(frozen=True)
 class Options:
@@ -57,7 +60,7 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--batch-size", type=_positive, metavar="N", help="images of one step")
     add("--accumulate", type=_positive, default=1, metavar="N", help="batches whose mean gradient makes one step")
     add("--seed", type=_count, metavar="N", help="draws the order of the images (default 1)")
-    add("--threads", type=_positive, default=1, metavar="N", help="threads of the runtime (default 1)")
+    add("--threads", type=_threads, default=1, metavar="N", help="threads of the runtime (default 1)")
     add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")
     add("--evaluate-every", type=_count, metavar="N", help="evaluate the test split every N cycles")
     add("--engine", choices=ENGINES, default="lowered", help="lowered graphs, or onnxruntime-training (x86 host)")
@@ -75,6 +78,13 @@ def _count(text: str) -> int:
 
 def _positive(text: str) -> int:
     return _at_least(text, 1)
+
+
+def _threads(text: str) -> int:
+    value = _positive(text)
+    if value > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} threads are more than {_MOST_THREADS}")
+    return value
 
 
 def _at_least(text: str, least: int) -> int:

@@ -42,7 +42,11 @@ def run(options: Options, package: Path) -> None:
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
     training = plan.last >= plan.first
+    if training:
+        _check_states(model, start, options)
     name = "metrics.jsonl" if training else f"evaluation_{start.step}.jsonl"
+    if not (training and start.step):
+        (options.output / name).write_bytes(b"")
     with Metrics(options.output / name) as metrics:
         metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan))
         if options.verbose:
@@ -100,7 +104,7 @@ def _train(engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, 
 
 
 def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int, step: int, metrics: Metrics) -> None:
-    split = "validation" if "validation" in splits else "test"
+    split = "validation" if len(splits.get("validation", ())) else "test"
     evaluation = evaluate(engine, splits[split], batch_size)
     say(final_line(split, evaluation.accuracy))
     metrics.record(
@@ -152,6 +156,18 @@ def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
         problems.append(f"it has no images in {' and '.join(missing)}")
     if problems:
         raise FormatError(f"the dataset {options.data} does not fit {model.name}: {'; '.join(problems)}; package again")
+
+
+def _check_states(model: Model, start: Checkpoint, options: Options) -> None:
+    """Without its moments an optimizer would go on with steps several times too large and say nothing."""
+    if start.step and options.engine == "reference":
+        raise FormatError("--engine reference cannot go on from a trained checkpoint: start from the untrained one")
+    missing = set(model.optimizer.states) - set(start.states)
+    if start.step and missing:
+        raise FormatError(
+            f"{options.file} has no {' and '.join(sorted(missing))} of the optimizer {model.optimizer.name}: "
+            "it can be evaluated; to go on, give a checkpoint that this package's lowered engine saved"
+        )
 
 
 def _record(plan: Plan) -> dict[str, str | int | float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Engine
 from device_runtime.evaluation import Images, evaluate
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
+from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
 from device_runtime.metrics import Metrics
 from device_runtime.schedules import learning_rate_at
@@ -65,11 +67,16 @@ class Trainer:
         self._batches = Batches(len(self._train), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
+        self._saved = -1
         self._epoch_losses: list[float] = []
         self._epoch_started = time.perf_counter()
 
     def run(self) -> int:
-        """Trains to the plan's end or its target accuracy; returns the number of the last update made."""
+        """Trains to the plan's end or its target accuracy; returns the number of the last update made.
+
+        Raises:
+          FormatError: the loss is no finite number.
+        """
         plan = self._plan
         self._epoch_started = time.perf_counter()
         for step in range(plan.first, plan.last + 1):
@@ -81,14 +88,16 @@ class Trainer:
                 return step
         return max(plan.last, plan.first - 1)
 
-    def save(self, step: int) -> Path:
-        """Writes the checkpoint of the state after update `step`."""
+    def save(self, step: int) -> None:
+        """Writes the checkpoint of the state after update `step`, unless that was done."""
+        if step == self._saved:
+            return
+        self._saved = step
         engine = self._engine
         checkpoint = Checkpoint(step, self._plan.seed, engine.parameters(), engine.buffers(), engine.states())
         path = self._output / trained_name(self._model, step)
         write_checkpoint(path, checkpoint, self._model)
         self._metrics.record("checkpoint", step=step, file=path.name)
-        return path
 
     def _step(self, step: int) -> float:
         plan = self._plan
@@ -102,6 +111,8 @@ class Trainer:
         else:
             loss = self._engine.train_batches([self._train.batch(part) for part in parts], rate, step)
         seconds = time.perf_counter() - started
+        if not math.isfinite(loss):
+            raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
         self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=round(seconds, 6))
         self._least_loss = min(self._least_loss, loss)
         return loss
@@ -112,7 +123,8 @@ class Trainer:
         if plan.report_every and step % plan.report_every == 0:
             accuracy = None if plan.report_every == 1 else self._sampled_accuracy(step)
             say(cycle_line(step, loss, self._least_loss, accuracy))
-        self._epoch_losses.append(loss)
+        if plan.by_epochs:
+            self._epoch_losses.append(loss)
         if plan.by_epochs and step % self._batches.steps_per_epoch == 0:
             return self._finish_epoch(step)
         if plan.evaluate_every and step % plan.evaluate_every == 0:

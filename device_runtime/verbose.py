@@ -30,7 +30,8 @@ def describe_run(
     say(f"batch size {batch_size}, {model.parameters_size} parameters")
     file = (folder / "train_step.onnx").read_bytes()
     nodes = read_nodes(file)
-    inputs, label = splits["train"].batch(Batches(len(splits["train"]), batch_size, seed).indices(1))
+    size = min(batch_size, len(splits["train"]))
+    inputs, label = splits["train"].batch(Batches(len(splits["train"]), size, seed).indices(1))
     feeds = _feeds(model, start, inputs, label)
     values = _all_values(file, nodes, feeds)
     for node in nodes:
@@ -55,12 +56,13 @@ def _feeds(model: Model, start: Checkpoint, inputs: npt.NDArray[Any], label: npt
 
 
 def _all_values(file: bytes, nodes: list[Node], feeds: Values) -> Values:
-    present = {f"{name}_out" for name in feeds} | {"loss"}
-    names = [name for node in nodes for name in node.outputs if name and name not in present]
+    present = {f"{name}_out" for name in feeds} | set(feeds) | {"loss"}
+    # Constants too: an initializer can be an output like any value.
+    names = dict.fromkeys(n for node in nodes for n in (*node.inputs, *node.outputs) if n and n not in present)
     options = session_options(1)
     # Optimisations would fuse nodes away whose values are asked for here.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(with_outputs(file, names), options, ["CPUExecutionProvider"])
+    session = ort.InferenceSession(with_outputs(file, list(names)), options, ["CPUExecutionProvider"])
     outputs = [output.name for output in session.get_outputs()]
     return dict(feeds) | dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
 

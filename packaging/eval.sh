@@ -5,17 +5,10 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 1
 case " $* " in
 *" -f "*) run -d "$here/dataset" -c 0 "$@" ;;
 esac
-newest= steps=-1
-for file in "$here"/output/*_trained_*.safetensors; do
-    [ -f "$file" ] || continue
-    number=${file##*_trained_}
-    number=${number%.safetensors}
-    if [ "$number" -gt "$steps" ]; then
-        steps=$number newest=$file
-    fi
-done
-if [ -z "$newest" ]; then
+# Not the one of the most steps: an earlier, longer training may have left its own there.
+newest=$(sed -n 's/^{"event": "checkpoint",.*"file": "\([^"]*\)".*/\1/p' "$here/output/metrics.jsonl" 2>/dev/null | tail -n 1)
+if [ ! -f "$here/output/$newest" ]; then
     echo "error: $here/output holds no trained checkpoint: run train.sh first" >&2
     exit 1
 fi
-run -f "$newest" -d "$here/dataset" -c 0 "$@"
+run -f "$here/output/$newest" -d "$here/dataset" -c 0 "$@"

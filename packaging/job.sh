@@ -2,7 +2,8 @@
 # Runs one script of the package detached from the caller, so that a lost connection does not end it.
 #
 #   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs; nothing for a TOKEN it has seen
-#   job.sh follow OFFSET                      print the job's output from byte OFFSET on until it ends, with its exit code
+#   job.sh follow OFFSET                      print the job's output from byte OFFSET on until it ends, with its exit code;
+#                                             exit code 74 when it still runs after a while: ask again
 #   job.sh status                             print `running SCRIPT`, `ended CODE`, `died` or `none`
 #   job.sh stop                               end the job
 #
@@ -10,7 +11,7 @@
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 job=$here/job
-busy=75
+busy=75 again=74
 
 running() {
     [ -f "$job/lock" ] || return 1
@@ -23,7 +24,7 @@ alive() {
 }
 
 follow() {
-    offset=$1 quiet=0 pid=none
+    offset=$1 rounds=0 pid=none
     # After its death a job's id may be another program's.
     running && pid=$(cat "$job/pid")
     while :; do
@@ -41,9 +42,9 @@ follow() {
             exit 70
         fi
         sleep 1
-        quiet=$((quiet + 1))
-        # The caller takes long silence for a lost connection.
-        [ $((quiet % 5)) = 0 ] && printf . >&2
+        rounds=$((rounds + 1))
+        # The caller takes long silence for a lost connection, and one who has gone would be followed for ever.
+        [ $rounds -ge 15 ] && exit $again
     done
 }
 

@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from device_runtime.engines.base import Batch, Vector
 from device_runtime.formats.checkpoint import Checkpoint
+from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
 
 
@@ -44,10 +45,12 @@ class LoweredEngine:
         if self._train is None:
             self._train = self._open_train()
         session, binding, other = self._train
+        # The binding keeps addresses only: what is bound has to live until the run is over.
+        rate_value, step_value = np.array(rate, np.float32), np.array(step, np.int64)
         binding.bind_cpu_input(self._input, inputs)
         binding.bind_cpu_input("label", label)
-        binding.bind_cpu_input("learning_rate", np.array(rate, np.float32))
-        binding.bind_cpu_input("step", np.array(step, np.int64))
+        binding.bind_cpu_input("learning_rate", rate_value)
+        binding.bind_cpu_input("step", step_value)
         session.run_with_iobinding(binding)
         self._train = (session, other, binding)
         self._front, self._back = self._back, self._front
@@ -75,9 +78,7 @@ class LoweredEngine:
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
         """See `Engine`; batches may differ in size."""
         if self._eval is None:
-            self._eval = ort.InferenceSession(
-                str(self._folder / "eval_step.onnx"), session_options(self._threads), ["CPUExecutionProvider"]
-            )
+            self._eval = open_session(self._folder / "eval_step.onnx", session_options(self._threads))
         feeds = {self._input: _value(inputs), "label": _value(label), "parameters": self._front["parameters"]}
         if self._model.buffers_size:
             feeds["buffers"] = self._front["buffers"]
@@ -107,7 +108,7 @@ class LoweredEngine:
         options = session_options(self._threads)
         # A fixed batch lets the runtime fold every shape computation and plan its memory once.
         options.add_free_dimension_override_by_name("N", self._batch_size)
-        return ort.InferenceSession(str(self._folder / name), options, ["CPUExecutionProvider"])
+        return open_session(self._folder / name, options)
 
     def _bind(
         self, session: ort.InferenceSession, read: Mapping[str, ort.OrtValue], write: Mapping[str, ort.OrtValue]
@@ -127,6 +128,22 @@ def session_options(threads: int) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return options
+
+
+def open_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session on the CPU.
+
+    Raises:
+      FormatError: the file is missing, damaged or holds what this ONNX Runtime does not know.
+    """
+    if not file.is_file():
+        raise FormatError(f"{file} does not exist: package the model again")
+    try:
+        return ort.InferenceSession(str(file), options, ["CPUExecutionProvider"])
+    # ONNX Runtime's exceptions have no base class of their own.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(f"{file} cannot be opened ({reason}): package the model again") from error
 
 
 def _value(array: npt.NDArray[Any]) -> ort.OrtValue:

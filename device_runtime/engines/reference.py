@@ -31,8 +31,6 @@ class ReferenceEngine:
             raise FormatError(
                 f"onnxruntime-training has no optimizer {model.optimizer.name} with these options: use --engine lowered"
             )
-        if start.states:
-            raise FormatError("--engine reference cannot go on from a trained checkpoint: start from the untrained one")
         self._model = model
         self._preprocess = ort.InferenceSession(
             str(folder / "preprocess.onnx"), session_options(threads), ["CPUExecutionProvider"]

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.bmp import map_bmp
+from device_runtime.formats.bmp import BmpFile
 from device_runtime.formats.errors import FormatError
 
 FORMAT = 1
 FILE_NAME = "dataset.json"
 
-# Mapped files are kept open, but not a thousand of them.
-_OPEN_FILES = 256
+# Files are kept open, but not as many as a process may have, which is often 1024 for all splits together.
+_OPEN_FILES = 128
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class Split:
         self._strips = strips
         counts = np.array([strip.count for strip in strips], np.int64)
         self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
         self.labels: npt.NDArray[np.int64] = np.repeat(np.array([strip.label for strip in strips], np.int64), counts)
-        self._pixels = lru_cache(maxsize=_OPEN_FILES)(self._map)
+        self._file = lru_cache(maxsize=_OPEN_FILES)(self._open)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,25 +63,28 @@ class Split:
 
         Raises:
           FormatError: a file is missing, damaged or of another size than dataset.json says.
+          IndexError: an index is negative or not below the number of images.
         """
+        if len(indices) and indices.min() < 0:
+            raise IndexError(f"index {indices.min()} is negative")
         images = np.empty((len(indices), *self._shape), np.uint8)
+        height = self._shape[0]
         strips = np.searchsorted(self._ends, indices, side="right")
-        for strip in np.unique(strips):
-            places = np.flatnonzero(strips == strip)
-            start = int(self._ends[strip]) - self._strips[strip].count
-            images[places] = self._pixels(int(strip))[indices[places] - start][..., ::-1]
+        firsts = (indices - self._starts[strips]) * height
+        for image, strip, first in zip(images, strips.tolist(), firsts.tolist(), strict=True):
+            image[...] = self._file(strip).read(first, height)[..., ::-1]
         return images, self.labels[indices]
 
-    def _map(self, index: int) -> npt.NDArray[np.uint8]:
+    def _open(self, index: int) -> BmpFile:
         strip = self._strips[index]
-        rows = map_bmp(self._folder / strip.file)
+        file = BmpFile(self._folder / strip.file)
         height, width, channels = self._shape
-        if rows.shape != (strip.count * height, width, channels):
+        if file.shape != (strip.count * height, width, channels):
             raise FormatError(
-                f"{self._folder / strip.file} holds {rows.shape} (rows, width, channels), {FILE_NAME} says "
+                f"{self._folder / strip.file} holds {file.shape} (rows, width, channels), {FILE_NAME} says "
                 f"{(strip.count * height, width, channels)}: convert the dataset again"
             )
-        return rows.reshape(strip.count, height, width, channels)
+        return file
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _check(description: Description) -> None:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Opens a dataset; pixels are mapped when they are first read.
+    """Opens a dataset; its images are opened when they are first read.
 
     Raises:
       FormatError: dataset.json is missing, damaged or of another format.

@@ -23,7 +23,7 @@ from pipeline.files import new_folder
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 2
+VERSION = 3
 
 Progress = Callable[[int, int], None]
 

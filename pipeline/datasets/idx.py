@@ -7,6 +7,7 @@ labels), sizes as 32-bit integers, then bytes.
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _read(path: Path, magic: int, axes: int, problems: list[str]) -> Bytes | Non
     if found != magic:
         problems.append(f"{path.name} starts with magic {found}, not {magic}")
         return None
-    expected = header + int(np.prod(sizes, dtype=np.int64))
+    expected = header + math.prod(sizes)
     if len(content) != expected:
         problems.append(f"{path.name} has {len(content)} bytes, its header says {expected}")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
 def find_images(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     """The images of the chosen classes in the order of their names; None where no folder in `source` holds an image.
 
+    A class is a folder in `source` that holds images; those in folders within it are its images too. A folder with
+    nothing but folders is no class: neither `train/` and `val/` nor the shelves `a/`, `b/` of Places' training data.
+
     Raises:
       UsageError: a class is asked for that is not there.
       DatasetError: there are fewer than two classes.
@@ -23,14 +27,28 @@ def find_images(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
         return None
     classes = choose_classes(source, list(images), wanted)
     return Listing(
-        classes, tuple(LabelledImage(path, label) for label, name in enumerate(classes) for path in images[name])
+        classes,
+        tuple(
+            LabelledImage(path, label, path.relative_to(source / name).as_posix())
+            for label, name in enumerate(classes)
+            for path in images[name]
+        ),
     )
 
 
 def _images(folder: Path) -> list[Path]:
-    # A leading dot is a hidden file, or what macOS leaves beside each file of a foreign disk.
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """The images of a class and of all folders within it, sorted; none where `folder` itself holds none."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=_stop):
+        # A leading dot is a hidden file, or what macOS leaves beside each file of a foreign disk.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in files if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+        if not found:
+            return []
+    return sorted(found)
+
+
+def _stop(error: OSError) -> None:
+    """os.walk would pass over a folder that cannot be read."""
+    raise error

@@ -59,7 +59,7 @@ def convert_images(
     """
     jobs = [_job(listing, index, seed) for index in range(len(listing.images))]
     for parent in {(folder / job.file).parent for job in jobs}:
-        parent.mkdir(parents=True)
+        parent.mkdir(parents=True, exist_ok=True)
     reasons = _run(jobs, folder, workers or _cores(), on_progress)
     broken = [f"{job.source} {reason}" for job, reason in zip(jobs, reasons, strict=True) if reason]
     if len(broken) > MAX_BROKEN * len(jobs):

@@ -15,10 +15,11 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A file and its class, an index into the listing's classes."""
+    """A file, its class, an index into the listing's classes, and its name within the class, with slashes."""
 
     path: Path
     label: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Listing:
 
     def key(self, image: LabelledImage) -> str:
         """The image's name for ever, class/file: what decides its split."""
-        return f"{self.classes[image.label]}/{image.path.name}"
+        return f"{self.classes[image.label]}/{image.name}"
 
 
 def choose_classes(source: Path, available: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:

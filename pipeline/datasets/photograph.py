@@ -55,12 +55,16 @@ def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
     """
     try:
         with warnings.catch_warnings():
+            # Odd palettes and records are warned of without the file's name: nobody could act on it.
+            warnings.simplefilter("ignore")
             # Between the limit and twice the limit Pillow only warns.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
-                if image.format == "JPEG" and min(image.size) > _DRAFT:
+                if image.format in ("JPEG", "MPO") and min(image.size) > _DRAFT:
                     image.draft(None, (_DRAFT, _DRAFT))
-                return _centre(_upright(_rgb(image), image))
+                # Before the EXIF record: reading that of a PNG loads the picture too, and its errors are passed over.
+                image.load()
+                return _centre(_upright(_plain(image), image))
     except UnidentifiedImageError as error:
         reason = "is no JPEG, PNG, BMP, WebP or GIF" if path.stat().st_size else "is empty"
         raise BrokenImageError(reason) from error
@@ -73,12 +77,13 @@ def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
         raise BrokenImageError(f"cannot be decoded: {text}") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image) -> Image.Image:
+    """Grey or RGB of 8 bits; grey stays grey and RGB is not copied: a large one would take gigabytes."""
     if image.mode.startswith("I"):
         # Pillow would cut values above 255 instead of scaling them.
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+        scaled = (np.arange(65536) * 255 + 32767) // 65535
+        return Image.fromarray(scaled.astype(np.uint8)[np.clip(np.asarray(image), 0, 65535)])
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
@@ -98,4 +103,4 @@ def _centre(image: Image.Image) -> npt.NDArray[np.uint8]:
     left, top = (wide - CROPPED) // 2, (high - CROPPED) // 2
     across, down = width / wide, height / high
     box = (left * across, top * down, (left + CROPPED) * across, (top + CROPPED) * down)
-    return np.asarray(image.resize((CROPPED, CROPPED), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(image.resize((CROPPED, CROPPED), Image.Resampling.BILINEAR, box=box).convert("RGB"))

@@ -50,7 +50,7 @@ def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     available = [names[label] for label in sorted({label for _, label in rows})]
     classes = choose_classes(source, available, [class_name(name) for name in wanted])
     labels = {name: index for index, name in enumerate(classes)}
-    images = tuple(LabelledImage(folder / name, labels[names[old]]) for name, old in rows if names[old] in labels)
+    images = tuple(LabelledImage(folder / name, labels[names[old]], name) for name, old in rows if names[old] in labels)
     return Listing(classes, images, (source / LABELS, source / CATEGORIES))
 
 
@@ -64,7 +64,7 @@ def class_name(category: str) -> str:
 def _table(path: Path, problems: list[str]) -> list[tuple[str, int]]:
     """The lines `name number` of a file; what is wrong with it goes into `problems`."""
     rows: list[tuple[str, int]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         fields = line.split()
         if len(fields) == 2 and fields[1].isdecimal():
             rows.append((fields[0], int(fields[1])))

@@ -68,8 +68,8 @@ def server_address(environment: Mapping[str, str]) -> Address:
 
 def parse_devices(text: str) -> list[Listed]:
     """Reads the answer of `host:devices`: a serial and a state on each line, tab between them."""
-    lines = (line.split() for line in text.replace("\r", "").splitlines())
-    return [Listed(words[0], words[1]) for words in lines if len(words) >= 2]
+    lines = (line.split(None, 1) for line in text.replace("\r", "").splitlines())
+    return [Listed(words[0], words[1].strip()) for words in lines if len(words) == 2]
 
 
 def choose_device(devices: list[Listed], serial: str | None) -> str:
@@ -88,6 +88,8 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
         raise TargetError(f"adb sees no device {serial!r}: it sees {listed}")
     if chosen.state == "unauthorized":
         raise TargetError(f"{chosen.serial} is unauthorized: confirm the key of this computer on the device's screen")
+    if chosen.state.startswith("no permissions"):
+        raise TargetError(f"{chosen.serial} may not be opened by this user ({chosen.state}): add a udev rule for it")
     if chosen.state != "device":
         raise TargetError(
             f"{chosen.serial} is {chosen.state}: plug it in again or run `adb reconnect`, and see that it is awake"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from pipeline.errors import TargetError
 from pipeline.files import new_file, sha256_of
@@ -20,8 +19,9 @@ ROOT = BASE / "train-on-device" / "package-arm64"
 
 BUSY = 75
 DIED = 70
+AGAIN = 74
 RECONNECT_S = 60.0
-# job.sh says something at least every few seconds, so this much silence is a lost connection.
+# `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
 SILENCE_S = 30.0
 DIGESTS_TIMEOUT_S = 300.0
 
@@ -114,12 +114,16 @@ class AdbTarget:
 
     def _follow(self, on_line: OnLine) -> int:
         lines = _Lines(on_line)
+        runs = True
         while True:
             try:
                 result = self._adb.execute(
                     f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S, live=True
                 )
-                break
+                # A script may end with that very code itself.
+                if result.code != AGAIN or not runs:
+                    break
+                runs = self.status().startswith("running")
             except ConnectionLost:
                 self._adb.reconnect(RECONNECT_S)
             except KeyboardInterrupt:
@@ -128,7 +132,7 @@ class AdbTarget:
                     "`invoke attach` shows it, `invoke stop` ends it"
                 ) from None
         lines.flush()
-        if result.code == DIED and b"died" in result.stderr:
+        if result.code == DIED and self.status() == "died":
             raise TargetError(f"{self._adb.serial}: the job was killed; the device may have run out of memory")
         return result.code
 
@@ -143,6 +147,8 @@ class AdbTarget:
         Raises:
           TargetError: none runs.
         """
+        if self.status() == "none":
+            raise TargetError(f"{self._adb.serial}: no job runs")
         stopped = self._job("stop")
         if stopped.code != 0:
             raise TargetError(f"{self._adb.serial}: {stopped.complaint or 'the job does not end'}")
@@ -153,8 +159,12 @@ class AdbTarget:
 
     def pull(self, into: Path) -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
-        listing = self._adb.execute(f"cd {ROOT}/output 2>/dev/null && {LIST_OUTPUT}", timeout_s=DIGESTS_TIMEOUT_S)
-        files = parse_output_files(listing.text) if listing.code == 0 else []
+        listing = self._adb.execute(
+            f"cd {ROOT}/output 2>/dev/null || exit 0; {LIST_OUTPUT}", timeout_s=DIGESTS_TIMEOUT_S
+        )
+        if listing.code != 0:
+            raise TargetError(f"{self._adb.serial}: {ROOT}/output cannot be read: {listing.complaint}")
+        files = parse_output_files(listing.text)
         if not files:
             raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
         return [self._pull_file(file, into) for file in files]
@@ -171,13 +181,6 @@ class AdbTarget:
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {ROOT}/job.sh {words}")
-
-
-def _writer(file: BinaryIO) -> Callable[[bytes], None]:
-    def write(data: bytes) -> None:
-        file.write(data)
-
-    return write
 
 
 class _Lines:

@@ -46,8 +46,8 @@ def test_a_batch_holds_the_images_asked_for_in_their_order(tmp_path: Path, chann
     assert split.labels.tolist() == [0] * 4 + [1] + [2] * 6
 
 
-@pytest.mark.parametrize("index", [11, 1000])
-def test_an_index_beyond_the_end_is_an_error(tmp_path: Path, index: int) -> None:
+@pytest.mark.parametrize("index", [-1, -11, 11, 1000])
+def test_an_index_outside_of_the_split_is_an_error(tmp_path: Path, index: int) -> None:
     write(tmp_path, [4, 7], 1)
     with pytest.raises(IndexError):
         load_dataset(tmp_path).splits["train"].batch(np.array([0, index]))
@@ -60,6 +60,21 @@ def test_a_thousand_files_do_not_stay_open(tmp_path: Path) -> None:
     for start in range(0, 1000, 50):
         assert np.array_equal(split.batch(np.arange(start, start + 50))[0], images[start : start + 50])
     assert len(list(Path("/proc/self/fd").iterdir())) - before <= 300
+
+
+def test_reading_every_image_leaves_the_memory_of_the_process_small(tmp_path: Path) -> None:
+    write(tmp_path, [20] * 10, 3, side=512)
+    split = load_dataset(tmp_path).splits["train"]
+    split.batch(np.arange(2))
+    before = resident_bytes()
+    for index in range(len(split)):
+        split.batch(np.array([index]))
+    assert resident_bytes() - before < 20 * 2**20
+
+
+def resident_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024
 
 
 def test_a_batch_of_mnists_size_is_quick(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,12 @@ def test_raw_content_under_a_gz_name_is_named(tmp_path: Path) -> None:
     path = tmp_path / "in" / f"{FILES[1]}.gz"
     path.write_bytes(gzip.decompress(path.read_bytes()))
     assert f"{FILES[1]}.gz is a damaged" in refusal(tmp_path / "in")
+
+
+def test_sizes_whose_product_is_2_to_the_64_are_no_empty_file(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "in")
+    (tmp_path / "in" / FILES[0]).write_bytes(struct.pack(">4I", 2051, 2**31, 2**31, 4))
+    assert f"{FILES[0]} has 16 bytes, its header says 18446744073709551632" in refusal(tmp_path / "in")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -53,6 +53,23 @@ def test_suffixes_of_any_case_count_and_other_files_do_not(tmp_path: Path) -> No
     assert {"a/UPPER.JPG", "a/two.webp", "a/two.bmp"} < set(images_of(dataset))
 
 
+def test_folders_within_a_class_belong_to_it(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in")
+    write_image(tmp_path / "in" / "a" / "more" / "deep" / "000.png")
+    write_image(tmp_path / "in" / "a" / "more" / "000.png")
+    write_image(tmp_path / "in" / "a" / ".hidden" / "000.png")
+    names = images_of(converted(tmp_path / "in"))
+    assert {"a/000.png", "a/more/000.png", "a/more/deep/000.png"} < set(names)
+    assert len(names) == 42
+
+
+def test_a_folder_of_nothing_but_folders_is_no_class(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in" / "train", count=2)
+    write_folders(tmp_path / "in" / "val", count=2)
+    with pytest.raises(DatasetError, match="holds no dataset"):
+        converted(tmp_path / "in")
+
+
 def test_the_first_ten_classes_are_taken_unless_others_are_named(tmp_path: Path) -> None:
     write_folders(tmp_path / "in", tuple("lkjihgfedcba"), 4)
     assert converted(tmp_path / "in").classes == tuple("abcdefghij")

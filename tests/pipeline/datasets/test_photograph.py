@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.datasets.photograph import BrokenImageError, load_photograph
 
@@ -115,6 +116,29 @@ def test_a_damaged_exif_record_does_not_cost_the_picture(tmp_path: Path) -> None
     image = smooth(260, 260)
     image.save(tmp_path / "a.png", exif=b"Exif\0\0garbage, not a record")
     assert difference(load_photograph(tmp_path / "a.png"), plainly(image)) <= 1
+
+
+def test_nothing_is_warned_of_that_nobody_could_act_on(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)).convert("P")
+    image.save(tmp_path / "a.png", transparency=bytes(range(256)))
+    load_photograph(tmp_path / "a.png")
+    image.convert("RGB").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\xff")
+    load_photograph(tmp_path / "a.jpg")
+    assert not recwarn.list
+
+
+def test_a_cameras_file_of_several_pictures_gives_the_first_quickly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = smooth(4200, 2600)
+    image.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[image.rotate(180)], quality=95)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        assert opened.format == "MPO"
+    assert difference(load_photograph(tmp_path / "a.jpg"), plainly(image)) <= 10
+    drafts: list[object] = []
+    monkeypatch.setattr(JpegImageFile, "draft", lambda self, mode, size: drafts.append(size))
+    load_photograph(tmp_path / "a.jpg")
+    assert len(drafts) == 1
 
 
 @pytest.mark.parametrize("suffix", ["gif", "jpg"])

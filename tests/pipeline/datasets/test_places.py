@@ -35,6 +35,16 @@ def test_places_takes_the_ten_lowest_labels_that_are_named(tmp_path: Path) -> No
     assert converted(tmp_path / "in").classes == tuple(f"c{number:02}" for number in range(1, 11))
 
 
+def test_tables_that_went_through_windows_are_read(tmp_path: Path) -> None:
+    write_places(tmp_path / "in", ROWS, CATEGORIES)
+    for name in ("places365_val.txt", "categories_places365.txt"):
+        text = (tmp_path / "in" / name).read_text()
+        (tmp_path / "in" / name).write_text(text.replace("\n", "\r\n"), encoding="utf-8-sig", newline="")
+    dataset = converted(tmp_path / "in")
+    assert dataset.classes == ("airfield", "bus_station-indoor", "zen_garden")
+    assert len(images_of(dataset)) == 60
+
+
 @pytest.mark.parametrize("name", ["places365_val.txt", "categories_places365.txt"])
 def test_a_missing_table_of_places_is_named(tmp_path: Path, name: str) -> None:
     write_places(tmp_path / "in", ROWS, CATEGORIES)

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from pipeline.targets.device import ROOT, AdbTarget
 from pipeline.targets.push import push
 from tests.emulator import processes
 from tests.emulator.device import EmulatedDevice
-from tests.emulator.faults import unplugged
+from tests.emulator.faults import restart_adbd, unplugged
 from tests.pipeline.targets.stand_in import make_package
 
 pytestmark = pytest.mark.emulator
@@ -32,6 +33,8 @@ FILES: dict[str, str | bytes] = {
     "model/weights": bytes(range(256)) * 4000,
     "dataset/living room/it's.bmp": "one",
 }
+
+LINES = [f"line {number}" for number in range(1, 5)]
 
 
 @pytest.fixture
@@ -127,10 +130,80 @@ def test_a_job_goes_on_unplugged_and_its_lines_come_once(emulator: EmulatedDevic
         time.sleep(1)
     job.join(timeout=90)
     assert codes == [5]
-    assert lines == [f"line {number}" for number in range(1, 5)]
+    assert lines == LINES
 
 
-def test_a_job_is_stopped_and_a_killed_one_keeps_no_lock(emulator: EmulatedDevice, device: Adb, package: Path) -> None:
+@pytest.mark.parametrize("v2", [True, False], ids=["shell-v2", "exec"])
+def test_a_job_goes_on_when_adbd_is_killed(emulator: EmulatedDevice, device: Adb, package: Path, v2: bool) -> None:
+    device._v2 = v2
+    target = AdbTarget(device)
+    target.push(package, ignored)
+    lines: list[str] = []
+    codes: list[int] = []
+    job = threading.Thread(target=lambda: codes.append(target.run("eval.sh", [], lines.append)))
+    job.start()
+    wait_for(lambda: AdbTarget(Adb(emulator.serial)).status() == "running eval.sh")
+    restart_adbd(emulator)
+    job.join(timeout=90)
+    assert (codes, lines) == ([5], LINES)
+
+
+@pytest.mark.parametrize("v2", [True, False], ids=["shell-v2", "exec"])
+def test_followers_that_take_turns_add_nothing_to_a_long_jobs_lines(device: Adb, package: Path, v2: bool) -> None:
+    job = (PACKAGING / "job.sh").read_text().replace("-ge 15", "-ge 2")
+    make_package(package, {"job.sh": job, "eval.sh": "echo a; sleep 4; printf b; sleep 4; echo c; exit 74\n"})
+    device._v2 = v2
+    target = AdbTarget(device)
+    target.push(package, ignored)
+    lines: list[str] = []
+    assert target.run("eval.sh", [], lines.append) == 74
+    assert lines == ["a", "bc"]
+
+
+def test_a_running_job_is_attached_to_and_no_other_starts(emulator: EmulatedDevice, device: Adb, package: Path) -> None:
+    target, other = AdbTarget(device), AdbTarget(Adb(emulator.serial))
+    target.push(package, ignored)
+    codes: list[int] = []
+    job = threading.Thread(target=lambda: codes.append(target.run("eval.sh", [], lambda line: None)))
+    job.start()
+    wait_for(lambda: other.status() == "running eval.sh")
+    with pytest.raises(TargetError, match=r"another job runs: eval\.sh: `invoke attach` shows the job"):
+        other.run("train.sh", [], lambda line: None)
+    with pytest.raises(TargetError, match="runs a job: `invoke attach` shows it"):
+        other.push(package, ignored)
+    lines: list[str] = []
+    codes.append(other.attach(lines.append))
+    job.join(timeout=60)
+    assert codes == [5, 5]
+    assert lines == LINES
+
+
+@pytest.mark.parametrize("v2", [True, False], ids=["shell-v2", "exec"])
+def test_followers_that_lost_their_caller_end_while_the_job_goes_on(
+    emulator: EmulatedDevice, device: Adb, package: Path, v2: bool
+) -> None:
+    device._v2 = v2
+    target = AdbTarget(device)
+    target.push(package, ignored)
+    codes: list[int] = []
+    job = threading.Thread(target=lambda: codes.append(target.run("train.sh", [], lambda line: None)))
+    job.start()
+    wait_for(lambda: bool(followers()))
+    first = followers()
+    with unplugged(emulator):
+        time.sleep(1)
+    wait_for(lambda: not first & followers())
+    assert target.status() == "running train.sh"
+    target.stop()
+    job.join(timeout=60)
+    assert codes == [143]
+
+
+@pytest.mark.parametrize("v2", [True, False], ids=["shell-v2", "exec"])
+def test_a_job_is_stopped_and_a_killed_one_keeps_no_lock(
+    emulator: EmulatedDevice, device: Adb, package: Path, v2: bool
+) -> None:
+    device._v2 = v2
     target = AdbTarget(device)
     target.push(package, ignored)
     errors: list[str] = []
@@ -152,6 +225,16 @@ def test_a_job_is_stopped_and_a_killed_one_keeps_no_lock(emulator: EmulatedDevic
     assert statuses == ["ended 143", "died"]
     assert errors == [f"{emulator.serial}: the job was killed; the device may have run out of memory"]
     assert target.run("eval.sh", [], lambda line: None) == 5
+
+
+def followers() -> set[int]:
+    """Processes, as this machine sees them, that follow a job of a device."""
+    found = set()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"{ROOT}/job.sh\0follow".encode() in command.read_bytes():
+                found.add(int(command.parent.name))
+    return found
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

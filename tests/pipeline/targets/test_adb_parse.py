@@ -23,6 +23,10 @@ from pipeline.targets.adb_parse import (
 
 PHONE = Listed("R58M123ABC", "device")
 BOARD = Listed("192.168.1.7:5555", "device")
+NO_PERMISSIONS = (
+    "no permissions (missing udev rules? user is in the plugdev group); "
+    "see [http://developer.android.com/tools/device.html]"
+)
 
 
 def test_devices_with_windows_line_ends() -> None:
@@ -30,6 +34,10 @@ def test_devices_with_windows_line_ends() -> None:
         PHONE,
         Listed("192.168.1.7:5555", "offline"),
     ]
+
+
+def test_a_state_of_several_words_is_whole() -> None:
+    assert parse_devices(f"R58M123ABC\t{NO_PERMISSIONS}\n") == [Listed("R58M123ABC", NO_PERMISSIONS)]
 
 
 def test_the_only_device_needs_no_serial() -> None:
@@ -49,6 +57,7 @@ def test_the_serial_chooses() -> None:
         ([Listed("a", "offline")], None, "a is offline"),
         ([Listed("a", "unauthorized")], None, "confirm the key"),
         ([Listed("a", "recovery")], "a", "a is recovery"),
+        ([Listed("a", NO_PERMISSIONS)], None, r"a may not be opened by this user \(no permissions .*add a udev rule"),
     ],
 )
 def test_a_device_that_cannot_be_used(devices: list[Listed], serial: str | None, message: str) -> None:

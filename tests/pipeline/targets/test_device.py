@@ -160,6 +160,42 @@ def test_attach_shows_a_job_from_its_beginning_and_needs_one(disk: Path, package
 
 def test_a_device_without_a_package_has_no_job(disk: Path) -> None:
     assert AdbTarget(Arm64()).status() == "none"
+    with pytest.raises(TargetError, match=r"stand-in: no job runs$"):
+        AdbTarget(Arm64()).stop()
+
+
+@pytest.mark.parametrize("code", [70, 74])
+def test_a_scripts_own_exit_code_is_not_taken_for_what_job_sh_says(disk: Path, package: Path, code: int) -> None:
+    make_package(package, {"train.sh": f"echo line; exit {code}\n"})
+    assert run(pushed(Arm64(), package)) == (code, ["line"])
+
+
+def test_a_follower_that_gives_up_on_a_long_job_is_followed_by_another(disk: Path, package: Path) -> None:
+    job = package / "job.sh"
+    make_package(
+        package,
+        {
+            "job.sh": job.read_text().replace("-ge 15", "-ge 1"),
+            "train.sh": "for i in 1 2 3; do printf 'line '; sleep 1; echo $i; done; printf last; exit 3\n",
+        },
+    )
+    adb = Arm64()
+    assert run(pushed(adb, package)) == EXPECTED
+    assert adb.reconnections == 0
+
+
+def test_results_that_cannot_be_listed_are_not_taken_for_none(disk: Path, package: Path, tmp_path: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    run(target)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "stat").write_text("#!/bin/sh\necho stat: I/O error >&2; exit 1\n")
+    (tools / "stat").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+        with pytest.raises(TargetError, match="output cannot be read: stat: I/O error"):
+            target.pull(tmp_path / "results")
 
 
 def test_results_are_pulled_whole(disk: Path, package: Path, tmp_path: Path) -> None:
