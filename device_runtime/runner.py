@@ -84,6 +84,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         last=start.step + cycles,
         batch_size=batch_size,
         accumulate=options.accumulate,
+        sink_size=options.sink_size,
         seed=seed,
         learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
         schedule=options.schedule,
