@@ -50,7 +50,7 @@ def test_sinking_changes_nothing_but_the_calls(package: Path, tmp_path: Path) ->
     assert sunk.returncode == 0, sunk.stderr
     assert sunk.stdout == single.stdout
     losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("sunk", "single")]
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("sunk", "single")]
     assert names[0] == names[1]
 
