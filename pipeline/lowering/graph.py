@@ -109,7 +109,17 @@ class Graph:
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
         for name, value in results.items():
-            self.nodes.append(helper.make_node("Identity", [value], [self.name(name)], name=name))
+            if not self._rename(value, self.name(name)):
+                self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+
+    def _rename(self, old: Value, new: Value) -> bool:
+        """Renames what a node computes, since the runtime would copy at an Identity; False for inputs and constants."""
+        computed = False
+        for node in self.nodes:
+            computed = computed or old in node.output
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+        return computed
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
