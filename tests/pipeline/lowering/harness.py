@@ -51,7 +51,7 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
     build_artifacts(export, Recipe(Preprocessing(1, 1)), folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
     forward = load_differentiable(export)
-    trainable, _ = split_parameters(forward, ("*",))
+    trainable, _ = split_parameters(onnx.load(export / "forward.onnx"), ("*",))
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
