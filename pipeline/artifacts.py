@@ -26,13 +26,15 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
 
     Raises:
       UsageError: no parameter matches the recipe's `trainable`.
-      ModelError: onnxruntime-training cannot differentiate the model; the message carries its reason.
+      ModelError: the model does not run with every batch size, or onnxruntime-training cannot differentiate it; the
+        message carries its reason.
     """
     import onnx
 
+    from pipeline.shapes import with_shapes
     from pipeline.split import split_parameters, trained_part
 
-    forward = onnx.load(trained_part(export_folder))
+    forward = with_shapes(onnx.load(trained_part(export_folder)))
     trainable, frozen = split_parameters(forward, recipe.trainable)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
