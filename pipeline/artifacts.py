@@ -26,15 +26,14 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
 
     Raises:
       UsageError: no parameter matches the recipe's `trainable`.
+      LoweringError: an operator without a gradient cannot be rewritten.
       ModelError: the model does not run with every batch size, or onnxruntime-training cannot differentiate it; the
         message carries its reason.
     """
-    import onnx
+    from pipeline.rewrite import load_differentiable
+    from pipeline.split import split_parameters
 
-    from pipeline.shapes import with_shapes
-    from pipeline.split import split_parameters, trained_part
-
-    forward = with_shapes(onnx.load(trained_part(export_folder)))
+    forward = load_differentiable(export_folder)
     trainable, frozen = split_parameters(forward, recipe.trainable)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)

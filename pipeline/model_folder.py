@@ -41,9 +41,10 @@ def build_model_folder(
         network_of,
     )
     from pipeline.preprocess import after_preprocessing
-    from pipeline.split import FEATURES, split_parameters, trained_part
+    from pipeline.rewrite import load_differentiable
+    from pipeline.split import FEATURES, split_parameters
 
-    forward = onnx.load(trained_part(export_folder))
+    forward = load_differentiable(export_folder)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
     trainable, _ = split_parameters(forward, recipe.trainable)

@@ -54,9 +54,7 @@ def _run(forward: onnx.ModelProto, batch: int) -> dict[str, npt.NDArray[np.gener
     # Names have to survive: no fusion.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     weights = {tensor.name for tensor in forward.graph.initializer}
-    feeds = {
-        info.name: np.zeros(_sizes(info, batch), np.float32) for info in forward.graph.input if info.name not in weights
-    }
+    feeds = {info.name: _zeros(info, batch) for info in forward.graph.input if info.name not in weights}
     try:
         session = ort.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
         values = session.run(names, feeds)
@@ -67,8 +65,10 @@ def _run(forward: onnx.ModelProto, batch: int) -> dict[str, npt.NDArray[np.gener
     return dict(zip(names, (np.asarray(value) for value in values), strict=True))
 
 
-def _sizes(info: onnx.ValueInfoProto, batch: int) -> list[int]:
-    return [dim.dim_value if dim.HasField("dim_value") else batch for dim in info.type.tensor_type.shape.dim]
+def _zeros(info: onnx.ValueInfoProto, batch: int) -> npt.NDArray[np.generic]:
+    tensor = info.type.tensor_type
+    shape = [dim.dim_value if dim.HasField("dim_value") else batch for dim in tensor.shape.dim]
+    return np.zeros(shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def _shape(small: tuple[int, ...], large: tuple[int, ...]) -> list[int | str]:

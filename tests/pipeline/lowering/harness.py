@@ -23,6 +23,7 @@ from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Loss, Preprocessing, Recipe
+from pipeline.rewrite import load_differentiable
 from pipeline.split import split_parameters
 
 Array = npt.NDArray[np.float32]
@@ -69,9 +70,10 @@ def by_lowering(
     export = folder / "export"
     export.mkdir()
     example = torch.from_numpy(np.concatenate([image[:1]] * (len(image) + 1)))
-    forward = export_module(module, example, export)
+    export_module(module, example, export)
     build_artifacts(export, Recipe(Preprocessing(1, 1), loss=loss), folder / "artifacts")
-    return run_lowered(onnx.load(folder / "artifacts" / "training_model.onnx"), forward, image, target)
+    training = onnx.load(folder / "artifacts" / "training_model.onnx")
+    return run_lowered(training, load_differentiable(export), image, target)
 
 
 def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Array, target: Array | Labels) -> Gradients:
