@@ -29,6 +29,7 @@ HELP = {
     "learning-rate": "learning rate (default: the model's recipe)",
     "batch-size": "images of one step (default: the model's recipe)",
     "accumulate": "batches whose mean gradient makes one step",
+    "sink-size": "steps that the runtime makes in one call",
     "threads": "threads of the runtime on the target",
     "save-every": "save a checkpoint every so many steps",
     "target-accuracy": "stop at this accuracy on the test images",
@@ -152,6 +153,7 @@ def train(
     learning_rate: str = "",
     batch_size: str = "",
     accumulate: str = "",
+    sink_size: str = "",
     seed: str = "1",
     threads: str = "1",
     save_every: str = "",
@@ -165,7 +167,8 @@ def train(
         from pipeline.run import run_on_existing
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
+            *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
+            *(save_every, target_accuracy, schedule, verbose, seed),
         )
         settings = _settings(target, "", "lenet", seed, build, serial)
         run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
@@ -211,6 +214,7 @@ def run(
     learning_rate: str = "",
     batch_size: str = "",
     accumulate: str = "",
+    sink_size: str = "",
     seed: str = "1",
     threads: str = "1",
     save_every: str = "",
@@ -233,7 +237,8 @@ def run(
         from pipeline.run import run as run_all
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
+            *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
+            *(save_every, target_accuracy, schedule, verbose, seed),
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
@@ -333,6 +338,7 @@ def _training(
     learning_rate: str,
     batch_size: str,
     accumulate: str,
+    sink_size: str,
     save_every: str,
     target_accuracy: str,
     schedule: str,
@@ -346,6 +352,7 @@ def _training(
         ("--learning-rate", learning_rate),
         ("--batch-size", batch_size),
         ("--accumulate", accumulate),
+        ("--sink-size", sink_size),
         ("-s", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),

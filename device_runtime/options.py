@@ -31,6 +31,7 @@ class Options:
     warmup: int
     batch_size: int | None
     accumulate: int
+    sink_size: int
     seed: int | None
     threads: int
     target_accuracy: float | None
@@ -59,6 +60,7 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--warmup", type=_count, default=0, metavar="N", help="cycles over which the learning rate rises from 0")
     add("--batch-size", type=_positive, metavar="N", help="images of one step")
     add("--accumulate", type=_positive, default=1, metavar="N", help="batches whose mean gradient makes one step")
+    add("--sink-size", type=_positive, default=1, metavar="K", help="steps of one call of the runtime (default 1)")
     add("--seed", type=_count, metavar="N", help="draws the order of the images (default 1)")
     add("--threads", type=_threads, default=1, metavar="N", help="threads of the runtime (default 1)")
     add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")
@@ -69,6 +71,8 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     options = Options(**vars(parser.parse_args(arguments)))
     if options.epochs is not None and options.cycles is not None:
         parser.error("give -c or --epochs, not both")
+    if options.accumulate > 1 and options.sink_size > 1:
+        parser.error("give --accumulate or --sink-size, not both")
     return options
 
 

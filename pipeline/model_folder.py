@@ -1,6 +1,6 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
-Reads the export and the artifacts; writes the steps (train, gradient, update, eval), model.json, the untrained
+Reads the export and the artifacts; writes the steps (train, sink, gradient, update, eval), model.json, the untrained
 checkpoint and, for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after
 the preprocessing.
 """
@@ -33,6 +33,7 @@ def build_model_folder(
     import onnx
 
     from pipeline.lowering.optimizers import state_names
+    from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
         build_eval_step,
         build_gradient_step,
@@ -61,7 +62,7 @@ def build_model_folder(
         input=Input(pixels.height, pixels.width, pixels.channels),
         classes=classes,
         parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
-        buffers=(),
+        buffers=layout((n, tuple(int(s) for s in shape)) for n, shape in network.buffers.items()),
         optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
         features=tuple(int(s) for s in network.shapes[FEATURES][1:]) if backbone.exists() else None,
         recipe=RecipeRecord(
@@ -74,7 +75,9 @@ def build_model_folder(
         ),
     )
     with new_folder(folder) as temporary:
-        onnx.save(build_train_step(network, recipe.optimizer), temporary / "train_step.onnx")
+        train_step = build_train_step(network, recipe.optimizer)
+        onnx.save(train_step, temporary / "train_step.onnx")
+        onnx.save(build_sink_step(train_step), temporary / "sink_step.onnx")
         onnx.save(build_gradient_step(network), temporary / "gradient_step.onnx")
         onnx.save(build_update_step(network, recipe.optimizer), temporary / "update_step.onnx")
         onnx.save(build_eval_step(network, classes), temporary / "eval_step.onnx")
@@ -89,9 +92,12 @@ def build_model_folder(
 def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
     from onnx import numpy_helper
 
-    tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
-    parts = [np.ravel(numpy_helper.to_array(tensors[parameter.name])) for parameter in model.parameters]
-    return Checkpoint(0, 0, np.concatenate(parts).astype(np.float32), np.empty(0, np.float32), {})
+    values = {tensor.name: np.ravel(numpy_helper.to_array(tensor)) for tensor in forward.graph.initializer}
+    parameters, buffers = (
+        np.concatenate([np.empty(0, np.float32), *(values[tensor.name] for tensor in tensors)])
+        for tensors in (model.parameters, model.buffers)
+    )
+    return Checkpoint(0, 0, parameters, buffers, {})
 
 
 def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ import onnx
 from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
+from pipeline.inference_mode import to_inference_mode
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
@@ -32,6 +33,7 @@ def split_forward(
     extractor = Extractor(inferred)
     backbone = extractor.extract_model([IMAGE], meeting)
     rest = extractor.extract_model(meeting, [LOGITS])
+    to_inference_mode(backbone)
     for model in (backbone, rest):
         _rename(model, meeting[0])
         for info in (*model.graph.input, *model.graph.output):

@@ -37,6 +37,7 @@ class LoweredEngine:
         self._back = {name: _value(np.zeros_like(vector)) for name, vector in self._vectors.items()}
         self._loss = _value(np.zeros((), np.float32))
         self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
+        self._sink: ort.InferenceSession | None = None
         self._halves: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
         self._eval: ort.InferenceSession | None = None
 
@@ -56,23 +57,39 @@ class LoweredEngine:
         self._front, self._back = self._back, self._front
         return float(self._loss.numpy())
 
+    def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
+        """See `Engine`: the runtime itself loops over the updates."""
+        if self._sink is None:
+            self._sink = self._open("sink_step.onnx")
+        inputs, labels = (np.stack(arrays) for arrays in zip(*batches, strict=True))
+        feeds = {self._input: _value(inputs), "label": _value(labels), **self._front}
+        feeds |= {"learning_rate": _value(np.array(rates, np.float32)), "step": _value(np.array(first, np.int64))}
+        names = list(self._front)
+        losses, *new = self._sink.run_with_ort_values(["loss", *(f"{name}_out" for name in names)], feeds)
+        self._front = dict(zip(names, new, strict=True))
+        return [float(loss) for loss in losses.numpy()]
+
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: each batch adds to one gradient, then one update."""
         if self._halves is None:
             self._halves = (self._open("gradient_step.onnx"), self._open("update_step.onnx"))
         gradients, update = self._halves
+        buffers = ("buffers",) if self._model.buffers_size else ()
         gradient = _value(np.zeros(self._model.parameters_size, np.float32))
         losses: list[float] = []
         for inputs, label in batches:
             feeds = {self._input: _value(inputs), "label": _value(label), "gradient": gradient}
-            feeds["parameters"] = self._front["parameters"]
-            loss, gradient = gradients.run_with_ort_values(["loss", "gradient_out"], feeds)
+            feeds |= self._kept("parameters", *buffers)
+            loss, gradient, *new = gradients.run_with_ort_values(
+                ["loss", "gradient_out", *(f"{name}_out" for name in buffers)], feeds
+            )
             losses.append(float(loss.numpy()))
-        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._front}
+            self._front.update(zip(buffers, new, strict=True))
+        names = ("parameters", *self._model.optimizer.states)
+        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._kept(*names)}
         feeds |= {"learning_rate": _value(np.array(rate, np.float32)), "step": _value(np.array(step, np.int64))}
-        names = list(self._front)
         new = update.run_with_ort_values([f"{name}_out" for name in names], feeds)
-        self._front = dict(zip(names, new, strict=True))
+        self._front.update(zip(names, new, strict=True))
         return sum(losses) / len(losses)
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
@@ -96,6 +113,9 @@ class LoweredEngine:
     def states(self) -> Mapping[str, Vector]:
         """See `Engine`."""
         return {name: self._copy(name) for name in self._model.optimizer.states}
+
+    def _kept(self, *names: str) -> dict[str, ort.OrtValue]:
+        return {name: self._front[name] for name in names}
 
     def _copy(self, name: str) -> Vector:
         return np.array(self._front[name].numpy(), np.float32)

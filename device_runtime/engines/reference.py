@@ -32,6 +32,7 @@ class ReferenceEngine:
                 f"onnxruntime-training has no optimizer {model.optimizer.name} with these options: use --engine lowered"
             )
         self._model = model
+        self._buffers = start.buffers
         self._preprocess = ort.InferenceSession(
             str(folder / "preprocess.onnx"), session_options(threads), ["CPUExecutionProvider"]
         )
@@ -52,6 +53,10 @@ class ReferenceEngine:
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """See `Engine`; `step` is counted by onnxruntime-training itself."""
         return self.step_on_image(self.preprocess(inputs), label, rate)
+
+    def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
+        """See `Engine`: onnxruntime-training's optimizer is a graph of its own."""
+        raise FormatError("--engine reference cannot take --sink-size: use --engine lowered")
 
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
@@ -78,8 +83,8 @@ class ReferenceEngine:
         return np.concatenate(pieces).astype(np.float32)
 
     def buffers(self) -> Vector:
-        """See `Engine`; the artifacts keep running statistics frozen."""
-        return np.empty(0, np.float32)
+        """See `Engine`: as they were, onnxruntime-training does not hand running statistics out."""
+        return np.array(self._buffers)
 
     def states(self) -> Mapping[str, Vector]:
         """See `Engine`: nothing, onnxruntime-training does not hand its moments out."""

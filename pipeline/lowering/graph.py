@@ -101,10 +101,25 @@ class Graph:
         """Sum over some axes."""
         return self.op("ReduceSum", value, self.ints(list(axes)), keepdims=int(keepdims))
 
+    def blend(self, old: Value, new: Value, keep: float) -> Value:
+        """A moving average: keep × old + (1 − keep) × new."""
+        kept = self.op("Mul", old, self.floats(keep))
+        return self.op("Add", kept, self.op("Mul", new, self.floats(1.0 - keep)))
+
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
         for name, value in results.items():
-            self.nodes.append(helper.make_node("Identity", [value], [self.name(name)], name=name))
+            if not self._rename(value, self.name(name)):
+                self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+
+    def _rename(self, old: Value, new: Value) -> bool:
+        """Renames what a node computes, since the runtime would copy at an Identity; False for inputs and constants."""
+        computed = False
+        for node in self.nodes:
+            computed = computed or old in node.output
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+        return computed
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]

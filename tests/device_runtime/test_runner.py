@@ -43,6 +43,24 @@ def test_going_on_from_a_checkpoint_is_as_if_nothing_had_been(package: Path, tmp
     assert all(np.array_equal(whole[name], rest[name]) for name in whole)
 
 
+def test_sinking_changes_nothing_but_the_calls(package: Path, tmp_path: Path) -> None:
+    words = ("-c", "230", "-s", "50")
+    single = runner(package, tmp_path / "single", *words)
+    sunk = runner(package, tmp_path / "sunk", *words, "--sink-size", "16")
+    assert sunk.returncode == 0, sunk.stderr
+    assert sunk.stdout == single.stdout
+    losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("sunk", "single")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("sunk", "single")]
+    assert names[0] == names[1]
+
+
+def test_sinking_and_accumulating_at_once_is_refused(package: Path, tmp_path: Path) -> None:
+    done = runner(package, tmp_path, "--accumulate", "2", "--sink-size", "2")
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: give --accumulate or --sink-size, not both\n")
+
+
 def test_epochs_print_a_line_each(package: Path, tmp_path: Path) -> None:
     done = runner(package, tmp_path, "--epochs", "2", "--batch-size", "250")
     lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]

@@ -83,8 +83,9 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     g = Graph()
     (target_name,) = {info.name for info in training.graph.input} & {"labels", "target"}
     given = {info.name: "" for info in training.graph.input}
+    statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}
     given |= {name: g.constant(numpy_helper.to_array(t), None) for name, t in _initializers(forward).items()}
-    given |= {"image": g.name("image"), target_name: g.name("target")}
+    given |= {target_name: g.name("target"), **{name: g.name(name) for name in ("image", *statistics)}}
     values = lower(training, g, given, network.shapes)
     # A prefix of their own: the lowered graph keeps many names of the training graph.
     gradients = {f"out:{name}": values[f"{name}_grad.accumulation.out"] for name in trainable}
@@ -96,6 +97,10 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
         [
             helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *image.shape[1:]]),
             helper.make_tensor_value_info("target", element, ["N", *target.shape[1:]]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
+                for name, array in statistics.items()
+            ),
         ],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
     )
@@ -104,7 +109,7 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    loss, *arrays = session.run(None, {"image": image, "target": target})
+    loss, *arrays = session.run(None, {"image": image, "target": target, **statistics})
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 
