@@ -109,7 +109,7 @@ class Graph:
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
         for name, value in results.items():
-            if not self._rename(value, self.name(name)):
+            if value != name and not self._rename(value, self.name(name)):
                 self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
 
     def _rename(self, old: Value, new: Value) -> bool:
