@@ -59,12 +59,9 @@ def conv_transpose_grad(node: Node, g: Graph) -> tuple[Value, ...]:
 
     The convolution whose input gradient it is, forward; x and dy change places in the gradient of its weights.
     """
-    if node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in node.attributes:
-        raise LoweringError(
-            f"ConvTranspose (node {node.name!r}) with auto_pad or output_shape cannot be lowered: give its pads"
-        )
     dy, x, w = node.inputs[:3]
     conv = _Convolution.of(node, _spatial(node, 0))
+    _check_transposed(node, conv)
     swapped = replace(
         node,
         inputs=(x, dy, w),
@@ -75,6 +72,17 @@ def conv_transpose_grad(node: Node, g: Graph) -> tuple[Value, ...]:
         _weight_gradient(swapped, g, conv) if node.wants(1) else "",
         _bias_gradient(node, g) if node.wants(2) else "",
     )
+
+
+def _check_transposed(node: Node, conv: _Convolution) -> None:
+    """Refuses what ONNX Runtimes compute differently from each other, or not at all."""
+    extra = node.attributes.get("output_padding", [0] * len(conv.kernel))
+    too_large = any(e >= stride for e, stride in zip(extra, conv.strides, strict=True))
+    if too_large or node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in node.attributes:
+        raise LoweringError(
+            f"ConvTranspose (node {node.name!r}) cannot be lowered with auto_pad, output_shape, or an output_padding "
+            "that is not below the stride: give pads, and a smaller output_padding"
+        )
 
 
 def _spatial(node: Node, index: int) -> tuple[int, ...]:

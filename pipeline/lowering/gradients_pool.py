@@ -48,6 +48,34 @@ def max_pool_grad(node: Node, g: Graph) -> Value:
     return g.op("Where", g.op("Equal", ranks, first), _repeat(g, dy, upscale), g.floats(0.0))
 
 
+@lowers("AveragePool")
+def average_pool(node: Node, g: Graph) -> Value:
+    """AveragePool(x) → y; a window that ceil_mode lets reach over the end counts only what is there, as in torch.
+
+    ONNX Runtimes disagree on that where padding counts: there the whole windows are averaged over, then corrected.
+    """
+    if not (node.attributes.get("ceil_mode", 0) and node.attributes.get("count_include_pad", 0)):
+        return g.op("AveragePool", node.inputs[0], **node.attributes)
+    size, outputs = ([int(s) for s in shape[2:]] for shape in (node.input_shape(0), node.output_shape(0)))
+    kernel = list(node.attributes["kernel_shape"])
+    strides = list(node.attributes.get("strides", [1] * len(kernel)))
+    begins, ends = pads_of(node.attributes, size, kernel, strides)
+    counts = _window_sizes(size, outputs, kernel, strides, (begins, ends), True)
+    over = [
+        (out - 1) * stride + k - begin - total
+        for out, stride, k, begin, total in zip(outputs, strides, kernel, begins, size, strict=True)
+    ]
+    averages = g.op(
+        "AveragePool",
+        node.inputs[0],
+        kernel_shape=kernel,
+        strides=strides,
+        pads=[*begins, *(max(end, 0) for end in over)],
+        count_include_pad=1,
+    )
+    return g.op("Mul", averages, g.floats(math.prod(kernel) / counts[None, None]))
+
+
 @lowers("AveragePoolGrad")
 def average_pool_grad(node: Node, g: Graph) -> Value:
     """AveragePoolGrad(dy) → dx: each gradient, divided by its window's size, spread over the window."""
