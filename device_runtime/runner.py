@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,11 +38,11 @@ def run(options: Options, package: Path) -> None:
     start = read_checkpoint(folder / untrained_name(model) if options.file.is_dir() else options.file, model)
     dataset = load_dataset(options.data)
     _check_fit(model, dataset, options)
-    splits = _inputs(options, folder, model, dataset, package)
-    plan = make_plan(options, model, start, len(splits["train"]))
+    plan = make_plan(options, model, start, len(dataset.splits["train"]))
+    training = plan.last >= plan.first
+    splits = _inputs(options, folder, model, dataset, package, training)
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
-    training = plan.last >= plan.first
     if training:
         _check_states(model, start, options)
     name = "metrics.jsonl" if training else f"evaluation_{start.step}.jsonl"
@@ -104,7 +105,7 @@ def _train(engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, 
 
 
 def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int, step: int, metrics: Metrics) -> None:
-    split = "validation" if len(splits.get("validation", ())) else "test"
+    split = _final_split(splits)
     evaluation = evaluate(engine, splits[split], batch_size)
     say(final_line(split, evaluation.accuracy))
     metrics.record(
@@ -118,17 +119,29 @@ def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int
     )
 
 
-def _inputs(options: Options, folder: Path, model: Model, dataset: Dataset, package: Path) -> dict[str, Images]:
+def _final_split(splits: Mapping[str, Images]) -> str:
+    return "validation" if len(splits.get("validation", ())) else "test"
+
+
+def _inputs(
+    options: Options, folder: Path, model: Model, dataset: Dataset, package: Path, training: bool
+) -> dict[str, Images]:
     """What the graphs take: the images, or their features where a frozen backbone stands apart."""
     if model.features is None:
         return dict(dataset.splits)
-    from device_runtime.features import Backbone, CachedFeatures, LiveFeatures
+    from device_runtime.features import Backbone, CachedFeatures, FeatureCache, LiveFeatures
 
     backbone = Backbone(folder / "features.onnx", options.threads)
+    final = _final_split(dataset.splits)
+    # An evaluation needs no features of the images that it leaves alone.
+    kept = {"train", "test", final} if training else {final}
     if not options.cache:
-        return {name: LiveFeatures(split, backbone) for name, split in dataset.splits.items()}
-    shape = model.features
-    return {name: CachedFeatures(split, backbone, shape, package / "cache") for name, split in dataset.splits.items()}
+        kept.clear()
+    cache = FeatureCache(backbone, model.features, package / "cache")
+    return {
+        name: CachedFeatures(split, cache) if name in kept else LiveFeatures(split, backbone)
+        for name, split in dataset.splits.items()
+    }
 
 
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
@@ -155,6 +156,25 @@ def test_an_optimizer_of_the_users_choice(place: Path, photographs: Path) -> Non
     run = transfer(place, photographs, "--optimizer", "rmsprop,alpha=0.9", "--learning-rate", "0.001", "--cycles", "20")
     names = set(load_file(run.results / "transfer_trained_20.safetensors"))
     assert "optimizer.square_avg.head.weight" in names
+
+
+def test_of_an_added_image_alone_the_features_are_computed(place: Path, photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text(SMALL_BACKBONE)
+    shutil.copytree(photographs, tmp_path / "in")
+    options = ("--backbone", f"{tmp_path / 'small.py'}:small", "--cycles", "2")
+    cache = tmp_path / "build" / "package-x86" / "cache"
+
+    def rows() -> list[int]:
+        # A record has a SHA-256 and 8×4×4 numbers.
+        return [path.stat().st_size // (32 + 4 * 128) for path in cache.rglob("*.rows")]
+
+    transfer(tmp_path, tmp_path / "in", *options)
+    before = rows()
+    image = tmp_path / "in" / "coast" / "added.png"
+    Image.fromarray(np.full((300, 300, 3), 99, np.uint8)).save(image)
+    transfer(tmp_path, tmp_path / "in", *options)
+    assert sum(before) == len(CLASSES) * IMAGES
+    assert sorted(rows()) == sorted([*before, 1])
 
 
 @pytest.mark.parametrize(
