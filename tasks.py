@@ -16,7 +16,7 @@ from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError
-from pipeline.settings import Settings, whole_number
+from pipeline.settings import Settings, number, whole_number
 
 HELP = {
     "target": "x86 (this machine) or arm64 (a device connected by adb)",
@@ -37,6 +37,8 @@ HELP = {
     "verbose": "print sizes and the inputs and outputs of every node",
     "classes": "of photographs, the classes to take, with commas (default: the first ten)",
     "optimizer": "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01",
+    "loss": "cross_entropy, mean_squared_error or binary_cross_entropy",
+    "label-smoothing": "of cross entropy, the share of each label that is spread over all classes",
     "trainable": "what trains: head, all, or patterns over parameter names, with commas",
     "head": "of --model transfer: logits (the backbone's 1000 outputs) or features",
     "backbone": "of --model transfer: another backbone, path/to/module.py:factory",
@@ -126,6 +128,8 @@ def package(
     classes: str = "",
     optimizer: str = "",
     trainable: str = "",
+    loss: str = "",
+    label_smoothing: str = "",
     head: str = "",
     backbone: str = "",
     seed: str = "1",
@@ -137,7 +141,7 @@ def package(
         from pipeline.progress import Progress
 
         settings = _settings(target, data, model, seed, build)
-        settings = replace(settings, **_choices(classes, optimizer, trainable, head, backbone))
+        settings = replace(settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone))
         print(make_package(prepare(settings, Progress()), settings, Progress()))
 
 
@@ -221,6 +225,8 @@ def run(
     classes: str = "",
     optimizer: str = "",
     trainable: str = "",
+    loss: str = "",
+    label_smoothing: str = "",
     head: str = "",
     backbone: str = "",
     no_cache: bool = False,
@@ -237,7 +243,7 @@ def run(
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
-        chosen = _choices(classes, optimizer, trainable, head, backbone)
+        chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone)
         run_all(replace(settings, **chosen), [*options, *common], common)
 
 
@@ -358,12 +364,16 @@ def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
     return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
 
 
-def _choices(classes: str, optimizer: str, trainable: str, head: str, backbone: str) -> dict[str, Any]:
+def _choices(
+    classes: str, optimizer: str, trainable: str, loss: str, label_smoothing: str, head: str, backbone: str
+) -> dict[str, Any]:
     """Fields of Settings for what the user chose of model and recipe."""
     return {
         "classes": _words(classes),
         "optimizer": optimizer or None,
         "trainable": trainable or None,
+        "loss": loss or None,
+        "label_smoothing": number("label-smoothing", label_smoothing) if label_smoothing else None,
         "head": head or None,
         "backbone": backbone or None,
     }

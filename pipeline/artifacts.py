@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
 from pipeline.files import new_folder
+from pipeline.losses import is_fused, with_loss
 from pipeline.recipe import Optimizer, Recipe
 
 if TYPE_CHECKING:
     import onnx
 
 
-def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
+def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: Path) -> None:
     """Writes the artifacts into `folder`, which appears whole or not at all.
 
     Raises:
@@ -34,6 +35,8 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
 
     forward = onnx.load(trained_part(export_folder))
     trainable, frozen = split_parameters(forward, recipe.trainable)
+    if not is_fused(recipe):
+        forward = with_loss(forward, recipe, classes)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
@@ -48,7 +51,7 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 forward,
                 requires_grad=trainable,
                 frozen_params=frozen,
-                loss=_loss_block(recipe),
+                loss=artifacts.LossType.CrossEntropyLoss if is_fused(recipe) else None,
                 optimizer=_optimizer_block(recipe.optimizer),
                 artifact_directory=folder,
                 additional_output_names=["logits"],
@@ -75,16 +78,6 @@ def _use_torch_order(optimizer_model: Path) -> None:
     for attribute in (a for node in model.graph.node for a in node.attribute if a.name == "adam_mode"):
         attribute.i = 0
     onnx.save(model, optimizer_model)
-
-
-def _loss_block(recipe: Recipe) -> Any:
-    from onnxruntime.training import onnxblock
-
-    if recipe.loss == "cross_entropy":
-        return onnxblock.loss.CrossEntropyLoss()
-    if recipe.loss == "mean_squared_error":
-        return onnxblock.loss.MSELoss()
-    return onnxblock.loss.BCEWithLogitsLoss()
 
 
 def _optimizer_block(optimizer: Optimizer) -> Any:

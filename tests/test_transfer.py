@@ -182,6 +182,10 @@ def test_of_an_added_image_alone_the_features_are_computed(place: Path, photogra
     [
         (["--optimizer", "lion"], "unknown optimizer 'lion'"),
         (["--optimizer", "sgd,momentum=much"], "'momentum=much' is not OPTION=NUMBER"),
+        (["--loss", "hinge"], "unknown loss 'hinge'"),
+        (["--label-smoothing", "some"], "--label-smoothing some: give a number"),
+        (["--label-smoothing", "1"], "a label smoothing of 1: give a number from 0 to below 1"),
+        (["--loss", "mean_squared_error", "--label-smoothing", "0.1"], "belongs to the loss cross_entropy"),
         (["--head", "tail"], "--head tail: give one of logits, features"),
         (["--backbone", "no.py:small"], "no.py does not exist"),
         (["--trainable", "tail.*"], "no parameter matches tail.*"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,13 @@ class Gradients:
     by_name: Mapping[str, Array]
 
 
-def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64], folder: Path) -> Gradients:
+# Pixels are not prepared here, and everything trains.
+RECIPE = Recipe(Preprocessing(1, 1))
+
+
+def by_lowering(
+    module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64], folder: Path, recipe: Recipe = RECIPE
+) -> Gradients:
     """Exports, differentiates with onnxruntime-training, lowers and runs one batch."""
     export = folder / "export"
     export.mkdir()
@@ -47,7 +53,9 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
         output_names=["logits"],
         dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
     )
-    build_artifacts(export, Recipe(Preprocessing(1, 1)), folder / "artifacts")
+    with torch.no_grad():
+        classes = module(torch.from_numpy(image)).shape[1]
+    build_artifacts(export, recipe, classes, folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
     forward = onnx.load(export / "forward.onnx")
     trainable, _ = split_parameters(forward, ("*",))
@@ -74,10 +82,18 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 
-def by_torch(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64]) -> Gradients:
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def by_torch(
+    module: torch.nn.Module,
+    image: Array,
+    label: npt.NDArray[np.int64],
+    loss_of: Loss = torch.nn.functional.cross_entropy,
+) -> Gradients:
     """The same by torch's autograd."""
     module.zero_grad()
-    loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(image)), torch.from_numpy(label))
+    loss = loss_of(module(torch.from_numpy(image)), torch.from_numpy(label))
     torch.autograd.backward(loss)
     gradients = {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None}
     return Gradients(float(loss.detach()), gradients)
