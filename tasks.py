@@ -41,7 +41,7 @@ HELP = {
     "label-smoothing": "of cross entropy, the share of each label that is spread over all classes",
     "trainable": "what trains: head, all, or patterns over parameter names, with commas",
     "head": "of --model transfer: logits (the backbone's 1000 outputs) or features",
-    "backbone": "of --model transfer: another backbone, path/to/module.py:factory",
+    "backbone": "of --model transfer: another backbone, model.onnx or path/to/module.py:factory",
     "no-cache": "pass every image through a frozen backbone each time",
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",

@@ -141,8 +141,8 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
 
 def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
-    backbone = source.backbone.python_file if source.backbone else None
-    files = [path.read_bytes() for path in (source.onnx_file, source.python_file, backbone) if path]
+    sources = [source, source.backbone] if source.backbone else [source]
+    files = [path.read_bytes() for part in sources for path in (part.onnx_file, part.python_file) if path]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 

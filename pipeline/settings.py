@@ -25,7 +25,8 @@ class Settings:
       classes: of a dataset of photographs, the classes to take; none for the first ten.
       optimizer, trainable: replace the recipe's: `sgd,momentum=0.9`; `head`, `all` or shell patterns over names.
       loss, label_smoothing: replace the recipe's.
-      head, backbone: of the model `transfer`: what the head stands on, and another backbone, path/to/module.py:factory.
+      head, backbone: of the model `transfer`: what the head stands on, or another backbone, `model.onnx` or
+        `path/to/module.py:factory`.
     """
 
     target: str

@@ -10,9 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from onnx import numpy_helper
 from PIL import Image
 from safetensors.numpy import load_file
+from torch import nn
 
 from device_runtime.formats.dataset import load_dataset
 from tests.emulator.device import EmulatedDevice
@@ -158,10 +160,16 @@ def test_an_optimizer_of_the_users_choice(place: Path, photographs: Path) -> Non
     assert "optimizer.square_avg.head.weight" in names
 
 
-def test_of_an_added_image_alone_the_features_are_computed(place: Path, photographs: Path, tmp_path: Path) -> None:
-    (tmp_path / "small.py").write_text(SMALL_BACKBONE)
+def test_of_an_added_image_alone_the_features_are_computed(photographs: Path, tmp_path: Path) -> None:
+    """With a backbone from an ONNX file."""
+    small = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+    axes = {"x": {0: "N"}}
+    example = torch.zeros(1, 3, 64, 64)
+    torch.onnx.export(
+        small, (example,), str(tmp_path / "small.onnx"), dynamo=False, input_names=["x"], dynamic_axes=axes
+    )
     shutil.copytree(photographs, tmp_path / "in")
-    options = ("--backbone", f"{tmp_path / 'small.py'}:small", "--cycles", "2")
+    options = ("--backbone", str(tmp_path / "small.onnx"), "--cycles", "2")
     cache = tmp_path / "build" / "package-x86" / "cache"
 
     def rows() -> list[int]:
@@ -188,6 +196,7 @@ def test_of_an_added_image_alone_the_features_are_computed(place: Path, photogra
         (["--loss", "mean_squared_error", "--label-smoothing", "0.1"], "belongs to the loss cross_entropy"),
         (["--head", "tail"], "--head tail: give one of logits, features"),
         (["--backbone", "no.py:small"], "no.py does not exist"),
+        (["--backbone", "no.onnx"], "no.onnx does not exist"),
         (["--trainable", "tail.*"], "no parameter matches tail.*"),
         (["--classes", "moon"], "moon"),
     ],
