@@ -33,6 +33,7 @@ HELP = {
     "save-every": "save a checkpoint every so many steps",
     "target-accuracy": "stop at this accuracy on the test images",
     "schedule": "learning rate over time: constant, step or cosine",
+    "augment": "change training images: flip, crop, or both with a comma",
     "engine": "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
     "verbose": "print sizes and the inputs and outputs of every node",
     "classes": "of photographs, the classes to take, with commas (default: the first ten)",
@@ -161,6 +162,7 @@ def train(
     save_every: str = "",
     target_accuracy: str = "",
     schedule: str = "",
+    augment: str = "",
     engine: str = "",
     verbose: bool = False,
 ) -> None:
@@ -169,7 +171,17 @@ def train(
         from pipeline.run import run_on_existing
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
+            cycles,
+            epochs,
+            learning_rate,
+            batch_size,
+            accumulate,
+            save_every,
+            target_accuracy,
+            schedule,
+            augment,
+            verbose,
+            seed,
         )
         settings = _settings(target, "", "lenet", seed, build, serial)
         run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
@@ -220,6 +232,7 @@ def run(
     save_every: str = "",
     target_accuracy: str = "",
     schedule: str = "",
+    augment: str = "",
     engine: str = "",
     verbose: bool = False,
     classes: str = "",
@@ -239,7 +252,17 @@ def run(
         from pipeline.run import run as run_all
 
         options = _training(
-            cycles, epochs, learning_rate, batch_size, accumulate, save_every, target_accuracy, schedule, verbose, seed
+            cycles,
+            epochs,
+            learning_rate,
+            batch_size,
+            accumulate,
+            save_every,
+            target_accuracy,
+            schedule,
+            augment,
+            verbose,
+            seed,
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
@@ -342,6 +365,7 @@ def _training(
     save_every: str,
     target_accuracy: str,
     schedule: str,
+    augment: str,
     verbose: bool,
     seed: str,
 ) -> list[str]:
@@ -355,6 +379,7 @@ def _training(
         ("-s", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),
+        ("--augment", augment),
         ("--seed", seed),
     ]
     return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])

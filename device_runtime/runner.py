@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from device_runtime.batches import Batches
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
-from device_runtime.evaluation import Images, evaluate
+from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
 from device_runtime.formats.dataset import Dataset, load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import check_sizes, read_manifest
 from device_runtime.formats.model import Model, read_model
+from device_runtime.inputs import Inputs, open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes
 from device_runtime.options import Options
 from device_runtime.training import Plan, Trainer
@@ -40,7 +40,7 @@ def run(options: Options, package: Path) -> None:
     _check_fit(model, dataset, options)
     plan = make_plan(options, model, start, len(dataset.splits["train"]))
     training = plan.last >= plan.first
-    splits = _inputs(options, folder, model, dataset, package, training)
+    inputs = open_inputs(options, folder, model, dataset, package, plan.seed, training)
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
     if training:
@@ -49,13 +49,13 @@ def run(options: Options, package: Path) -> None:
     if not (training and start.step):
         (options.output / name).write_bytes(b"")
     with Metrics(options.output / name) as metrics:
-        metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan))
+        metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan, options))
         if options.verbose:
             from device_runtime.verbose import describe_run
 
-            describe_run(folder, model, splits, start, plan.batch_size, plan.seed)
-        step = _train(engine, model, splits, plan, options.output, metrics) if training else start.step
-        _final_evaluation(engine, splits, plan.batch_size, step, metrics)
+            describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
+        step = _train(engine, model, inputs, plan, options.output, metrics) if training else start.step
+        _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
         seconds = round(time.perf_counter() - started, 3)
         metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
 
@@ -97,51 +97,25 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     )
 
 
-def _train(engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, output: Path, metrics: Metrics) -> int:
-    trainer = Trainer(engine, model, splits, plan, output, metrics)
+def _train(engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Path, metrics: Metrics) -> int:
+    trainer = Trainer(engine, model, inputs.train, inputs.splits["test"], plan, output, metrics)
     step = trainer.run()
     trainer.save(step)
     return step
 
 
-def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int, step: int, metrics: Metrics) -> None:
-    split = _final_split(splits)
-    evaluation = evaluate(engine, splits[split], batch_size)
-    say(final_line(split, evaluation.accuracy))
+def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int, metrics: Metrics) -> None:
+    evaluation = evaluate(engine, inputs.splits[inputs.final], batch_size)
+    say(final_line(inputs.final, evaluation.accuracy))
     metrics.record(
         "evaluation",
         step=step,
-        split=split,
+        split=inputs.final,
         accuracy=evaluation.accuracy,
         loss=evaluation.loss,
         images=evaluation.images,
         seconds=round(evaluation.seconds, 3),
     )
-
-
-def _final_split(splits: Mapping[str, Images]) -> str:
-    return "validation" if len(splits.get("validation", ())) else "test"
-
-
-def _inputs(
-    options: Options, folder: Path, model: Model, dataset: Dataset, package: Path, training: bool
-) -> dict[str, Images]:
-    """What the graphs take: the images, or their features where a frozen backbone stands apart."""
-    if model.features is None:
-        return dict(dataset.splits)
-    from device_runtime.features import Backbone, CachedFeatures, FeatureCache, LiveFeatures
-
-    backbone = Backbone(folder / "features.onnx", options.threads)
-    final = _final_split(dataset.splits)
-    # An evaluation needs no features of the images that it leaves alone.
-    kept = {"train", "test", final} if training else {final}
-    if not options.cache:
-        kept.clear()
-    cache = FeatureCache(backbone, model.features, package / "cache")
-    return {
-        name: CachedFeatures(split, cache) if name in kept else LiveFeatures(split, backbone)
-        for name, split in dataset.splits.items()
-    }
 
 
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:
@@ -183,5 +157,5 @@ def _check_states(model: Model, start: Checkpoint, options: Options) -> None:
         )
 
 
-def _record(plan: Plan) -> dict[str, str | int | float | None]:
-    return asdict(plan)
+def _record(plan: Plan, options: Options) -> dict[str, str | int | float | None]:
+    return {**asdict(plan), "augment": ",".join(options.augment)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from device_runtime.batches import Batches
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Engine
-from device_runtime.evaluation import Images, evaluate
+from device_runtime.evaluation import Images, ImagesOfEpoch, evaluate
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
@@ -55,16 +54,23 @@ class Trainer:
     """Trains an engine by a plan; every result is in `metrics` and `output` as soon as it is known."""
 
     def __init__(
-        self, engine: Engine, model: Model, splits: Mapping[str, Images], plan: Plan, output: Path, metrics: Metrics
+        self,
+        engine: Engine,
+        model: Model,
+        train: ImagesOfEpoch,
+        test: Images,
+        plan: Plan,
+        output: Path,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._train = splits["train"]
-        self._test = splits["test"]
+        self._train = train
+        self._test = test
         self._plan = plan
         self._output = output
         self._metrics = metrics
-        self._batches = Batches(len(self._train), plan.batch_size * plan.accumulate, plan.seed)
+        self._batches = Batches(len(train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
         self._saved = -1
@@ -105,11 +111,12 @@ class Trainer:
             step, base=plan.learning_rate, schedule=plan.schedule, cycles=plan.last, warmup=plan.warmup
         )
         started = time.perf_counter()
+        images = self._train(self._batches.epoch(step))
         parts = np.split(self._batches.indices(step), plan.accumulate)
         if plan.accumulate == 1:
-            loss = self._engine.train_step(*self._train.batch(parts[0]), rate, step)
+            loss = self._engine.train_step(*images.batch(parts[0]), rate, step)
         else:
-            loss = self._engine.train_batches([self._train.batch(part) for part in parts], rate, step)
+            loss = self._engine.train_batches([images.batch(part) for part in parts], rate, step)
         seconds = time.perf_counter() - started
         if not math.isfinite(loss):
             raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
