@@ -22,7 +22,8 @@ from tests.invoking import Invoked, invoke
 
 pytestmark = pytest.mark.slow
 
-CLASSES = ("coast", "forest", "highway", "office")
+# Alike enough that no accuracy is 1, at which a training would stop.
+CLASSES = ("coast", "mountain", "office", "opencountry")
 IMAGES = 40
 
 SMALL_BACKBONE = """
@@ -77,7 +78,7 @@ def losses(run: Invoked) -> list[float]:
 def test_the_head_learns(trained: Invoked) -> None:
     untrained, after, evaluated = accuracies(trained)
     assert untrained < 0.6
-    assert after > 0.8
+    assert after > 0.7
     assert evaluated == after
 
 
@@ -124,6 +125,12 @@ def test_the_inference_model_gives_the_printed_accuracy_from_raw_pixels(trained:
 def test_the_losses_without_the_cache_are_the_same(trained: Invoked, place: Path, photographs: Path) -> None:
     plain = transfer(place, photographs, "--cycles", "5", "--no-cache")
     np.testing.assert_allclose(losses(plain), losses(trained)[:5], rtol=1e-4)
+
+
+def test_augmented_images_pass_the_backbone_each_time(trained: Invoked, place: Path, photographs: Path) -> None:
+    plain = transfer(place, photographs, "--cycles", "2", "--augment", "flip,crop")
+    np.testing.assert_allclose(losses(plain), losses(trained)[:2], rtol=0.5)
+    assert losses(plain) != losses(trained)[:2]
 
 
 def test_the_train_and_the_eval_graph_agree_before_training(trained: Invoked, place: Path) -> None:
