@@ -414,7 +414,7 @@ def test_the_trained_model_keeps_its_operators(tmp_path: Path) -> None:
     recipe = recipe_of(source, pixels)
     exported, artifacts, folder = (tmp_path / name for name in ("export", "artifacts", "model"))
     export(source, recipe, pixels, CLASSES, 1, exported)
-    build_artifacts(exported, recipe, artifacts)
+    build_artifacts(exported, recipe, CLASSES, artifacts)
     build_model_folder(source.name, recipe, pixels, CLASSES, exported, artifacts, folder)
     model = read_model(folder)
     assert "4.weight" in [parameter.name for parameter in model.parameters]
