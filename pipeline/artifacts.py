@@ -26,14 +26,16 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
 
     Raises:
       UsageError: no parameter matches the recipe's `trainable`.
+      LoweringError: an operator without a gradient cannot be rewritten.
       ModelError: onnxruntime-training cannot differentiate the model; the message carries its reason.
     """
     import onnx
 
+    from pipeline.rewrite import load_differentiable
     from pipeline.split import split_parameters, trained_part
 
-    forward = onnx.load(trained_part(export_folder))
-    trainable, frozen = split_parameters(forward, recipe.trainable)
+    forward = load_differentiable(export_folder)
+    trainable, frozen = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")

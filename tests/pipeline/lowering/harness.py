@@ -18,6 +18,7 @@ from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
+from pipeline.rewrite import load_differentiable
 from pipeline.split import split_parameters
 
 Array = npt.NDArray[np.float32]
@@ -49,8 +50,8 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
     )
     build_artifacts(export, Recipe(Preprocessing(1, 1)), folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
-    forward = onnx.load(export / "forward.onnx")
-    trainable, _ = split_parameters(forward, ("*",))
+    forward = load_differentiable(export)
+    trainable, _ = split_parameters(onnx.load(export / "forward.onnx"), ("*",))
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
