@@ -76,7 +76,7 @@ def _measure_network(built: Built, options: BenchOptions) -> NetworkResult:
     if options.target == "x86":
         threads = measure_here(built, options.repeats, options.seconds, options.build)
     else:
-        threads = measure_on(target, built, options.repeats, options.seconds)
+        threads = measure_on(target, built.step_flops, options.repeats, options.seconds)
     recipe = built.prepared.recipe
     return NetworkResult(
         title=built.network.title,

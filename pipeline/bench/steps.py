@@ -51,17 +51,17 @@ def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dic
             for worker, ask in asks.items():
                 time.sleep(SLEEP_S)
                 answers[worker].append(json.loads(ask()))
-    return _summary(answers, built)
+    return _summary(answers, built.step_flops)
 
 
-def measure_on(target: Target, built: Built, repeats: int, seconds: float) -> dict[int, Threads]:
+def measure_on(target: Target, step_flops: int, repeats: int, seconds: float) -> dict[int, Threads]:
     """The lowered engine on a device that has the package, in as many rounds."""
     answers: dict[tuple[str, int], list[Answer]] = {}
     for threads in THREADS:
         for engine, part in ((LOWERED, "step"), (PRODUCT, PRODUCT)):
             options = (part, "--threads", str(threads), "--rounds", str(repeats + 1), "--seconds", str(seconds))
             answers[engine, threads] = answers_of(target, options)[1:]
-    return _summary(answers, built)
+    return _summary(answers, step_flops)
 
 
 def _worker(
@@ -87,12 +87,12 @@ def _worker(
     return ("sh", built.package / "bench.sh", part, *options), environment
 
 
-def _summary(answers: Answers, built: Built) -> dict[int, Threads]:
+def _summary(answers: Answers, step_flops: int) -> dict[int, Threads]:
     summary: dict[int, Threads] = {}
     for threads in THREADS:
         rate = PRODUCT_FLOPS / _median_ms(answers[PRODUCT, threads]) * 1000
         timings = {name: _timing(answers[name, threads]) for name in ENGINES if (name, threads) in answers}
-        summary[threads] = Threads(timings, rate, built.step_flops / rate * 1000)
+        summary[threads] = Threads(timings, rate, step_flops / rate * 1000)
     return summary
 
 

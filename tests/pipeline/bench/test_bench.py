@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bench.networks import PRODUCT_FLOPS
+from pipeline.bench.results import Timing
+from pipeline.bench.steps import measure_on
 from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
 from pipeline.targets.base import OnBytes, OnLine
@@ -45,6 +48,14 @@ def test_answers_are_found_among_a_runtimes_warnings() -> None:
 def test_a_device_that_measures_nothing_is_named() -> None:
     with pytest.raises(RunFailed, match="measured nothing: warning"):
         answers_of(Printing("warning"), [])
+
+
+def test_a_device_gives_the_median_of_all_rounds_but_the_first() -> None:
+    rounds = [f'{{"ms": {ms}, "peak_memory_bytes": 7}}' for ms in (90, 2, 4, 3)]
+    summary = measure_on(Printing(*rounds), 10**9, repeats=3, seconds=0.1)
+    assert set(summary) == {1, 2}
+    assert summary[1].engines == {"lowered": Timing(3.0, 7)}
+    assert summary[1].bound_ms == pytest.approx(3.0 * 10**9 / PRODUCT_FLOPS)
 
 
 @pytest.mark.slow
