@@ -317,7 +317,7 @@ def bench(
     target: str = "x86",
     networks: str = "",
     repeats: str = "10",
-    seconds: str = "0.25",
+    seconds: str = "0.2",
     data: str = "",
     build: str = "build",
     serial: str = "",
