@@ -27,7 +27,8 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
     Raises:
       UsageError: no parameter matches the recipe's `trainable`.
       LoweringError: an operator without a gradient cannot be rewritten.
-      ModelError: onnxruntime-training cannot differentiate the model; the message carries its reason.
+      ModelError: the model does not run with every batch size, or onnxruntime-training cannot differentiate it; the
+        message carries its reason.
     """
     import onnx
 

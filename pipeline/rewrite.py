@@ -8,7 +8,7 @@ where the other one is chosen: the gradient of the branch not taken is 0 times i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import onnx
@@ -19,7 +19,9 @@ from pipeline.inference_mode import trains
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.rules import Node
 from pipeline.lowering.training_graph import shapes_of
+from pipeline.rewrite_corrections import CORRECTIONS
 from pipeline.rewrite_einsum import write_einsum
+from pipeline.shapes import with_shapes
 from pipeline.split import trained_part
 
 Rewrite = Callable[[Node, Graph], Value]
@@ -48,7 +50,7 @@ def load_differentiable(export_folder: Path) -> onnx.ModelProto:
 
 
 def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `forward`, opset 15, in which every operator of the registry is rewritten, but for integers.
+    """A copy of `forward`, opset 15, in which every operator of the registries is rewritten, but for integers.
 
     All values of `forward` keep their names. New float constants are scalars, which are never taken for parameters. The
     copy tells the shapes of its values, which onnxruntime-training and the lowering ask for.
@@ -56,22 +58,31 @@ def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
       LoweringError: an operator cannot be rewritten.
     """
-    inferred = _with_shapes(forward)
+    # Not measured: ONNX Runtime itself fails on some operators that are rewritten, as on an Einsum with one operand.
+    inferred = onnx.shape_inference.infer_shapes(forward, data_prop=True)
     shapes, integers = shapes_of(inferred), _integer_values(inferred)
     g = _graph_beside(forward)
+    read = {name for node in forward.graph.node for name in node.input} | {out.name for out in forward.graph.output}
     for proto in forward.graph.node:
-        rule = REWRITES.get(proto.op_type)
-        if rule is None or proto.output[0] in integers or trains(proto):
+        rule = REWRITES.get(proto.op_type) or CORRECTIONS.get(proto.op_type)
+        written = (
+            None
+            if rule is None or trains(proto) or proto.output[0] in integers
+            else rule(_node(proto, shapes, read), g)
+        )
+        if written is None:
             g.nodes.append(proto)
-        else:
-            value = rule(_node(proto, shapes), g)
-            g.nodes.append(helper.make_node("Identity", [value], proto.output, name=proto.output[0]))
+            continue
+        values = (written,) if isinstance(written, str) else written
+        for value, output in zip(values, proto.output, strict=False):
+            if value:
+                g.nodes.append(helper.make_node("Identity", [value], [output], name=output))
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(forward)
     del rewritten.graph.node[:]
     rewritten.graph.node.extend(g.nodes)
     rewritten.graph.initializer.extend(g.constants.values())
-    return _with_shapes(rewritten)
+    return with_shapes(rewritten)
 
 
 @rewrites("HardSigmoid")
@@ -229,12 +240,6 @@ def _static(node: Node, sizes: Sequence[int | str]) -> list[int]:
     return known
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that tells its shapes, also behind a Reshape to another value's Shape, with which group norm ends."""
-    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    return inferred
-
-
 def _graph_beside(forward: onnx.ModelProto) -> Graph:
     """A graph whose new values and nodes meet no name of `forward`."""
     g = Graph()
@@ -251,12 +256,12 @@ def _integer_values(model: onnx.ModelProto) -> set[Value]:
     return {info.name for info in model.graph.value_info if info.type.tensor_type.elem_type in integers}
 
 
-def _node(proto: onnx.NodeProto, shapes: dict[Value, Shape]) -> Node:
+def _node(proto: onnx.NodeProto, shapes: dict[Value, Shape], read: Collection[str]) -> Node:
     return Node(
         op_type=proto.op_type,
         name=proto.name,
         inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
+        outputs=tuple(name if name in read else "" for name in proto.output),
         attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
         input_shapes=tuple(shapes.get(name) for name in proto.input),
         output_shapes=tuple(shapes.get(name) for name in proto.output),

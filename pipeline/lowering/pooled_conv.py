@@ -248,6 +248,7 @@ def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
     plain = all(value == 1 for name in ("strides", "dilations") for value in conv.get(name, [])) and not any(
         [*conv.get("pads", []), *pool.get("pads", [])]
     )
+    plain = plain and all(a.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") for a in (conv, pool))
     window = list(pool["kernel_shape"])
     if not plain or conv.get("group", 1) != 1 or list(pool.get("strides", [1, 1])) != window:
         return False

@@ -15,6 +15,8 @@ from pipeline.lowering import (
     gradients_norm,
     gradients_pool,
     gradients_product,
+    gradients_resize,
+    gradients_rms_norm,
     gradients_shape,
     pooled_conv,
 )
@@ -31,6 +33,8 @@ RULE_MODULES = (
     gradients_norm,
     gradients_pool,
     gradients_product,
+    gradients_resize,
+    gradients_rms_norm,
     gradients_shape,
     pooled_conv,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +14,22 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+from torch.nn import functional
 
 from pipeline.artifacts import build_artifacts
+from pipeline.export import OPSET
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
-from pipeline.recipe import Preprocessing, Recipe
+from pipeline.recipe import Loss, Preprocessing, Recipe
 from pipeline.rewrite import load_differentiable
-from pipeline.split import split_parameters
 
 Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+# The arrays are small: a second thread costs more than it saves.
+torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -32,42 +40,63 @@ class Gradients:
     by_name: Mapping[str, Array]
 
 
-def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64], folder: Path) -> Gradients:
-    """Exports, differentiates with onnxruntime-training, lowers and runs one batch."""
+def export_module(module: torch.nn.Module, example: torch.Tensor, folder: Path) -> onnx.ModelProto:
+    """The forward graph as the export stage writes it, in `folder`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (example,),
+            str(folder / "forward.onnx"),
+            dynamo=False,
+            training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+        )
+    return onnx.load(folder / "forward.onnx")
+
+
+def by_lowering(
+    module: torch.nn.Module, image: Array, target: Array | Labels, folder: Path, loss: Loss = "cross_entropy"
+) -> Gradients:
+    """Exports, differentiates with onnxruntime-training, lowers and runs one batch.
+
+    The export sees a batch of another size, so that a batch written into the graph shows.
+    """
     export = folder / "export"
     export.mkdir()
-    torch.onnx.export(
-        module,
-        (torch.from_numpy(image),),
-        str(export / "forward.onnx"),
-        dynamo=False,
-        training=torch.onnx.TrainingMode.TRAINING,
-        do_constant_folding=False,
-        opset_version=15,
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
-    )
-    build_artifacts(export, Recipe(Preprocessing(1, 1)), folder / "artifacts")
+    example = torch.from_numpy(np.concatenate([image[:1]] * (len(image) + 1)))
+    export_module(module, example, export)
+    build_artifacts(export, Recipe(Preprocessing(1, 1), loss=loss), folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
-    forward = load_differentiable(export)
-    trainable, _ = split_parameters(onnx.load(export / "forward.onnx"), ("*",))
+    return run_lowered(training, load_differentiable(export), image, target)
+
+
+def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Array, target: Array | Labels) -> Gradients:
+    """Lowers a training graph and runs one batch."""
+    computed = {name for node in training.graph.node for name in node.output}
+    trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
+    (target_name,) = {info.name for info in training.graph.input} & {"labels", "target"}
     given = {info.name: "" for info in training.graph.input}
     statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}
     given |= {name: g.constant(numpy_helper.to_array(t), None) for name, t in _initializers(forward).items()}
-    given |= {name: g.name(name) for name in ("image", "labels", *statistics)}
+    given |= {target_name: g.name("target"), **{name: g.name(name) for name in ("image", *statistics)}}
     values = lower(training, g, given, network.shapes)
     # A prefix of their own: the lowered graph keeps many names of the training graph.
     gradients = {f"out:{name}": values[f"{name}_grad.accumulation.out"] for name in trainable}
     g.publish({"out:loss": values[training.graph.output[0].name], **gradients})
     shapes = {"out:loss": (), **{f"out:{name}": network.trainable[name] for name in trainable}}
+    element = helper.np_dtype_to_tensor_dtype(target.dtype)
     model = g.model(
         "gradients",
         [
             helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *image.shape[1:]]),
-            helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"]),
+            helper.make_tensor_value_info("target", element, ["N", *target.shape[1:]]),
             *(
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
                 for name, array in statistics.items()
@@ -75,18 +104,30 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
         ],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
     )
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    loss, *arrays = session.run(None, {"image": image, "labels": label, **statistics})
+    options = ort.SessionOptions()
+    # ScatterND of 1.19.2 loses sums of equal indices on several threads; the device's 1.31.1 does not.
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    loss, *arrays = session.run(None, {"image": image, "target": target, **statistics})
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 
-def by_torch(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64]) -> Gradients:
-    """The same by torch's autograd."""
-    module.zero_grad()
-    loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(image)), torch.from_numpy(label))
-    torch.autograd.backward(loss)
-    gradients = {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None}
-    return Gradients(float(loss.detach()), gradients)
+def by_torch(module: torch.nn.Module, image: Array, target: Array | Labels, loss: Loss = "cross_entropy") -> Gradients:
+    """The same by torch's autograd, in double precision."""
+    exact = copy.deepcopy(module).double()
+    exact.zero_grad()
+    functions: dict[Loss, Callable[..., Tensor]] = {
+        "cross_entropy": functional.cross_entropy,
+        "mean_squared_error": functional.mse_loss,
+        "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+    }
+    wanted = torch.from_numpy(target)
+    logits = exact(torch.from_numpy(image).double())
+    value = functions[loss](logits, wanted if loss == "cross_entropy" else wanted.double())
+    torch.autograd.backward(value)
+    gradients = {name: p.grad.numpy() for name, p in exact.named_parameters() if p.grad is not None}
+    return Gradients(float(value.detach()), gradients)
 
 
 def assert_same(lowered: Gradients, expected: Gradients, tolerance: float = 1e-5) -> None:
