@@ -160,6 +160,8 @@ def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
 
 def _check_states(model: Model, start: Checkpoint, options: Options) -> None:
     """Without its moments an optimizer would go on with steps several times too large and say nothing."""
+    if model.buffers and options.engine == "reference":
+        raise FormatError("--engine reference keeps no running statistics of batch normalisation: use --engine lowered")
     if start.step and options.engine == "reference":
         raise FormatError("--engine reference cannot go on from a trained checkpoint: start from the untrained one")
     missing = set(model.optimizer.states) - set(start.states)

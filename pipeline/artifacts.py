@@ -37,6 +37,7 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
+        _make_loadable(temporary / "eval_model.onnx")
 
 
 def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path) -> None:
@@ -75,6 +76,17 @@ def _use_torch_order(optimizer_model: Path) -> None:
     for attribute in (a for node in model.graph.node for a in node.attribute if a.name == "adam_mode"):
         attribute.i = 0
     onnx.save(model, optimizer_model)
+
+
+def _make_loadable(eval_model: Path) -> None:
+    """Batch normalisation keeps three outputs there, of which inference has one."""
+    import onnx
+
+    from pipeline.inference_mode import to_inference_mode
+
+    model = onnx.load(eval_model)
+    to_inference_mode(model)
+    onnx.save(model, eval_model)
 
 
 def _loss_block(recipe: Recipe) -> Any:

@@ -175,6 +175,8 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     import torch
 
     size = recipe.preprocessing
+    # The exporter runs the model in training mode, which moves its running statistics.
+    state = {name: value.clone() for name, value in model.state_dict().items()}
     example = torch.zeros(2, pixels.channels, size.height, size.width)
     try:
         with warnings.catch_warnings():
@@ -198,7 +200,11 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
         raise ModelError(
             f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width}: {first}"
         ) from error
-    return onnx.load(path)
+    forward = onnx.load(path)
+    for tensor in forward.graph.initializer:
+        if tensor.name in state:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
+    return forward
 
 
 def _load_onnx(path: Path) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import read_model
 from pipeline.errors import ModelError
 from pipeline.files import new_file
+from pipeline.inference_mode import to_inference_mode
 from pipeline.preprocess import after_preprocessing
 
 
@@ -27,9 +28,11 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
     trained = read_checkpoint(checkpoint, model)
     forward = onnx.load(export_folder / "forward.onnx")
     tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
-    for parameter in model.parameters:
-        values = trained.parameters[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape)
-        tensors[parameter.name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), parameter.name))
+    for vector, layout in ((trained.parameters, model.parameters), (trained.buffers, model.buffers)):
+        for tensor in layout:
+            values = np.ascontiguousarray(vector[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape))
+            tensors[tensor.name].CopyFrom(numpy_helper.from_array(values, tensor.name))
+    to_inference_mode(forward)
     try:
         merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:

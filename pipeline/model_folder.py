@@ -60,7 +60,7 @@ def build_model_folder(
         input=Input(pixels.height, pixels.width, pixels.channels),
         classes=classes,
         parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
-        buffers=(),
+        buffers=layout((n, tuple(int(s) for s in shape)) for n, shape in network.buffers.items()),
         optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
         features=tuple(int(s) for s in network.shapes[FEATURES][1:]) if backbone.exists() else None,
         recipe=RecipeRecord(
@@ -88,9 +88,12 @@ def build_model_folder(
 def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
     from onnx import numpy_helper
 
-    tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
-    parts = [np.ravel(numpy_helper.to_array(tensors[parameter.name])) for parameter in model.parameters]
-    return Checkpoint(0, 0, np.concatenate(parts).astype(np.float32), np.empty(0, np.float32), {})
+    values = {tensor.name: np.ravel(numpy_helper.to_array(tensor)) for tensor in forward.graph.initializer}
+    parameters, buffers = (
+        np.concatenate([np.empty(0, np.float32), *(values[tensor.name] for tensor in tensors)])
+        for tensors in (model.parameters, model.buffers)
+    )
+    return Checkpoint(0, 0, parameters, buffers, {})
 
 
 def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:

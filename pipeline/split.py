@@ -14,6 +14,7 @@ import onnx
 from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
+from pipeline.inference_mode import to_inference_mode
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
@@ -35,6 +36,7 @@ def split_forward(
     if not _parameters(backbone):
         return None
     rest = extractor.extract_model(meeting, [LOGITS])
+    to_inference_mode(backbone)
     for model in (backbone, rest):
         _rename(model, meeting[0])
         for info in (*model.graph.input, *model.graph.output):

@@ -61,18 +61,22 @@ class LoweredEngine:
         if self._halves is None:
             self._halves = (self._open("gradient_step.onnx"), self._open("update_step.onnx"))
         gradients, update = self._halves
+        buffers = ("buffers",) if self._model.buffers_size else ()
         gradient = _value(np.zeros(self._model.parameters_size, np.float32))
         losses: list[float] = []
         for inputs, label in batches:
             feeds = {self._input: _value(inputs), "label": _value(label), "gradient": gradient}
-            feeds["parameters"] = self._front["parameters"]
-            loss, gradient = gradients.run_with_ort_values(["loss", "gradient_out"], feeds)
+            feeds |= self._kept("parameters", *buffers)
+            loss, gradient, *new = gradients.run_with_ort_values(
+                ["loss", "gradient_out", *(f"{name}_out" for name in buffers)], feeds
+            )
             losses.append(float(loss.numpy()))
-        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._front}
+            self._front.update(zip(buffers, new, strict=True))
+        names = ("parameters", *self._model.optimizer.states)
+        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._kept(*names)}
         feeds |= {"learning_rate": _value(np.array(rate, np.float32)), "step": _value(np.array(step, np.int64))}
-        names = list(self._front)
         new = update.run_with_ort_values([f"{name}_out" for name in names], feeds)
-        self._front = dict(zip(names, new, strict=True))
+        self._front.update(zip(names, new, strict=True))
         return sum(losses) / len(losses)
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
@@ -96,6 +100,9 @@ class LoweredEngine:
     def states(self) -> Mapping[str, Vector]:
         """See `Engine`."""
         return {name: self._copy(name) for name in self._model.optimizer.states}
+
+    def _kept(self, *names: str) -> dict[str, ort.OrtValue]:
+        return {name: self._front[name] for name in names}
 
     def _copy(self, name: str) -> Vector:
         return np.array(self._front[name].numpy(), np.float32)

@@ -32,6 +32,7 @@ class ReferenceEngine:
                 f"onnxruntime-training has no optimizer {model.optimizer.name} with these options: use --engine lowered"
             )
         self._model = model
+        self._buffers = start.buffers
         self._preprocess = ort.InferenceSession(
             str(folder / "preprocess.onnx"), session_options(threads), ["CPUExecutionProvider"]
         )
@@ -78,8 +79,8 @@ class ReferenceEngine:
         return np.concatenate(pieces).astype(np.float32)
 
     def buffers(self) -> Vector:
-        """See `Engine`; the artifacts keep running statistics frozen."""
-        return np.empty(0, np.float32)
+        """See `Engine`: as they were, onnxruntime-training does not hand running statistics out."""
+        return np.array(self._buffers)
 
     def states(self) -> Mapping[str, Vector]:
         """See `Engine`: nothing, onnxruntime-training does not hand its moments out."""

@@ -101,6 +101,11 @@ class Graph:
         """Sum over some axes."""
         return self.op("ReduceSum", value, self.ints(list(axes)), keepdims=int(keepdims))
 
+    def blend(self, old: Value, new: Value, keep: float) -> Value:
+        """A moving average: keep × old + (1 − keep) × new."""
+        kept = self.op("Mul", old, self.floats(keep))
+        return self.op("Add", kept, self.op("Mul", new, self.floats(1.0 - keep)))
+
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
         for name, value in results.items():

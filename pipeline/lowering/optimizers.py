@@ -87,11 +87,11 @@ def rmsprop(update: Update, g: Graph) -> Written:
     """torch.optim.RMSprop: alpha, eps, momentum, centered, weight decay. Hinton, lecture 6e; arXiv:1308.0850."""
     options = update.options
     gradient = _with_weight_decay(update, g)
-    square_avg = _average(g, update.states["square_avg"], g.op("Mul", gradient, gradient), options["alpha"])
+    square_avg = g.blend(update.states["square_avg"], g.op("Mul", gradient, gradient), options["alpha"])
     states = {"square_avg": square_avg}
     variance = square_avg
     if options["centered"]:
-        states["grad_avg"] = _average(g, update.states["grad_avg"], gradient, options["alpha"])
+        states["grad_avg"] = g.blend(update.states["grad_avg"], gradient, options["alpha"])
         variance = g.op("Sub", square_avg, g.op("Mul", states["grad_avg"], states["grad_avg"]))
     direction = g.op("Div", gradient, g.op("Add", g.op("Sqrt", variance), g.floats(options["eps"])))
     if options["momentum"]:
@@ -110,8 +110,8 @@ _WRITERS: dict[str, Callable[[Update, Graph], Written]] = {
 
 def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> Written:
     beta1, beta2, eps = (update.options[name] for name in ("beta1", "beta2", "eps"))
-    exp_avg = _average(g, update.states["exp_avg"], gradient, beta1)
-    exp_avg_sq = _average(g, update.states["exp_avg_sq"], g.op("Mul", gradient, gradient), beta2)
+    exp_avg = g.blend(update.states["exp_avg"], gradient, beta1)
+    exp_avg_sq = g.blend(update.states["exp_avg_sq"], g.op("Mul", gradient, gradient), beta2)
     correction1 = _bias_correction(beta1, update.step, g)
     correction2 = g.op("Sqrt", _bias_correction(beta2, update.step, g))
     # torch: denominator = √v / √correction2 + eps. Multiplied through by √correction2, which is a scalar, it saves a
@@ -132,11 +132,6 @@ def _with_weight_decay(update: Update, g: Graph) -> Value:
     if not update.options["weight_decay"]:
         return update.gradient
     return g.op("Add", update.gradient, _scaled(g, update.parameters, update.options["weight_decay"]))
-
-
-def _average(g: Graph, average: Value, new: Value, keep: float) -> Value:
-    """The new average: keep × average + (1 − keep) × new."""
-    return g.op("Add", _scaled(g, average, keep), _scaled(g, new, 1.0 - keep))
 
 
 def _scaled(g: Graph, value: Value, factor: float) -> Value:

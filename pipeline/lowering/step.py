@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from pipeline.errors import LoweringError
+from pipeline.inference_mode import trained_statistics
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.optimizers import Update, state_names, write_update
 from pipeline.lowering.training_graph import lower, shapes_of
@@ -32,6 +33,7 @@ class Network:
       evaluation: its eval graph, with the same parameters.
       preprocess: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'; None where the graphs take features.
       trainable: shapes of the trainable parameters by name, in the order of the flat vector.
+      buffers: shapes of the running statistics that training updates, in the order of their flat vector.
       frozen: the frozen parameters by name.
       shapes: shapes of the forward graph's values.
     """
@@ -40,6 +42,7 @@ class Network:
     evaluation: onnx.ModelProto
     preprocess: onnx.ModelProto | None
     trainable: Mapping[str, Shape]
+    buffers: Mapping[str, Shape]
     frozen: Mapping[str, onnx.TensorProto]
     shapes: Mapping[str, Shape]
 
@@ -51,33 +54,35 @@ def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
     g = Graph()
-    inputs = [*_batch_inputs(network), *_update_inputs(network, optimizer)]
+    inputs = [*_batch_inputs(network), *_update_inputs(network, optimizer), *_buffer_inputs(network)]
     _reserve(g, inputs)
-    loss, gradient = _write_gradient(network, g)
-    results = {"loss": loss, **_write_update(optimizer, gradient, g)}
-    vector = _vector(network)
-    return g.model("train_step", inputs, _outputs(g, results, {"loss": [], **dict.fromkeys(list(results)[1:], vector)}))
+    loss, gradient, buffers = _write_gradient(network, g)
+    results = {"loss": loss, **buffers, **_write_update(optimizer, gradient, g)}
+    vectors = dict.fromkeys(results, _length(network.trainable))
+    return g.model("train_step", inputs, _outputs(g, results, vectors | _shapes(network)))
 
 
 def build_gradient_step(network: Network) -> onnx.ModelProto:
     """Adds a batch's gradient to `gradient`: the first half of an update over several batches.
 
+    Running statistics take every batch, as in torch.
+
     Raises:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
     g = Graph()
-    vector = _vector(network)
-    inputs = [*_batch_inputs(network), _float("parameters", vector), _float("gradient", vector)]
+    vector = _length(network.trainable)
+    inputs = [*_batch_inputs(network), *_state_inputs(network, ("parameters", "gradient"))]
     _reserve(g, inputs)
-    loss, gradient = _write_gradient(network, g)
-    results = {"loss": loss, "gradient_out": g.op("Add", "gradient", gradient)}
-    return g.model("gradient_step", inputs, _outputs(g, results, {"loss": [], "gradient_out": vector}))
+    loss, gradient, buffers = _write_gradient(network, g)
+    results = {"loss": loss, **buffers, "gradient_out": g.op("Add", "gradient", gradient)}
+    return g.model("gradient_step", inputs, _outputs(g, results, {"gradient_out": vector} | _shapes(network)))
 
 
 def build_update_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
     """Makes one update with `gradient` × `scale`: the second half of an update over several batches."""
     g = Graph()
-    vector = _vector(network)
+    vector = _length(network.trainable)
     inputs = [_float("gradient", vector), _float("scale", []), *_update_inputs(network, optimizer)]
     _reserve(g, inputs)
     results = _write_update(optimizer, g.op("Mul", "gradient", "scale"), g)
@@ -85,23 +90,41 @@ def build_update_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto
 
 
 def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
-    """Pixels, labels and parameters → loss (mean of the batch) and logits.
+    """Pixels, labels, parameters and running statistics → loss (mean of the batch) and logits.
 
     Raises:
       LoweringError: an operator of the eval graph has no form in the ONNX standard.
     """
     g = Graph()
-    inputs = [*_batch_inputs(network), _float("parameters", _vector(network))]
+    inputs = [*_batch_inputs(network), *_state_inputs(network, ("parameters",))]
     _reserve(g, inputs)
     values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
     results = {"loss": values[network.evaluation.graph.output[0].name], "logits": values["logits"]}
     return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", classes]}))
 
 
-def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value]:
-    """Writes forward and backward pass; returns the loss and the flat gradient."""
-    values = lower(network.training, g, _given(network, network.training, g), network.shapes)
-    return values[network.training.graph.output[0].name], _flat_gradient(network, values, g)
+def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str, Value]]:
+    """Writes forward and backward pass; returns the loss, the flat gradient and the new buffers as a graph's output."""
+    training, newest = _in_order_of_update(network)
+    values = lower(training, g, _given(network, training, g), network.shapes)
+    gradient = _flat(g, [values[f"{name}_grad.accumulation.out"] for name in network.trainable])
+    statistics = [values[newest[name]] for name in network.buffers]
+    buffers = {"buffers_out": _flat(g, statistics)} if statistics else {}
+    return values[training.graph.output[0].name], gradient, buffers
+
+
+def _in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """The training graph, a layer that is used twice updating its statistics twice; and where the newest ones stand."""
+    training = onnx.ModelProto()
+    training.CopyFrom(network.training)
+    newest = {name: name for name in network.buffers}
+    for node in training.graph.node:
+        if node.op_type == "BatchNormInternal":
+            for given, new in ((3, 1), (4, 2)):
+                name = node.input[given]
+                node.input[given] = newest[name]
+                newest[name] = node.output[new]
+    return training, newest
 
 
 def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
@@ -115,7 +138,17 @@ def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, 
 def _update_inputs(network: Network, optimizer: Optimizer) -> list[onnx.ValueInfoProto]:
     names = ("parameters", *state_names(optimizer.name, optimizer.values()))
     step = helper.make_tensor_value_info("step", TensorProto.INT64, [])
-    return [_float("learning_rate", []), step, *(_float(name, _vector(network)) for name in names)]
+    vector = _length(network.trainable)
+    return [_float("learning_rate", []), step, *(_float(name, vector) for name in names)]
+
+
+def _state_inputs(network: Network, vectors: Sequence[str]) -> list[onnx.ValueInfoProto]:
+    """Vectors over the parameters, and the buffers where there are any."""
+    return [*(_float(name, _length(network.trainable)) for name in vectors), *_buffer_inputs(network)]
+
+
+def _buffer_inputs(network: Network) -> list[onnx.ValueInfoProto]:
+    return [_float("buffers", _length(network.buffers))] if network.buffers else []
 
 
 def _reserve(g: Graph, inputs: Sequence[onnx.ValueInfoProto]) -> None:
@@ -128,14 +161,23 @@ def _float(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _vector(network: Network) -> list[int | str]:
-    """The shape of all parameters as one vector."""
-    return [sum(math.prod(int(s) for s in shape) for shape in network.trainable.values())]
+def _length(tensors: Mapping[str, Shape]) -> list[int | str]:
+    """The shape of all tensors as one vector."""
+    return [sum(_size(shape) for shape in tensors.values())]
+
+
+def _size(shape: Shape) -> int:
+    return math.prod(int(size) for size in shape)
+
+
+def _shapes(network: Network) -> dict[str, list[int | str]]:
+    """Shapes of the outputs that are no vectors over the parameters."""
+    return {"loss": [], "buffers_out": _length(network.buffers)}
 
 
 def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Value]:
     """Values for the inputs of a training or eval graph: the preprocessed image, the label, every parameter."""
-    given = dict(_pieces(network, g))
+    given = _pieces("parameters", network.trainable, g) | _pieces("buffers", network.buffers, g)
     given |= {FEATURES: FEATURES} if network.preprocess is None else {IMAGE: _preprocessed(network.preprocess, g)}
     wanted = [info.name for info in model.graph.input]
     for name in wanted:
@@ -156,20 +198,19 @@ def _preprocessed(preprocess: onnx.ModelProto, g: Graph) -> Value:
     return lower(prefixed, g, {"preprocess/pixels": IMAGE}, {})["preprocess/image"]
 
 
-def _pieces(network: Network, g: Graph) -> dict[str, Value]:
-    """Each parameter in its shape, cut from the flat vector."""
-    sizes = [math.prod(int(s) for s in shape) for shape in network.trainable.values()]
-    if len(sizes) == 1:
-        pieces: tuple[Value, ...] = ("parameters",)
+def _pieces(vector: Value, tensors: Mapping[str, Shape], g: Graph) -> dict[str, Value]:
+    """Each tensor in its shape, cut from the flat vector."""
+    sizes = [_size(shape) for shape in tensors.values()]
+    if len(sizes) < 2:
+        pieces: tuple[Value, ...] = (vector,) * len(sizes)
     else:
-        pieces = g.ops("Split", "parameters", g.ints(sizes), outputs=len(sizes), axis=0)
-    return {
-        name: g.reshape(piece, shape) for (name, shape), piece in zip(network.trainable.items(), pieces, strict=True)
-    }
+        pieces = g.ops("Split", vector, g.ints(sizes), outputs=len(sizes), axis=0)
+    return {name: g.reshape(piece, shape) for (name, shape), piece in zip(tensors.items(), pieces, strict=True)}
 
 
-def _flat_gradient(network: Network, values: Mapping[str, Value], g: Graph) -> Value:
-    flat = [g.op("Reshape", values[f"{name}_grad.accumulation.out"], g.ints([-1])) for name in network.trainable]
+def _flat(g: Graph, values: Sequence[Value]) -> Value:
+    """The values one after another as a vector."""
+    flat = [g.op("Reshape", value, g.ints([-1])) for value in values]
     return flat[0] if len(flat) == 1 else g.op("Concat", *flat, axis=0)
 
 
@@ -200,5 +241,7 @@ def network_of(
 ) -> Network:
     """Puts the parts together; parameters keep the order of `trainable`."""
     shapes = shapes_of(onnx.shape_inference.infer_shapes(forward))
-    frozen = {tensor.name: tensor for tensor in forward.graph.initializer if tensor.name not in trainable}
-    return Network(training, evaluation, preprocess, {name: shapes[name] for name in trainable}, frozen, shapes)
+    statistics = trained_statistics(forward)
+    frozen = {t.name: t for t in forward.graph.initializer if t.name not in trainable and t.name not in statistics}
+    parameters, buffers = ({name: shapes[name] for name in names} for names in (trainable, statistics))
+    return Network(training, evaluation, preprocess, parameters, buffers, frozen, shapes)

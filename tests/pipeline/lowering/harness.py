@@ -54,8 +54,9 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
+    statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}
     given |= {name: g.constant(numpy_helper.to_array(t), None) for name, t in _initializers(forward).items()}
-    given |= {"image": g.name("image"), "labels": g.name("labels")}
+    given |= {name: g.name(name) for name in ("image", "labels", *statistics)}
     values = lower(training, g, given, network.shapes)
     # A prefix of their own: the lowered graph keeps many names of the training graph.
     gradients = {f"out:{name}": values[f"{name}_grad.accumulation.out"] for name in trainable}
@@ -66,11 +67,15 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
         [
             helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *image.shape[1:]]),
             helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
+                for name, array in statistics.items()
+            ),
         ],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
     )
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    loss, *arrays = session.run(None, {"image": image, "labels": label})
+    loss, *arrays = session.run(None, {"image": image, "labels": label, **statistics})
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 

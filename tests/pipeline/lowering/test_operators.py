@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import LoweringError, ModelError
 from pipeline.lowering import pooled_conv, training_graph
+from pipeline.lowering.graph import Graph
 from pipeline.lowering.rules import RULES
 from tests.invoking import ROOT
 from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
@@ -106,10 +109,22 @@ def test_attention_over_an_embedding(tmp_path: Path) -> None:
     check(Attention(), tmp_path)
 
 
-def test_an_operator_that_is_not_lowered_is_named_with_its_node(tmp_path: Path) -> None:
-    layers = (nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(72, CLASSES))
-    with pytest.raises(LoweringError, match=r"BatchNormInternal \(node '/1/.*BatchNormalizationGrad \(node '/1/"):
-        check(nn.Sequential(*layers), tmp_path)
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 7), (2, 3, 4, 6), (2, 3, 2, 3, 4)])
+def test_batch_norm(shape: tuple[int, ...], tmp_path: Path) -> None:
+    norm = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)](3)
+    layers = [nn.Flatten(), nn.Linear(math.prod(shape[1:]), math.prod(shape[1:])), nn.Unflatten(1, shape[1:]), norm]
+    module = nn.Sequential(*layers, nn.Tanh(), nn.Flatten(), nn.Linear(math.prod(shape[1:]), CLASSES))
+    nn.init.uniform_(norm.weight, 0.5, 2.0)
+    image = np.random.default_rng(0).normal(3, 2, shape).astype(np.float32)
+    label = np.arange(len(image), dtype=np.int64) % CLASSES
+    assert_same(by_lowering(module, image, label, tmp_path), by_torch(module, image, label), 1e-4)
+
+
+def test_operators_that_are_not_lowered_are_named_with_their_nodes() -> None:
+    nodes = [helper.make_node(op, ["x"], [op], f"/{op}", domain="com.microsoft") for op in ("RareGrad", "OddGrad")]
+    model = helper.make_model(helper.make_graph(nodes, "odd", [], []))
+    with pytest.raises(LoweringError, match=r"com.microsoft:RareGrad \(node '/RareGrad'\), com.microsoft:OddGrad"):
+        training_graph.lower(model, Graph(), {"x": "x"}, {})
 
 
 def test_an_operator_without_a_gradient_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Layers that act otherwise in training, set to inference: batch normalisation and dropout."""
+
+from __future__ import annotations
+
+import onnx
+
+BATCH_NORM, DROPOUT = "BatchNormalization", "Dropout"
+
+
+def to_inference_mode(model: onnx.ModelProto) -> None:
+    """Changes `model` so that its batch normalisation takes the running statistics and its dropout drops nothing."""
+    for node in model.graph.node:
+        if node.op_type == BATCH_NORM:
+            kept = [attribute for attribute in node.attribute if attribute.name not in ("training_mode", "momentum")]
+            del node.attribute[:], node.output[1:]
+            node.attribute.extend(kept)
+        elif node.op_type == DROPOUT:
+            # Its third input, the mode, is false where it is left out.
+            del node.input[1:], node.output[1:]
+
+
+def trained_statistics(model: onnx.ModelProto) -> list[str]:
+    """Names of the running means and variances of batch normalisation in training mode, in the order of the layers."""
+    names = (name for node in model.graph.node if _trains(node) for name in node.input[3:5])
+    return list(dict.fromkeys(names))
+
+
+def _trains(node: onnx.NodeProto) -> bool:
+    return node.op_type == BATCH_NORM and any(a.name == "training_mode" and a.i for a in node.attribute)
