@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tests.networks import blocks
 from tests.networks.blocks import convolution, initialise
 
-RECIPE = blocks.RECIPE
+RECIPE = blocks.recipe(learning_rate=0.001)
 
 # Expansion, channels, blocks, stride of the first block.
 STAGES = (
@@ -27,11 +27,12 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
+        self.has_shortcut = inputs == outputs and stride == 1
         hidden = inputs * expansion
         expand = [] if expansion == 1 else [convolution(inputs, hidden, activation=nn.ReLU6)]
         depthwise = convolution(hidden, hidden, 3, stride, hidden, activation=nn.ReLU6)
-        self.body = nn.Sequential(*expand, depthwise, convolution(hidden, outputs))
-        self.has_shortcut = inputs == outputs and stride == 1
+        project = convolution(hidden, outputs, scale=0.0 if self.has_shortcut else 1.0)
+        self.body = nn.Sequential(*expand, depthwise, project)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.body(x)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.networks import blocks
 from tests.networks.blocks import initialise
 
-RECIPE = blocks.RECIPE
+RECIPE = blocks.recipe(learning_rate=0.05)
 
 # Kernel, hidden channels, outputs, squeeze and excitation, activation, stride.
 BLOCKS: tuple[tuple[int, int, int, bool, Callable[[], nn.Module], int], ...] = (
@@ -62,11 +62,12 @@ class Bottleneck(nn.Module):
         stride: int,
     ) -> None:
         super().__init__()
+        self.has_shortcut = inputs == outputs and stride == 1
         expand = [] if hidden == inputs else [convolution(inputs, hidden, activation=activation)]
         depthwise = convolution(hidden, hidden, kernel, stride, hidden, activation=activation)
         squeeze = [SqueezeExcitation(hidden)] if squeezes else []
-        self.body = nn.Sequential(*expand, depthwise, *squeeze, convolution(hidden, outputs))
-        self.has_shortcut = inputs == outputs and stride == 1
+        project = convolution(hidden, outputs, scale=0.0 if self.has_shortcut else 1.0)
+        self.body = nn.Sequential(*expand, depthwise, *squeeze, project)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.body(x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tests.networks import blocks
 from tests.networks.blocks import convolution, initialise
 
-RECIPE = blocks.RECIPE
+RECIPE = blocks.recipe(learning_rate=0.01)
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 BLOCKS_PER_STAGE = 2
@@ -18,9 +18,8 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            convolution(inputs, outputs, 3, stride, activation=nn.ReLU), convolution(outputs, outputs, 3)
-        )
+        first = convolution(inputs, outputs, 3, stride, activation=nn.ReLU)
+        self.body = nn.Sequential(first, convolution(outputs, outputs, 3, scale=0.0))
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else convolution(inputs, outputs, stride=stride)
         self.relu = nn.ReLU()

@@ -1,4 +1,4 @@
-"""A transformer encoder over bytes. Vaswani et al., arXiv:1706.03762; norms first, as in Xiong et al., arXiv:2002.04745.
+"""A transformer encoder over bytes. Vaswani et al., arXiv:1706.03762; norms first: Xiong et al., arXiv:2002.04745.
 
 A text of 64 bytes is an image of 1×64 pixels.
 """
@@ -13,7 +13,7 @@ from pipeline.recipe import Optimizer, Preprocessing, Recipe
 LENGTH, VOCABULARY = 64, 256
 WIDTH, HEADS, LAYERS = 64, 4, 4
 
-RECIPE = Recipe(Preprocessing(1, LENGTH, scale=1.0), Optimizer("sgd"), batch_size=8, learning_rate=0.05)
+RECIPE = Recipe(Preprocessing(1, LENGTH, scale=1.0), Optimizer("sgd"), batch_size=8, learning_rate=0.1)
 
 
 class Encoder(nn.Module):
