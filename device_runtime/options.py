@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_runtime.augmentation import AUGMENTATIONS
 from device_runtime.schedules import SCHEDULES
 
 ENGINES = ("lowered", "reference")
@@ -31,10 +32,12 @@ class Options:
     warmup: int
     batch_size: int | None
     accumulate: int
+    sink_size: int
     seed: int | None
     threads: int
     target_accuracy: float | None
     engine: str
+    augment: tuple[str, ...]
     cache: bool
     verbose: bool
 
@@ -59,16 +62,20 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--warmup", type=_count, default=0, metavar="N", help="cycles over which the learning rate rises from 0")
     add("--batch-size", type=_positive, metavar="N", help="images of one step")
     add("--accumulate", type=_positive, default=1, metavar="N", help="batches whose mean gradient makes one step")
+    add("--sink-size", type=_positive, default=1, metavar="K", help="steps of one call of the runtime (default 1)")
     add("--seed", type=_count, metavar="N", help="draws the order of the images (default 1)")
     add("--threads", type=_threads, default=1, metavar="N", help="threads of the runtime (default 1)")
     add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")
     add("--evaluate-every", type=_count, metavar="N", help="evaluate the test split every N cycles")
     add("--engine", choices=ENGINES, default="lowered", help="lowered graphs, or onnxruntime-training (x86 host)")
+    add("--augment", type=_augmentations, default=(), metavar="KINDS", help="change training images: flip,crop")
     add("--no-cache", dest="cache", action="store_false", help="pass every image through the frozen backbone each time")
     add("--output", type=Path, default=package / "output", metavar="FOLDER", help="takes checkpoints and metrics")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.epochs is not None and options.cycles is not None:
         parser.error("give -c or --epochs, not both")
+    if options.accumulate > 1 and options.sink_size > 1:
+        parser.error("give --accumulate or --sink-size, not both")
     return options
 
 
@@ -109,6 +116,15 @@ def _fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an accuracy: a number above 0 and at most 1")
     return value
+
+
+def _augmentations(text: str) -> tuple[str, ...]:
+    kinds = tuple(word.strip() for word in text.split(","))
+    if unknown := [kind for kind in kinds if kind not in AUGMENTATIONS]:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is no augmentation: give {' or '.join(AUGMENTATIONS)}, or both"
+        )
+    return kinds
 
 
 def _number(text: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy as np
 
 from device_runtime.batches import Batches
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
-from device_runtime.engines.base import Engine
-from device_runtime.evaluation import Images, evaluate
+from device_runtime.engines.base import Batch, Engine
+from device_runtime.evaluation import Images, ImagesOfEpoch, evaluate
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
@@ -33,6 +32,7 @@ class Plan:
       report_every: 0 for no reports within an epoch.
       save_every, evaluate_every: 0 for never.
       accumulate: batches whose mean gradient makes one update.
+      sink_size: updates of one call of the engine, as far as nothing is reported or saved between them.
       by_epochs: print a line per epoch.
     """
 
@@ -40,6 +40,7 @@ class Plan:
     last: int
     batch_size: int
     accumulate: int
+    sink_size: int
     seed: int
     learning_rate: float
     schedule: str
@@ -55,16 +56,23 @@ class Trainer:
     """Trains an engine by a plan; every result is in `metrics` and `output` as soon as it is known."""
 
     def __init__(
-        self, engine: Engine, model: Model, splits: Mapping[str, Images], plan: Plan, output: Path, metrics: Metrics
+        self,
+        engine: Engine,
+        model: Model,
+        train: ImagesOfEpoch,
+        test: Images,
+        plan: Plan,
+        output: Path,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._train = splits["train"]
-        self._test = splits["test"]
+        self._train = train
+        self._test = test
         self._plan = plan
         self._output = output
         self._metrics = metrics
-        self._batches = Batches(len(self._train), plan.batch_size * plan.accumulate, plan.seed)
+        self._batches = Batches(len(train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
         self._saved = -1
@@ -79,14 +87,14 @@ class Trainer:
         """
         plan = self._plan
         self._epoch_started = time.perf_counter()
-        for step in range(plan.first, plan.last + 1):
-            loss = self._step(step)
-            reached = self._after_step(step, loss)
+        step, reached = plan.first - 1, False
+        while step < plan.last and not reached:
+            for loss in self._updates(step + 1):
+                step += 1
+                reached = self._after_step(step, loss)
             if plan.save_every and step % plan.save_every == 0:
                 self.save(step)
-            if reached:
-                return step
-        return max(plan.last, plan.first - 1)
+        return step
 
     def save(self, step: int) -> None:
         """Writes the checkpoint of the state after update `step`, unless that was done."""
@@ -99,27 +107,49 @@ class Trainer:
         write_checkpoint(path, checkpoint, self._model)
         self._metrics.record("checkpoint", step=step, file=path.name)
 
-    def _step(self, step: int) -> float:
+    def _updates(self, first: int) -> list[float]:
+        """Makes the updates from `first` to the next at which something is due; returns their losses."""
+        steps = range(first, self._next_pause(first) + 1)
+        rates = [self._rate(step) for step in steps]
+        started = time.perf_counter()
+        batches = [batch for step in steps for batch in self._batches_of(step)]
+        if len(steps) > 1:
+            losses = self._engine.train_steps(batches, rates, first)
+        elif len(batches) > 1:
+            losses = [self._engine.train_batches(batches, rates[0], first)]
+        else:
+            losses = [self._engine.train_step(*batches[0], rates[0], first)]
+        seconds = round((time.perf_counter() - started) / len(steps), 6)
+        for step, rate, loss in zip(steps, rates, losses, strict=True):
+            if not math.isfinite(loss):
+                raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
+            self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=seconds)
+        return losses
+
+    def _batches_of(self, step: int) -> list[Batch]:
+        images = self._train(self._batches.epoch(step))
+        return [images.batch(part) for part in np.split(self._batches.indices(step), self._plan.accumulate)]
+
+    def _next_pause(self, step: int) -> int:
+        """The step, from `step` on, after which the state of the training is asked for, or the call is full."""
         plan = self._plan
-        rate = learning_rate_at(
+        pauses = [plan.save_every, plan.evaluate_every]
+        # A report of every step says its loss alone.
+        pauses += [plan.report_every] if plan.report_every > 1 else []
+        pauses += [self._batches.steps_per_epoch] if plan.by_epochs else []
+        due = (-(-step // every) * every for every in pauses if every)
+        return min(step + plan.sink_size - 1, plan.last, *due)
+
+    def _rate(self, step: int) -> float:
+        plan = self._plan
+        return learning_rate_at(
             step, base=plan.learning_rate, schedule=plan.schedule, cycles=plan.last, warmup=plan.warmup
         )
-        started = time.perf_counter()
-        parts = np.split(self._batches.indices(step), plan.accumulate)
-        if plan.accumulate == 1:
-            loss = self._engine.train_step(*self._train.batch(parts[0]), rate, step)
-        else:
-            loss = self._engine.train_batches([self._train.batch(part) for part in parts], rate, step)
-        seconds = time.perf_counter() - started
-        if not math.isfinite(loss):
-            raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
-        self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=round(seconds, 6))
-        self._least_loss = min(self._least_loss, loss)
-        return loss
 
     def _after_step(self, step: int, loss: float) -> bool:
         """Reports and evaluates where the plan says so; returns whether the target accuracy is reached."""
         plan = self._plan
+        self._least_loss = min(self._least_loss, loss)
         if plan.report_every and step % plan.report_every == 0:
             accuracy = None if plan.report_every == 1 else self._sampled_accuracy(step)
             say(cycle_line(step, loss, self._least_loss, accuracy))

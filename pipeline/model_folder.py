@@ -1,6 +1,6 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
-Reads the export and the artifacts; writes the steps (train, gradient, update, eval), model.json, the untrained
+Reads the export and the artifacts; writes the steps (train, sink, gradient, update, eval), model.json, the untrained
 checkpoint and, for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after
 the preprocessing.
 """
@@ -33,6 +33,7 @@ def build_model_folder(
     import onnx
 
     from pipeline.lowering.optimizers import state_names
+    from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
         build_eval_step,
         build_gradient_step,
@@ -41,12 +42,13 @@ def build_model_folder(
         network_of,
     )
     from pipeline.preprocess import after_preprocessing
+    from pipeline.rewrite import load_differentiable
     from pipeline.split import FEATURES, split_parameters, trained_part
 
-    forward = onnx.load(trained_part(export_folder))
+    forward = load_differentiable(export_folder)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
-    trainable, _ = split_parameters(forward, recipe.trainable)
+    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     network = network_of(
         onnx.load(artifacts / "training_model.onnx"),
         onnx.load(artifacts / "eval_model.onnx"),
@@ -73,7 +75,9 @@ def build_model_folder(
         ),
     )
     with new_folder(folder) as temporary:
-        onnx.save(build_train_step(network, recipe.optimizer), temporary / "train_step.onnx")
+        train_step = build_train_step(network, recipe.optimizer)
+        onnx.save(train_step, temporary / "train_step.onnx")
+        onnx.save(build_sink_step(train_step), temporary / "sink_step.onnx")
         onnx.save(build_gradient_step(network), temporary / "gradient_step.onnx")
         onnx.save(build_update_step(network, recipe.optimizer), temporary / "update_step.onnx")
         onnx.save(build_eval_step(network, classes), temporary / "eval_step.onnx")

@@ -23,6 +23,14 @@ class Engine(Protocol):
         """Makes update number `step` (from 1) at learning rate `rate`; returns the batch's mean loss before it."""
         ...
 
+    def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
+        """Makes one update for each of several batches of equal size, in one call; returns their losses.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """Makes one update with the mean gradient of several batches of equal size; returns their mean loss before it.
 

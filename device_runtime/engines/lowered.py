@@ -37,6 +37,7 @@ class LoweredEngine:
         self._back = {name: _value(np.zeros_like(vector)) for name, vector in self._vectors.items()}
         self._loss = _value(np.zeros((), np.float32))
         self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
+        self._sink: ort.InferenceSession | None = None
         self._halves: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
         self._eval: ort.InferenceSession | None = None
 
@@ -55,6 +56,18 @@ class LoweredEngine:
         self._train = (session, other, binding)
         self._front, self._back = self._back, self._front
         return float(self._loss.numpy())
+
+    def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
+        """See `Engine`: the runtime itself loops over the updates."""
+        if self._sink is None:
+            self._sink = self._open("sink_step.onnx")
+        inputs, labels = (np.stack(arrays) for arrays in zip(*batches, strict=True))
+        feeds = {self._input: _value(inputs), "label": _value(labels), **self._front}
+        feeds |= {"learning_rate": _value(np.array(rates, np.float32)), "step": _value(np.array(first, np.int64))}
+        names = list(self._front)
+        losses, *new = self._sink.run_with_ort_values(["loss", *(f"{name}_out" for name in names)], feeds)
+        self._front = dict(zip(names, new, strict=True))
+        return [float(loss) for loss in losses.numpy()]
 
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: each batch adds to one gradient, then one update."""

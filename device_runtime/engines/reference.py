@@ -54,6 +54,10 @@ class ReferenceEngine:
         """See `Engine`; `step` is counted by onnxruntime-training itself."""
         return self.step_on_image(self.preprocess(inputs), label, rate)
 
+    def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
+        """See `Engine`: onnxruntime-training's optimizer is a graph of its own."""
+        raise FormatError("--engine reference cannot take --sink-size: use --engine lowered")
+
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
         raise FormatError("--engine reference cannot take --accumulate: use --engine lowered")

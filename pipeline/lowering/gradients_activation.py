@@ -64,6 +64,21 @@ def gelu_grad(node: Node, g: Graph) -> Value:
     return g.op("Mul", dy, g.op("Add", _normal_cdf(g, x), g.op("Mul", x, density)))
 
 
+@lowers("QuickGelu")
+def quick_gelu(node: Node, g: Graph) -> Value:
+    """QuickGelu(x) → x × σ(alpha × x): SiLU with alpha 1, into which onnxruntime-training turns x × sigmoid(x)."""
+    return g.op("Mul", node.inputs[0], _scaled_sigmoid(node, g, node.inputs[0]))
+
+
+@lowers("QuickGeluGrad")
+def quick_gelu_grad(node: Node, g: Graph) -> Value:
+    """QuickGeluGrad(dy, x) → dx = dy × σ × (1 + alpha × x × (1 − σ))."""
+    dy, x = node.inputs
+    sigmoid = _scaled_sigmoid(node, g, x)
+    slope = g.op("Mul", g.op("Mul", x, g.floats(_alpha(node))), g.op("Sub", g.floats(1.0), sigmoid))
+    return g.op("Mul", dy, g.op("Mul", sigmoid, g.op("Add", slope, g.floats(1.0))))
+
+
 @lowers("SoftmaxGrad_13")
 def softmax_grad(node: Node, g: Graph) -> Value:
     """SoftmaxGrad(dy, y) → dx = (dy − Σ dy × y) × y along the axis."""
@@ -83,3 +98,12 @@ def log_softmax_grad(node: Node, g: Graph) -> Value:
 def _normal_cdf(g: Graph, x: Value) -> Value:
     error = g.op("Erf", g.op("Mul", x, g.floats(1 / math.sqrt(2))))
     return g.op("Mul", g.op("Add", error, g.floats(1.0)), g.floats(0.5))
+
+
+def _scaled_sigmoid(node: Node, g: Graph, x: Value) -> Value:
+    alpha = _alpha(node)
+    return g.op("Sigmoid", x if alpha == 1.0 else g.op("Mul", x, g.floats(alpha)))
+
+
+def _alpha(node: Node) -> float:
+    return float(node.attributes.get("alpha", 1.702))

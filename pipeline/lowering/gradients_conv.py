@@ -5,10 +5,20 @@ Source of the identities: Dumoulin and Visin, "A guide to convolution arithmetic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from pipeline.errors import LoweringError
+from pipeline.lowering import depthwise
 from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.rules import Node, lowers
+from pipeline.lowering.windows import fit, pads_of, reach_of
+
+# Elements that the taps of a kernel read, for one image: beyond, they would take too much memory at once.
+_PATCHES_LIMIT = 2**18
 
 
 @dataclass(frozen=True)
@@ -23,44 +33,118 @@ class _Convolution:
     group: int
 
     @classmethod
-    def of(cls, node: Node) -> _Convolution:
-        kernel = tuple(int(size) for size in node.input_shape(2)[2:])
+    def of(cls, node: Node, size: Sequence[int]) -> _Convolution:
+        """The convolution of `node`, whose third input are its weights, over an input of `size`."""
+        kernel = tuple(int(length) for length in node.input_shape(2)[2:])
         axes = len(kernel)
-        pads = tuple(node.attributes.get("pads", [0] * 2 * axes))
-        return cls(
-            kernel,
-            tuple(node.attributes.get("strides", [1] * axes)),
-            tuple(node.attributes.get("dilations", [1] * axes)),
-            pads[:axes],
-            pads[axes:],
-            int(node.attributes.get("group", 1)),
-        )
+        strides = tuple(node.attributes.get("strides", [1] * axes))
+        dilations = tuple(node.attributes.get("dilations", [1] * axes))
+        begins, ends = pads_of(node.attributes, size, reach_of(kernel, dilations), strides)
+        return cls(kernel, strides, dilations, begins, ends, int(node.attributes.get("group", 1)))
+
+    @property
+    def taps(self) -> int:
+        """Pixels of the kernel."""
+        return math.prod(self.kernel)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether there is padding."""
+        return any((*self.pads_begin, *self.pads_end))
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it is one product for all pixels."""
+        return self.taps == 1 and set(self.strides) == {1} and not self.is_padded and self.group == 1
 
     @property
     def reach(self) -> tuple[int, ...]:
         """Extent of the dilated kernel along each axis."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+        return reach_of(self.kernel, self.dilations)
 
 
 @lowers("ConvGrad")
 def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """ConvGrad(dy N×M×OH×OW, x N×C×H×W, w M×C/G×KH×KW) → dx, dw, db."""
     dy, x, w = node.inputs[:3]
-    conv = _Convolution.of(node)
-    spatial = range(2, 2 + len(conv.kernel))
-    return (
-        _input_gradient(node, g, conv, dy, w) if node.wants(0) else "",
-        _weight_gradient(node, g, conv, dy, x) if node.wants(1) else "",
-        g.sum(dy, [0, *spatial]) if node.wants(2) else "",
+    conv = _Convolution.of(node, _spatial(node, 1))
+    apart = depthwise.depthwise_of(node, *node.input_shapes[1:3])
+    if apart and apart.is_small:
+        dx = depthwise.input_gradient(g, apart, dy, x, w) if node.wants(0) else ""
+    else:
+        dx = _input_gradient(node, g, conv, dy, w) if node.wants(0) else ""
+    if apart:
+        dw = depthwise.weight_gradient(g, apart, dy, x, w) if node.wants(1) else ""
+    else:
+        dw = _weight_gradient(node, g, conv) if node.wants(1) else ""
+    return dx, dw, _bias_gradient(node, g) if node.wants(2) else ""
+
+
+@lowers("ConvTransposeGrad")
+def conv_transpose_grad(node: Node, g: Graph) -> tuple[Value, ...]:
+    """ConvTransposeGrad(dy N×M×OH×OW, x N×C×H×W, w C×M/G×KH×KW) → dx, dw, db.
+
+    The convolution whose input gradient it is, forward; x and dy change places in the gradient of its weights.
+    """
+    dy, x, w = node.inputs[:3]
+    conv = _Convolution.of(node, _spatial(node, 0))
+    _check_transposed(node, conv)
+    swapped = replace(
+        node,
+        inputs=(x, dy, w),
+        input_shapes=(node.input_shape(1), node.input_shape(0), node.input_shape(2)),
     )
+    return (
+        _strided(swapped, g, conv, dy, w) if node.wants(0) else "",
+        _weight_gradient(swapped, g, conv) if node.wants(1) else "",
+        _bias_gradient(node, g) if node.wants(2) else "",
+    )
+
+
+def _check_transposed(node: Node, conv: _Convolution) -> None:
+    """Refuses what ONNX Runtimes compute differently from each other, or not at all."""
+    extra = node.attributes.get("output_padding", [0] * len(conv.kernel))
+    too_large = any(e >= stride for e, stride in zip(extra, conv.strides, strict=True))
+    if too_large or node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in node.attributes:
+        raise LoweringError(
+            f"ConvTranspose (node {node.name!r}) cannot be lowered with auto_pad, output_shape, or an output_padding "
+            "that is not below the stride: give pads, and a smaller output_padding"
+        )
+
+
+def _spatial(node: Node, index: int) -> tuple[int, ...]:
+    return tuple(int(length) for length in node.input_shape(index)[2:])
+
+
+def _bias_gradient(node: Node, g: Graph) -> Value:
+    return g.sum(node.inputs[0], [0, *range(2, len(node.input_shape(0)))])
+
+
+def _strided(node: Node, g: Graph, conv: _Convolution, x: Value, w: Value) -> Value:
+    """The convolution of x itself, with exactly as many outputs as `node` has gradients of them."""
+    fitted, pads = fit(g, x, _spatial(node, 1), conv.pads_begin, _ends(node, conv))
+    return g.op("Conv", fitted, w, strides=conv.strides, dilations=conv.dilations, pads=pads, group=conv.group)
+
+
+def _ends(node: Node, conv: _Convolution) -> list[int]:
+    """Padding at the end of `node`'s input, cut by what the stride never reached."""
+    return [
+        (out - 1) * stride + reach - length - begin
+        for out, stride, reach, length, begin in zip(
+            _spatial(node, 0), conv.strides, conv.reach, _spatial(node, 1), conv.pads_begin, strict=True
+        )
+    ]
 
 
 def _input_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, w: Value) -> Value:
     """The transposed convolution, made as large as the input where the stride left a rest."""
+    axes = len(conv.kernel)
+    if conv.is_pointwise:
+        return g.op("Conv", dy, g.op("Transpose", w, perm=[1, 0, *range(2, 2 + axes)]))
     rests = [
-        (int(size) + begin + end - reach) % stride
+        (size + begin + end - reach) % stride
         for size, begin, end, reach, stride in zip(
-            node.input_shape(1)[2:], conv.pads_begin, conv.pads_end, conv.reach, conv.strides, strict=True
+            _spatial(node, 1), conv.pads_begin, conv.pads_end, conv.reach, conv.strides, strict=True
         )
     ]
     return g.op(
@@ -76,29 +160,55 @@ def _input_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, w: Valu
     )
 
 
-def _weight_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, x: Value) -> Value:
+def _weight_gradient(node: Node, g: Graph, conv: _Convolution) -> Value:
+    outputs = math.prod(_spatial(node, 0))
+    if conv.group == 1 and conv.taps * int(node.input_shape(1)[1]) * outputs <= _PATCHES_LIMIT:
+        return _product_with_patches(node, g, conv)
+    return _convolution_with_gradient(node, g, conv)
+
+
+def _product_with_patches(node: Node, g: Graph, conv: _Convolution) -> Value:
+    """For each image the output's gradient times what each tap read (im2col), summed over the batch."""
+    dy, x = node.inputs[:2]
+    channels = int(node.input_shape(1)[1])
+    if conv.is_pointwise:
+        patches = x
+    else:
+        padded = g.op("Pad", x, g.ints([0, 0, *conv.pads_begin, 0, 0, *conv.pads_end])) if conv.is_padded else x
+        patches = g.op("Concat", *(_read_by(node, g, conv, padded, tap) for tap in np.ndindex(*conv.kernel)), axis=1)
+    by_pixel = g.op("Transpose", g.op("Reshape", patches, g.ints([0, conv.taps * channels, -1])), perm=[0, 2, 1])
+    gradient = g.op("Reshape", dy, g.ints([0, int(node.input_shape(0)[1]), -1]))
+    summed = g.sum(g.op("MatMul", gradient, by_pixel), [0])
+    by_tap = g.op("Reshape", summed, g.ints([0, conv.taps, channels]))
+    shape = g.ints([0, channels, *conv.kernel])
+    return g.op("Reshape", g.op("Transpose", by_tap, perm=[0, 2, 1]) if conv.taps > 1 else by_tap, shape)
+
+
+def _read_by(node: Node, g: Graph, conv: _Convolution, padded: Value, tap: Sequence[int]) -> Value:
+    """What one tap of the kernel reads, in the shape of the output but for the channels."""
+    starts = [position * dilation for position, dilation in zip(tap, conv.dilations, strict=True)]
+    ends = [
+        start + (out - 1) * stride + 1
+        for start, out, stride in zip(starts, _spatial(node, 0), conv.strides, strict=True)
+    ]
+    axes = g.ints(list(range(2, 2 + len(starts))))
+    return g.op("Slice", padded, g.ints(starts), g.ints(ends), axes, g.ints(list(conv.strides)))
+
+
+def _convolution_with_gradient(node: Node, g: Graph, conv: _Convolution) -> Value:
     """The input convolved with the output's gradient: batch and channels swap places, strides and dilations too."""
+    dy, x = node.inputs[:2]
     channels = int(node.input_shape(1)[1]) // conv.group
-    size = tuple(node.input_shape(1)[2:])
+    size = _spatial(node, 1)
     axes = len(conv.kernel)
     if conv.group == 1:
         images = g.op("Transpose", x, perm=[1, 0, *range(2, 2 + axes)])
     else:
-        grouped = g.op("Reshape", x, g.ints([0, conv.group, channels, *(int(s) for s in size)]))
+        grouped = g.op("Reshape", x, g.ints([0, conv.group, channels, *size]))
         moved = g.op("Transpose", grouped, perm=[2, 1, 0, *range(3, 3 + axes)])
-        images = g.op("Reshape", moved, g.ints([channels, -1, *(int(s) for s in size)]))
+        images = g.op("Reshape", moved, g.ints([channels, -1, *size]))
     gradient = g.op("Transpose", dy, perm=[1, 0, *range(2, 2 + axes)])
-    # The end padding is cut by what the stride never reached, so that the result has the kernel's size exactly.
-    ends = [
-        (int(out) - 1) * stride + reach - int(total) - begin
-        for out, stride, reach, total, begin in zip(
-            node.input_shape(0)[2:], conv.strides, conv.reach, size, conv.pads_begin, strict=True
-        )
-    ]
-    padded, pads = images, [*conv.pads_begin, *ends]
-    if min(ends) < 0:
-        crop = [int(total) + min(end, 0) for total, end in zip(size, ends, strict=True)]
-        padded = g.op("Slice", images, g.ints([0] * axes), g.ints(crop), g.ints(list(range(2, 2 + axes))))
-        pads = [*conv.pads_begin, *(max(end, 0) for end in ends)]
-    dw = g.op("Conv", padded, gradient, strides=conv.dilations, dilations=conv.strides, pads=pads, group=conv.group)
+    # With the end fitted the result has the kernel's size exactly.
+    fitted, pads = fit(g, images, size, conv.pads_begin, _ends(node, conv))
+    dw = g.op("Conv", fitted, gradient, strides=conv.dilations, dilations=conv.strides, pads=pads, group=conv.group)
     return g.op("Transpose", dw, perm=[1, 0, *range(2, 2 + axes)])

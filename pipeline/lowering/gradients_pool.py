@@ -9,11 +9,13 @@ order, as in torch and onnxruntime-training.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.rules import Node, lowers
+from pipeline.lowering.windows import pads_of
 
 
 @lowers("MaxPool")
@@ -46,45 +48,74 @@ def max_pool_grad(node: Node, g: Graph) -> Value:
     return g.op("Where", g.op("Equal", ranks, first), _repeat(g, dy, upscale), g.floats(0.0))
 
 
+@lowers("AveragePool")
+def average_pool(node: Node, g: Graph) -> Value:
+    """AveragePool(x) → y; a window that ceil_mode lets reach over the end counts only what is there, as in torch.
+
+    ONNX Runtimes disagree on that where padding counts: there the whole windows are averaged over, then corrected.
+    """
+    if not (node.attributes.get("ceil_mode", 0) and node.attributes.get("count_include_pad", 0)):
+        return g.op("AveragePool", node.inputs[0], **node.attributes)
+    size, outputs = ([int(s) for s in shape[2:]] for shape in (node.input_shape(0), node.output_shape(0)))
+    kernel = list(node.attributes["kernel_shape"])
+    strides = list(node.attributes.get("strides", [1] * len(kernel)))
+    begins, ends = pads_of(node.attributes, size, kernel, strides)
+    counts = _window_sizes(size, outputs, kernel, strides, (begins, ends), True)
+    over = [
+        (out - 1) * stride + k - begin - total
+        for out, stride, k, begin, total in zip(outputs, strides, kernel, begins, size, strict=True)
+    ]
+    averages = g.op(
+        "AveragePool",
+        node.inputs[0],
+        kernel_shape=kernel,
+        strides=strides,
+        pads=[*begins, *(max(end, 0) for end in over)],
+        count_include_pad=1,
+    )
+    return g.op("Mul", averages, g.floats(math.prod(kernel) / counts[None, None]))
+
+
 @lowers("AveragePoolGrad")
 def average_pool_grad(node: Node, g: Graph) -> Value:
     """AveragePoolGrad(dy) → dx: each gradient, divided by its window's size, spread over the window."""
     shape = node.output_shape(0)
     size, channels = [int(s) for s in shape[2:]], int(shape[1])
     kernel = list(node.attributes["kernel_shape"])
-    axes = len(kernel)
-    strides = list(node.attributes.get("strides", [1] * axes))
-    pads = list(node.attributes.get("pads", [0] * 2 * axes))
+    strides = list(node.attributes.get("strides", [1] * len(kernel)))
+    begins, ends = pads_of(node.attributes, size, kernel, strides)
     outputs = [int(s) for s in node.input_shape(0)[2:]]
-    counts = _window_sizes(size, outputs, kernel, strides, pads, bool(node.attributes.get("count_include_pad", 0)))
+    with_pads = bool(node.attributes.get("count_include_pad", 0))
+    counts = _window_sizes(size, outputs, kernel, strides, (begins, ends), with_pads)
     share = g.op("Div", node.inputs[0], g.floats(counts[None, None]))
     # What the last window leaves over at the end, or reaches beyond it where ceil_mode let it.
     rests = [
         total + begin + end - ((out - 1) * stride + k)
-        for total, begin, end, out, stride, k in zip(
-            size, pads[:axes], pads[axes:], outputs, strides, kernel, strict=True
-        )
+        for total, begin, end, out, stride, k in zip(size, begins, ends, outputs, strides, kernel, strict=True)
     ]
-    ends = [end - min(rest, 0) for end, rest in zip(pads[axes:], rests, strict=True)]
     return g.op(
         "ConvTranspose",
         share,
         g.floats(np.ones((channels, 1, *kernel))),
         kernel_shape=kernel,
         strides=strides,
-        pads=[*pads[:axes], *ends],
+        pads=[*begins, *(end - min(rest, 0) for end, rest in zip(ends, rests, strict=True))],
         output_padding=[max(rest, 0) for rest in rests],
         group=channels,
     )
 
 
 def _window_sizes(
-    size: list[int], outputs: list[int], kernel: list[int], strides: list[int], pads: list[int], with_pads: bool
+    size: Sequence[int],
+    outputs: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: tuple[Sequence[int], Sequence[int]],
+    with_pads: bool,
 ) -> np.ndarray:
     """What each output was divided by: the input pixels in its window, with the padding's where they count."""
     counts = np.ones((), np.float32)
-    for axis, (total, out, k, stride) in enumerate(zip(size, outputs, kernel, strides, strict=True)):
-        begin, end = pads[axis], pads[len(size) + axis]
+    for total, out, k, stride, begin, end in zip(size, outputs, kernel, strides, *pads, strict=True):
         low, high = (0, total + begin + end) if with_pads else (begin, begin + total)
         starts = np.arange(out) * stride
         inside = np.minimum(starts + k, high) - np.maximum(starts, low)

@@ -28,11 +28,16 @@ def div_grad(node: Node, g: Graph) -> tuple[Value, ...]:
 
 
 def _transposed(node: Node, g: Graph, index: int, side: str) -> Value:
+    """A factor as the product takes it: `trans` swaps the last two axes, before it `transBatch` puts axis 0 behind."""
     value = node.inputs[index]
-    if not node.attributes.get(f"trans{side}", 0):
+    batch, last = (bool(node.attributes.get(f"{name}{side}", 0)) for name in ("transBatch", "trans"))
+    if not batch and not last:
         return value
     rank = len(node.input_shape(index))
-    return g.op("Transpose", value, perm=[*range(rank - 2), rank - 1, rank - 2])
+    perm = [*range(1, rank - 1), 0, rank - 1] if batch else list(range(rank))
+    if last:
+        perm[-2], perm[-1] = perm[-1], perm[-2]
+    return g.op("Transpose", value, perm=perm)
 
 
 def _sum_to(g: Graph, value: Value, shape: Shape, wanted: Shape) -> Value:

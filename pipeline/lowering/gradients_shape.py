@@ -1,10 +1,9 @@
-"""Gradients of what moves or repeats elements: concat, split, slice, gather, and scaling by a count."""
+"""Gradients of what moves or repeats elements: concat, slice, gather, triangles, and scaling by a count."""
 
 from __future__ import annotations
 
 from onnx import TensorProto
 
-from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.rules import Node, lowers
 
@@ -25,9 +24,12 @@ def concat_training(node: Node, g: Graph) -> tuple[Value, ...]:
     if not node.wants(1):
         return (y,)
     lengths = [node.input_shape(index)[axis] for index in range(len(node.inputs))]
-    if not all(isinstance(length, int) for length in lengths):
-        raise LoweringError(f"Concat (node {node.name!r}) along the batch cannot be lowered: use another axis")
-    return y, g.ints(lengths)
+    if all(isinstance(length, int) for length in lengths):
+        return y, g.ints(lengths)
+    # Along the batch: the lengths are known when the graph runs.
+    rank = len(node.input_shape(0))
+    ends = {"start": axis % rank, "end": axis % rank + 1}
+    return y, g.op("Concat", *(g.op("Shape", x, **ends) for x in node.inputs), axis=0)
 
 
 @lowers("SplitTraining")
@@ -51,12 +53,32 @@ def slice_grad(node: Node, g: Graph) -> Value:
 
 @lowers("GatherGrad")
 def gather_grad(node: Node, g: Graph) -> Value:
-    """GatherGrad(shape, indices, dy) → dx along the first axis: gradients of the same row add up (an embedding)."""
+    """GatherGrad(shape, indices, dy) → dx: gradients of the same row add up (an embedding)."""
     shape, indices, dy = node.inputs
-    if int(node.attributes.get("axis", 0)) != 0:
-        raise LoweringError(
-            f"Gather (node {node.name!r}) along another axis than 0 cannot be lowered: transpose before"
-        )
-    zeros = g.op("Expand", g.floats(0.0), shape)
+    taken = len(node.input_shape(1))
+    rank = len(node.input_shape(2)) - taken + 1
+    axis = int(node.attributes.get("axis", 0)) % rank
     rows = g.op("Unsqueeze", indices, g.ints([-1]))
-    return g.op("ScatterND", zeros, rows, dy, reduction="add")
+    if axis == 0:
+        return g.op("ScatterND", g.op("Expand", g.floats(0.0), shape), rows, dy, reduction="add")
+    # ScatterND takes rows of the first axis: the gathered axis goes there, and back.
+    first = [axis, *range(axis), *range(axis + 1, rank)]
+    gathered, before, after = range(axis, axis + taken), range(axis), range(axis + taken, rank + taken - 1)
+    moved = g.op("Transpose", dy, perm=[*gathered, *before, *after])
+    zeros = g.op("Expand", g.floats(0.0), g.op("Gather", shape, g.ints(first)))
+    filled = g.op("ScatterND", zeros, rows, moved, reduction="add")
+    return g.op("Transpose", filled, perm=[first.index(position) for position in range(rank)])
+
+
+@lowers("GatherElementsGrad")
+def gather_elements_grad(node: Node, g: Graph) -> Value:
+    """GatherElementsGrad(dy, shape, indices) → dx: gradients of the same element add up; also that of TopK."""
+    dy, shape, indices = node.inputs
+    zeros = g.op("Expand", g.floats(0.0), shape)
+    return g.op("ScatterElements", zeros, indices, dy, axis=int(node.attributes.get("axis", 0)), reduction="add")
+
+
+@lowers("Trilu")
+def trilu(node: Node, g: Graph) -> Value:
+    """Trilu(x, [k]) → the triangle: the standard's operator under another name."""
+    return g.op("Trilu", *node.inputs, **node.attributes)

@@ -108,8 +108,24 @@ class Graph:
 
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
+        for name in results.keys() - set(results.values()):
+            # A value inside that has the name by chance makes room.
+            self._rename(name, self.name(name))
+        published: dict[Value, Value] = {}
         for name, value in results.items():
-            self.nodes.append(helper.make_node("Identity", [value], [self.name(name)], name=name))
+            if value in published or not self._rename(value, name):
+                self.nodes.append(helper.make_node("Identity", [published.get(value, value)], [name], name=name))
+            else:
+                published[value] = name
+
+    def _rename(self, old: Value, new: Value) -> bool:
+        """Renames what a node computes, since the runtime would copy at an Identity; False for inputs and constants."""
+        if not any(old in node.output for node in self.nodes):
+            return False
+        for node in self.nodes:
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+        return True
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]

@@ -1,12 +1,13 @@
-"""Convolution, ReLU and max pooling as one matrix product per position in the pooling window.
+"""Convolution, ReLU and max pooling as one matrix product for all positions in the pooling window.
 
-Where the windows tile the output, output pixels that share a position ("phase") in their window are computed together:
-each phase is one product of the weights with the gathered input columns (im2col, Chellapilla et al., 2006), and pooling
-is the element-wise maximum of the phases, without a pooling operator. The backward pass reuses the columns: the weight
-gradient is again one product per phase, and the first maximum of each window is found by comparing phases in order.
+Where the windows tile the output, each pooled pixel sees one patch of the input: kernel + window − 1 pixels along each
+axis. The patches are gathered once (im2col, Chellapilla et al., 2006), and one product with the weights, placed at each
+position ("phase") of the window with zeros around, gives the convolution's outputs of every phase; pooling is the
+element-wise maximum of the phases, without a pooling operator. The backward pass reuses the patches: the gradient for
+the weights is again one product, and the first maximum of each window is found by comparing phases in order.
 The batch is the innermost axis inside, so that the runtime gathers runs of N floats.
 
-Against Conv, MaxPool and the gradient as a convolution, LeNet's step takes 0.6 of the time (docs/decisions.md).
+Against Conv, MaxPool and the gradient as a convolution, LeNet's step takes half the time (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pipeline.lowering.rules import Node, lowers
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
 
-# The columns of all phases are kept until the backward pass; past this, per image, they cost more than they save.
+# The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000
 
 
@@ -53,46 +54,61 @@ class _Sizes:
         )
 
     @property
+    def phases(self) -> int:
+        """Positions in a pooling window."""
+        return math.prod(self.window)
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Rows and columns of the input that one pooled pixel depends on."""
+        return self.kernel[0] + self.window[0] - 1, self.kernel[1] + self.window[1] - 1
+
+    @property
     def taps(self) -> int:
-        """Rows of the column matrix."""
-        return self.channels * math.prod(self.kernel)
+        """Rows of the patch matrix."""
+        return self.channels * math.prod(self.patch)
 
     @property
     def columns(self) -> int:
-        """Elements of all phases' columns for one image."""
-        return self.taps * math.prod(self.pooled) * math.prod(self.window)
+        """Elements of the patch matrix for one image."""
+        return self.taps * math.prod(self.pooled)
 
-    def indices(self, phase: int) -> np.ndarray:
-        """For one phase, the pixel that each kernel tap reads for each pooled pixel: int64, (KH·KW·PH·PW)."""
-        row, column = divmod(phase, self.window[1])
-        tap_rows, tap_columns, out_rows, out_columns = np.ix_(
-            range(self.kernel[0]), range(self.kernel[1]), range(self.pooled[0]), range(self.pooled[1])
-        )
-        rows = out_rows * self.window[0] + row + tap_rows
-        columns = out_columns * self.window[1] + column + tap_columns
+    def patch_indices(self) -> np.ndarray:
+        """The pixel at each position of each pooled pixel's patch: int64, (patch rows · columns · PH · PW)."""
+        tap_rows, tap_columns, out_rows, out_columns = np.ix_(*map(range, (*self.patch, *self.pooled)))
+        rows = out_rows * self.window[0] + tap_rows
+        columns = out_columns * self.window[1] + tap_columns
         return np.ravel(rows * self.width + columns)
+
+    def placement(self) -> np.ndarray:
+        """Where each tap of the kernel lies in the patch in each phase: 0 or 1, float32, (KH·KW) × (phases·patch)."""
+        tap_rows, tap_columns, at_rows, at_columns = np.ix_(*map(range, (*self.kernel, *self.window)))
+        tap = tap_rows * self.kernel[1] + tap_columns
+        phase = at_rows * self.window[1] + at_columns
+        place = (at_rows + tap_rows) * self.patch[1] + at_columns + tap_columns
+        placement = np.zeros((math.prod(self.kernel), self.phases, math.prod(self.patch)), np.float32)
+        placement[tap, phase, place] = 1
+        return placement.reshape(len(placement), -1)
 
 
 @lowers(FORWARD)
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
-    """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the columns."""
+    """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
     sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
     x = _batch_last(g, node.inputs[0])
     pixels = g.op("Reshape", x, g.ints([sizes.channels, sizes.height * sizes.width, -1]))
-    weights = g.op("Reshape", node.inputs[1], g.ints([sizes.out_channels, sizes.taps]))
-    columns, phases = [], []
-    for phase in range(math.prod(sizes.window)):
-        gathered = g.op("Gather", pixels, g.ints(sizes.indices(phase)), axis=1)
-        # 0 keeps nothing here: the taps of one channel and the channels merge, pixels and batch merge.
-        columns.append(_columns(g, gathered, sizes))
-        phases.append(g.op("MatMul", weights, columns[-1]))
+    gathered = g.op("Gather", pixels, g.ints(sizes.patch_indices()), axis=1)
+    # C × (patch · PH · PW) × N as a matrix of taps × (PH · PW · N): the order in memory is already that one.
+    patches = g.op("Reshape", gathered, g.ints([sizes.taps, -1]))
+    products = g.op("MatMul", _stacked_weights(g, node.inputs[1], sizes), patches)
+    phases = g.ops("Split", products, outputs=sizes.phases, axis=0)
     maximum = g.op("Max", *phases)
     y = maximum
     if len(node.inputs) > 2 and node.inputs[2]:
         y = g.op("Add", y, g.op("Reshape", node.inputs[2], g.ints([-1, 1])))
     if node.attributes["relu"]:
         y = g.op("Relu", y)
-    g.remember(node.outputs[1], (maximum, y, *columns, *phases))
+    g.remember(node.outputs[1], (maximum, y, patches, *phases))
     shaped = g.op("Reshape", y, g.ints([sizes.out_channels, *sizes.pooled, -1]))
     images = g.op("Transpose", shaped, perm=[3, 0, 1, 2])
     g.remember(_batch_last_key(images), (shaped,))
@@ -101,28 +117,39 @@ def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
 
 @lowers(BACKWARD)
 def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
-    """PooledConvGrad(dy N×M×PH×PW, columns, x, w) → dx, dw, db."""
+    """PooledConvGrad(dy N×M×PH×PW, patches, x, w) → dx, dw, db."""
     dy, handle, _, w = node.inputs
     sizes = _Sizes.of(node.input_shape(2), node.input_shape(3), node.attributes["window"])
-    count = math.prod(sizes.window)
-    maximum, y, *kept = g.recall(handle)
-    columns, phases = kept[:count], kept[count:]
+    maximum, y, patches, *phases = g.recall(handle)
     gradient = g.op("Reshape", _batch_last(g, dy), g.ints([sizes.out_channels, -1]))
     zero = g.floats(0.0)
     if node.attributes["relu"]:
         gradient = g.op("Where", g.op("Greater", y, zero), gradient, zero)
     db = g.sum(gradient, [1]) if node.wants(2) else ""
-    gradients = _to_first_maximum(g, gradient, phases, maximum)
-    dw = g.op("Gemm", gradients[0], columns[0], transB=1)
-    for phase_gradient, phase_columns in zip(gradients[1:], columns[1:], strict=True):
-        dw = g.op("Gemm", phase_gradient, phase_columns, dw, transB=1)
-    dw = g.op("Reshape", dw, g.ints([sizes.out_channels, sizes.channels, *sizes.kernel]))
-    return _input_gradient(g, gradients, w, sizes) if node.wants(0) else "", dw, db
+    stacked = g.op("Concat", *_to_first_maximum(g, gradient, phases, maximum), axis=0)
+    return (
+        _input_gradient(g, stacked, w, sizes) if node.wants(0) else "",
+        _weight_gradient(g, g.op("Gemm", stacked, patches, transB=1), sizes),
+        db,
+    )
 
 
-def _columns(g: Graph, gathered: Value, sizes: _Sizes) -> Value:
-    """C × (KH·KW·PH·PW) × N as a matrix of taps × (PH·PW·N): the order in memory is already that one."""
-    return g.op("Reshape", gathered, g.ints([sizes.taps, -1]))
+def _stacked_weights(g: Graph, w: Value, sizes: _Sizes) -> Value:
+    """The weights at their places in the patch in each phase, zeros elsewhere: (phases · M) × (C · patch)."""
+    kernels = g.op("Reshape", w, g.ints([sizes.out_channels * sizes.channels, -1]))
+    # A product with a constant moves them faster than Gather, Pad or ScatterND.
+    placed = g.op("MatMul", kernels, g.floats(sizes.placement()))
+    by_phase = g.op("Reshape", placed, g.ints([sizes.out_channels, sizes.channels, sizes.phases, -1]))
+    return g.op("Reshape", g.op("Transpose", by_phase, perm=[2, 0, 1, 3]), g.ints([-1, sizes.taps]))
+
+
+def _weight_gradient(g: Graph, stacked: Value, sizes: _Sizes) -> Value:
+    """The sum of the gradients at each weight's places: back the way of `_stacked_weights`."""
+    by_phase = g.op("Reshape", stacked, g.ints([sizes.phases, sizes.out_channels, sizes.channels, -1]))
+    placed = g.op("Transpose", by_phase, perm=[1, 2, 0, 3])
+    flat = g.op("Reshape", placed, g.ints([sizes.out_channels * sizes.channels, -1]))
+    kernels = g.op("MatMul", flat, g.floats(sizes.placement().T))
+    return g.op("Reshape", kernels, g.ints([sizes.out_channels, sizes.channels, *sizes.kernel]))
 
 
 def _to_first_maximum(g: Graph, gradient: Value, phases: Sequence[Value], maximum: Value) -> list[Value]:
@@ -130,16 +157,14 @@ def _to_first_maximum(g: Graph, gradient: Value, phases: Sequence[Value], maximu
     zero = g.floats(0.0)
     parts: list[Value] = []
     for phase in phases[:-1]:
-        is_maximum = g.op("Equal", phase, maximum)
-        parts.append(g.op("Where", is_maximum, gradient, zero))
-        gradient = g.op("Where", is_maximum, zero, gradient)
+        parts.append(g.op("Where", g.op("Equal", phase, maximum), gradient, zero))
+        gradient = g.op("Sub", gradient, parts[-1])
     return [*parts, gradient]
 
 
-def _input_gradient(g: Graph, gradients: Sequence[Value], w: Value, sizes: _Sizes) -> Value:
+def _input_gradient(g: Graph, stacked: Value, w: Value, sizes: _Sizes) -> Value:
     """Interleaves the phases into the unpooled gradient and convolves it, transposed, with the weights."""
     (height, width), (rows, columns) = sizes.pooled, sizes.window
-    stacked = g.op("Concat", *gradients, axis=0)
     values = g.op("Reshape", stacked, g.ints([rows * columns * sizes.out_channels * height * width, -1]))
     # Rows of N floats first, then a plain transpose: the runtime is eight times as fast at it as at one of six axes.
     order = np.arange(rows * columns * sizes.out_channels * height * width)
@@ -223,6 +248,7 @@ def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
     plain = all(value == 1 for name in ("strides", "dilations") for value in conv.get(name, [])) and not any(
         [*conv.get("pads", []), *pool.get("pads", [])]
     )
+    plain = plain and all(a.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") for a in (conv, pool))
     window = list(pool["kernel_shape"])
     if not plain or conv.get("group", 1) != 1 or list(pool.get("strides", [1, 1])) != window:
         return False

@@ -185,7 +185,7 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Valu
             continue
         if name in network.frozen:
             given[name] = g.constant(numpy_helper.to_array(network.frozen[name]), None, name)
-        elif name in ("labels", "target"):
+        elif name == "labels":
             given[name] = LABEL
         else:
             raise LoweringError(f"the training graph has an input {name!r} that is neither image, label nor parameter")

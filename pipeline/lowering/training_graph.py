@@ -9,12 +9,15 @@ from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering import (
+    depthwise,
     gradients_activation,
     gradients_conv,
     gradients_loss,
     gradients_norm,
     gradients_pool,
     gradients_product,
+    gradients_resize,
+    gradients_rms_norm,
     gradients_shape,
     pooled_conv,
 )
@@ -25,12 +28,15 @@ __all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
 RULE_MODULES = (
+    depthwise,
     gradients_activation,
     gradients_conv,
     gradients_loss,
     gradients_norm,
     gradients_pool,
     gradients_product,
+    gradients_resize,
+    gradients_rms_norm,
     gradients_shape,
     pooled_conv,
 )

@@ -43,6 +43,24 @@ def test_going_on_from_a_checkpoint_is_as_if_nothing_had_been(package: Path, tmp
     assert all(np.array_equal(whole[name], rest[name]) for name in whole)
 
 
+def test_sinking_changes_nothing_but_the_calls(package: Path, tmp_path: Path) -> None:
+    words = ("-c", "230", "-s", "50")
+    single = runner(package, tmp_path / "single", *words)
+    sunk = runner(package, tmp_path / "sunk", *words, "--sink-size", "16")
+    assert sunk.returncode == 0, sunk.stderr
+    assert sunk.stdout == single.stdout
+    losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("sunk", "single")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("sunk", "single")]
+    assert names[0] == names[1]
+
+
+def test_sinking_and_accumulating_at_once_is_refused(package: Path, tmp_path: Path) -> None:
+    done = runner(package, tmp_path, "--accumulate", "2", "--sink-size", "2")
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: give --accumulate or --sink-size, not both\n")
+
+
 def test_epochs_print_a_line_each(package: Path, tmp_path: Path) -> None:
     done = runner(package, tmp_path, "--epochs", "2", "--batch-size", "250")
     lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
@@ -126,13 +144,22 @@ def test_cycles_and_epochs_exclude_each_other(package: Path, tmp_path: Path) -> 
 
 
 def test_four_accumulated_batches_equal_one_four_times_as_large(package: Path, tmp_path: Path) -> None:
-    assert runner(package, tmp_path / "large", "-c", "20", "--batch-size", "32").returncode == 0
-    assert runner(package, tmp_path / "small", "-c", "20", "--batch-size", "8", "--accumulate", "4").returncode == 0
+    words = ("-c", "20", "--augment", "flip,crop")
+    assert runner(package, tmp_path / "large", *words, "--batch-size", "32").returncode == 0
+    assert runner(package, tmp_path / "small", *words, "--batch-size", "8", "--accumulate", "4").returncode == 0
     large, small = (load_file(tmp_path / name / "lenet_trained_20.safetensors") for name in ("large", "small"))
     for name, expected in large.items():
         np.testing.assert_allclose(small[name], expected, atol=1e-5, err_msg=name)
     losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("large", "small")]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_the_engines_agree_on_augmented_images(package: Path, tmp_path: Path) -> None:
+    for engine in ("lowered", "reference"):
+        words = ("-c", "20", "--augment", "flip,crop", "--engine", engine)
+        assert runner(package, tmp_path / engine, *words).returncode == 0
+    losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("lowered", "reference")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
 def test_each_image_is_seen_once_an_epoch() -> None:

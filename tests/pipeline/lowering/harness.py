@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +14,21 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional
 
 from pipeline.artifacts import build_artifacts
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
+from pipeline.onnx_file import OPSETS
 from pipeline.recipe import Preprocessing, Recipe
-from pipeline.split import split_parameters
+from pipeline.rewrite import load_differentiable
 
 Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+# The arrays are small: a second thread costs more than it saves.
+torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -31,26 +39,50 @@ class Gradients:
     by_name: Mapping[str, Array]
 
 
-def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64], folder: Path) -> Gradients:
-    """Exports, differentiates with onnxruntime-training, lowers and runs one batch."""
+def export_module(module: torch.nn.Module, example: torch.Tensor, folder: Path) -> onnx.ModelProto:
+    """The forward graph as the export stage writes it, in `folder`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (example,),
+            str(folder / "forward.onnx"),
+            dynamo=False,
+            training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+            opset_version=OPSETS[0],
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+        )
+    return onnx.load(folder / "forward.onnx")
+
+
+# Pixels are not prepared here, and everything trains.
+RECIPE = Recipe(Preprocessing(1, 1))
+
+
+def by_lowering(
+    module: torch.nn.Module, image: Array, label: Labels, folder: Path, recipe: Recipe = RECIPE
+) -> Gradients:
+    """Exports, differentiates with onnxruntime-training, lowers and runs one batch.
+
+    The export sees a batch of another size, so that a batch written into the graph shows.
+    """
     export = folder / "export"
     export.mkdir()
-    torch.onnx.export(
-        module,
-        (torch.from_numpy(image),),
-        str(export / "forward.onnx"),
-        dynamo=False,
-        training=torch.onnx.TrainingMode.TRAINING,
-        do_constant_folding=False,
-        opset_version=15,
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
-    )
-    build_artifacts(export, Recipe(Preprocessing(1, 1)), folder / "artifacts")
+    example = torch.from_numpy(np.concatenate([image[:1]] * (len(image) + 1)))
+    forward = export_module(module, example, export)
+    classes = forward.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    build_artifacts(export, recipe, classes, folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
-    forward = onnx.load(export / "forward.onnx")
-    trainable, _ = split_parameters(forward, ("*",))
+    return run_lowered(training, load_differentiable(export), image, label)
+
+
+def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Array, label: Labels) -> Gradients:
+    """Lowers a training graph and runs one batch."""
+    computed = {name for node in training.graph.node for name in node.output}
+    trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
@@ -74,17 +106,30 @@ def by_lowering(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int
         ],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
     )
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    # ScatterND of 1.19.2 loses sums of equal indices on several threads; the device's 1.31.1 does not.
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     loss, *arrays = session.run(None, {"image": image, "labels": label, **statistics})
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 
-def by_torch(module: torch.nn.Module, image: Array, label: npt.NDArray[np.int64]) -> Gradients:
-    """The same by torch's autograd."""
-    module.zero_grad()
-    loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(image)), torch.from_numpy(label))
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def by_torch(
+    module: torch.nn.Module,
+    image: Array,
+    label: Labels,
+    loss_of: Loss = functional.cross_entropy,
+) -> Gradients:
+    """The same by torch's autograd, in double precision."""
+    exact = copy.deepcopy(module).double()
+    exact.zero_grad()
+    loss = loss_of(exact(torch.from_numpy(image).double()), torch.from_numpy(label))
     torch.autograd.backward(loss)
-    gradients = {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad.numpy() for name, p in exact.named_parameters() if p.grad is not None}
     return Gradients(float(loss.detach()), gradients)
 
 

@@ -128,8 +128,8 @@ def test_operators_that_are_not_lowered_are_named_with_their_nodes() -> None:
 
 
 def test_an_operator_without_a_gradient_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cannot differentiate the model: .*Elu"):
-        check(Around(functional.elu), tmp_path)
+    with pytest.raises(ModelError, match=r"cannot differentiate the model: .*CumSum"):
+        check(Around(lambda x: x.cumsum(1)), tmp_path)
 
 
 def test_the_documentation_lists_every_rule() -> None:

@@ -1,0 +1,87 @@
+"""Operators whose gradient onnxruntime-training 1.19.2 builds wrongly, in a form in which it builds it rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+
+import numpy as np
+
+from pipeline.lowering.graph import Graph, Value
+from pipeline.lowering.rules import Node
+
+# What the outputs become, "" for one that nothing reads; None where the operator may stay.
+Correction = Callable[[Node, Graph], tuple[Value, ...] | None]
+
+CORRECTIONS: dict[str, Correction] = {}
+
+
+def corrects(*op_types: str) -> Callable[[Correction], Correction]:
+    """Registers the decorated function as the rule of these operators."""
+
+    def register(rule: Correction) -> Correction:
+        for op_type in op_types:
+            CORRECTIONS[op_type] = rule
+        return rule
+
+    return register
+
+
+@corrects("Where")
+def where(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Where(condition, a, b): a and b in the result's shape, as the gradient is not summed over broadcast axes."""
+    condition, *branches = node.inputs
+    known = node.output_shapes[0]
+    narrow = [
+        not _is_constant(g, branch) and (known is None or shape != known)
+        for branch, shape in zip(branches, node.input_shapes[1:], strict=True)
+    ]
+    if not any(narrow):
+        return None
+    shape = g.op("Shape", g.op("Where", condition, *branches))
+    wide = [g.op("Expand", b, shape) if is_narrow else b for b, is_narrow in zip(branches, narrow, strict=True)]
+    return (g.op("Where", condition, *wide),)
+
+
+@corrects("Split")
+def split(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Split(x) of which a part is not used: a Slice for each other, as the gradient takes them for all of x."""
+    if all(node.outputs):
+        return None
+    axis = int(node.attributes.get("axis", 0))
+    ends = list(accumulate(int(node.output_shape(index)[axis]) for index in range(len(node.outputs))))
+    return tuple(
+        g.op("Slice", node.inputs[0], g.ints([start]), g.ints([end]), g.ints([axis])) if output else ""
+        for output, start, end in zip(node.outputs, [0, *ends], ends, strict=False)
+    )
+
+
+@corrects("Pow")
+def power(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Pow(base, exponent) with a computed or trained exponent: e^(exponent × log base), for a base above 0."""
+    base, exponent = node.inputs
+    if node.input_shapes[1] == () or _is_constant(g, exponent):
+        return None
+    return (g.op("Exp", g.op("Mul", exponent, g.op("Log", base))),)
+
+
+@corrects("ReduceL2", "ReduceLogSumExp")
+def norm(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """ReduceL2(x) that drops its axes: kept, then squeezed, as the gradient is an invalid graph."""
+    if node.attributes.get("keepdims", 1):
+        return None
+    axes = list(node.attributes.get("axes", range(len(node.input_shape(0)))))
+    return (g.op("Squeeze", g.op(node.op_type, node.inputs[0], axes=axes, keepdims=1), g.ints(axes)),)
+
+
+@corrects("Dropout")
+def dropout(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Dropout(x, [ratio]): with its mask, which the gradient needs, and training; torch's attention has neither."""
+    if len(node.outputs) > 1 and len(node.inputs) > 2:
+        return None
+    ratio = node.inputs[1] if len(node.inputs) > 1 and node.inputs[1] else g.floats(0.5)
+    return g.ops("Dropout", node.inputs[0], ratio, g.constant(True, np.bool_), outputs=2)
+
+
+def _is_constant(g: Graph, value: Value) -> bool:
+    return any(node.op_type == "Constant" and value in node.output for node in g.nodes)

@@ -1,0 +1,58 @@
+"""K updates in one call equal K calls, for every optimizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_runtime.engines.lowered import LoweredEngine
+from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
+from device_runtime.formats.model import read_model
+from pipeline.artifacts import build_artifacts
+from pipeline.export import export, find_model
+from pipeline.model_folder import build_model_folder
+from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer
+
+PIXELS = Pixels(6, 6, 1)
+
+NETWORK = """
+from torch import nn
+
+def network():
+    layers = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4)
+    return nn.Sequential(*layers)
+"""
+
+OPTIMIZERS = (
+    *("adam", "adamw", "sgd", "sgd,momentum=0.9,dampening=0.1", "sgd,momentum=0.9,nesterov=1"),
+    *("rmsprop", "rmsprop,momentum=0.9,centered=1"),
+)
+
+
+@pytest.mark.parametrize("text", OPTIMIZERS)
+def test_sinking_equals_single_steps(text: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORK)
+    recipe = Recipe(Preprocessing(6, 6), parse_optimizer(text))
+    parts = [tmp_path / name for name in ("export", "artifacts", "model")]
+    export(find_model(f"{tmp_path / 'net.py'}:network"), recipe, PIXELS, 4, 1, parts[0])
+    build_artifacts(parts[0], recipe, 4, parts[1])
+    build_model_folder("net", recipe, PIXELS, 4, *parts)
+    random = np.random.default_rng(0)
+    batches = [(random.integers(0, 256, (8, 6, 6, 1), np.uint8), random.integers(0, 4, 8)) for _ in range(7)]
+    rates = [0.01 / step for step in range(1, 8)]
+    single, sunk = open_engine(parts[2]), open_engine(parts[2])
+    expected = [single.train_step(*batch, rates[index], index + 1) for index, batch in enumerate(batches)]
+    # Two calls of different length: the second goes on from the state and the step of the first.
+    losses = sunk.train_steps(batches[:5], rates[:5], 1) + sunk.train_steps(batches[5:], rates[5:], 6)
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    np.testing.assert_allclose(sunk.parameters(), single.parameters(), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(sunk.buffers(), single.buffers(), rtol=1e-6, atol=1e-7)
+    for name, state in single.states().items():
+        np.testing.assert_allclose(sunk.states()[name], state, rtol=1e-6, atol=1e-7)
+
+
+def open_engine(folder: Path) -> LoweredEngine:
+    model = read_model(folder)
+    return LoweredEngine(folder, model, read_checkpoint(folder / untrained_name(model), model), 8, 1)
