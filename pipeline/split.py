@@ -24,8 +24,7 @@ def split_forward(
 ) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
     """The backbone (`image` → `features`) and the rest (`features` → `logits`).
 
-    None where no frozen parameter stands before the first trainable one, or where the two parts meet in more than one
-    value.
+    None where no parameter stands before the first trainable one, or where the two parts meet in more than one value.
     """
     meeting = _meeting_values(forward, trainable)
     if len(meeting) != 1 or meeting[0] == IMAGE:
@@ -33,8 +32,8 @@ def split_forward(
     inferred = onnx.shape_inference.infer_shapes(forward)
     extractor = Extractor(inferred)
     backbone = extractor.extract_model([IMAGE], meeting)
-    # A cast or a reshape alone costs nothing to repeat, and what it gives need not be float32.
-    if not any(tensor.data_type == onnx.TensorProto.FLOAT for tensor in backbone.graph.initializer):
+    # What only reshapes or casts the image costs nothing to pass again, and its values may be no float32 features.
+    if not _parameters(backbone):
         return None
     rest = extractor.extract_model(meeting, [LOGITS])
     to_inference_mode(backbone)
@@ -79,7 +78,7 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
     Raises:
       UsageError: nothing is left to train.
     """
-    floats = [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]
+    floats = _parameters(forward)
     statistics = {name for n in forward.graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
     candidates = [name for name in floats if name not in statistics]
     trainable = [name for name in candidates if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
@@ -88,3 +87,8 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
             f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
         )
     return trainable, [name for name in floats if name not in trainable]
+
+
+def _parameters(forward: onnx.ModelProto) -> list[str]:
+    """Names of the float32 initializers that are no scalars."""
+    return [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]

@@ -1,0 +1,93 @@
+"""MobileNetV3-Small. Howard et al., "Searching for MobileNetV3", arXiv:1905.02244, table 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+
+from tests.networks import blocks
+from tests.networks.blocks import initialise
+
+RECIPE = blocks.recipe(learning_rate=0.05)
+
+# Kernel, hidden channels, outputs, squeeze and excitation, activation, stride.
+BLOCKS: tuple[tuple[int, int, int, bool, Callable[[], nn.Module], int], ...] = (
+    (3, 16, 16, True, nn.ReLU, 2),
+    (3, 72, 24, False, nn.ReLU, 2),
+    (3, 88, 24, False, nn.ReLU, 1),
+    (5, 96, 40, True, nn.Hardswish, 2),
+    (5, 240, 40, True, nn.Hardswish, 1),
+    (5, 240, 40, True, nn.Hardswish, 1),
+    (5, 120, 48, True, nn.Hardswish, 1),
+    (5, 144, 48, True, nn.Hardswish, 1),
+    (5, 288, 96, True, nn.Hardswish, 2),
+    (5, 576, 96, True, nn.Hardswish, 1),
+    (5, 576, 96, True, nn.Hardswish, 1),
+)
+FIRST, LAST, DENSE = 16, 576, 1024
+
+convolution = partial(blocks.convolution, eps=1e-3, momentum=0.01)
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate of all channels' means."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = _to_eights(channels / 4)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            *(nn.Conv2d(channels, squeezed, 1), nn.ReLU()),
+            *(nn.Conv2d(squeezed, channels, 1), nn.Hardsigmoid()),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = x * self.gate(x)
+        return scaled
+
+
+class Bottleneck(nn.Module):
+    """MobileNetV2's inverted residual, with squeeze and excitation before the projection."""
+
+    def __init__(
+        self,
+        inputs: int,
+        kernel: int,
+        hidden: int,
+        outputs: int,
+        squeezes: bool,
+        activation: Callable[[], nn.Module],
+        stride: int,
+    ) -> None:
+        super().__init__()
+        self.has_shortcut = inputs == outputs and stride == 1
+        expand = [] if hidden == inputs else [convolution(inputs, hidden, activation=activation)]
+        depthwise = convolution(hidden, hidden, kernel, stride, hidden, activation=activation)
+        squeeze = [SqueezeExcitation(hidden)] if squeezes else []
+        project = convolution(hidden, outputs, scale=0.0 if self.has_shortcut else 1.0)
+        self.body = nn.Sequential(*expand, depthwise, *squeeze, project)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.body(x)
+        return x + result if self.has_shortcut else result
+
+
+def build(classes: int = 10) -> nn.Module:
+    """MobileNetV3-Small without dropout, so that two implementations can be compared."""
+    layers: list[nn.Module] = [convolution(3, FIRST, 3, 2, activation=nn.Hardswish)]
+    inputs = FIRST
+    for kernel, hidden, outputs, squeezes, activation, stride in BLOCKS:
+        layers.append(Bottleneck(inputs, kernel, hidden, outputs, squeezes, activation, stride))
+        inputs = outputs
+    layers += [convolution(inputs, LAST, activation=nn.Hardswish), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(LAST, DENSE), nn.Hardswish(), nn.Linear(DENSE, classes))
+    initialise(network)
+    return network
+
+
+def _to_eights(channels: float) -> int:
+    """The nearest multiple of 8, but not more than a tenth below."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8

@@ -1,0 +1,185 @@
+"""Published networks, every parameter training, through the host's stages and the engine: what torch gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import pytest
+import torch
+from torch import Tensor, nn
+
+from device_runtime.engines.lowered import LoweredEngine
+from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.model import Model, read_model
+from pipeline.artifacts import build_artifacts
+from pipeline.export import ModelSource, export
+from pipeline.inference import write_inference_model
+from pipeline.model_folder import build_model_folder
+from pipeline.recipe import Pixels, Preprocessing, Recipe
+from tests.networks import efficientnet_lite0, mobilenet_v2, mobilenet_v3_small, resnet18, transformer
+
+pytestmark = pytest.mark.slow
+
+Image = npt.NDArray[np.uint8]
+Label = npt.NDArray[np.int64]
+Array = npt.NDArray[np.float32]
+
+NETWORKS = {
+    "resnet18": resnet18,
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_small": mobilenet_v3_small,
+    "efficientnet_lite0": efficientnet_lite0,
+    "transformer": transformer,
+}
+# For the 1000 classes of ImageNet, as their authors and torchvision count them.
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "mobilenet_v2": 3_504_872,
+    "mobilenet_v3_small": 2_542_856,
+    "efficientnet_lite0": 4_652_008,
+}
+CLASSES, STEPS, SEED, THREADS = 10, 20, 5, 2
+DISTINCT_BATCHES = 4
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network after the same updates by the lowered engine and by torch.
+
+    Attributes:
+      losses, expected_losses: of each step, by the engine and by torch.
+      buffers: the running statistics that the engine ends with, by name.
+      network: torch's.
+      inference_model: the file that the pipeline makes of what the engine trained.
+      image: pixels that were not trained on.
+    """
+
+    losses: list[float]
+    expected_losses: list[float]
+    buffers: dict[str, Array]
+    network: nn.Module
+    recipe: Recipe
+    inference_model: Path
+    image: Image
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One network, trained by both."""
+    definition = NETWORKS[request.param]
+    recipe: Recipe = definition.RECIPE
+    *batches, (image, _) = batches_for(recipe)
+    folder = tmp_path_factory.mktemp(request.param)
+    model = build_folders(request.param, definition, folder)
+    losses, end = train_by_engine(model, recipe, batches, folder / "model")
+    write_checkpoint(folder / "end.safetensors", end, model)
+    inference_model = folder / "inference.onnx"
+    write_inference_model(folder / "export", folder / "model", folder / "end.safetensors", inference_model)
+    network, expected_losses = train_by_torch(definition, recipe, batches)
+    buffers = {b.name: end.buffers[b.offset : b.offset + b.size].reshape(b.shape) for b in model.buffers}
+    return Trained(losses, expected_losses, buffers, network, recipe, inference_model, image)
+
+
+def pixels_of(recipe: Recipe) -> Pixels:
+    """Images that need no resizing: colour but for a text, which is one line of bytes."""
+    size = recipe.preprocessing
+    return Pixels(size.height, size.width, 1 if size.height == 1 else 3)
+
+
+def batches_for(recipe: Recipe) -> list[tuple[Image, Label]]:
+    """One batch more than steps, the same few again and again, so that any network learns them: one colour in noise."""
+    random = np.random.default_rng(SEED)
+    pixels = pixels_of(recipe)
+    shape = (recipe.batch_size, pixels.height, pixels.width, pixels.channels)
+    colours = random.integers(0, 256, (CLASSES, 1, 1, pixels.channels), np.uint8)
+    batches: list[tuple[Image, Label]] = []
+    for _ in range(DISTINCT_BATCHES):
+        label = random.integers(0, CLASSES, recipe.batch_size)
+        noise = random.integers(0, 256, shape, np.uint8)
+        batches.append((np.where(random.random(shape) < 0.5, noise, colours[label]), label))
+    return [batches[number % DISTINCT_BATCHES] for number in range(STEPS + 1)]
+
+
+def build_folders(name: str, definition: ModuleType, folder: Path) -> Model:
+    """The host's stages, from the torch module to the model folder."""
+    source = ModelSource(name, python_file=Path(str(definition.__file__)))
+    recipe, pixels = definition.RECIPE, pixels_of(definition.RECIPE)
+    exported, artifacts = folder / "export", folder / "artifacts"
+    export(source, recipe, pixels, CLASSES, SEED, exported)
+    build_artifacts(exported, recipe, CLASSES, artifacts)
+    build_model_folder(name, recipe, pixels, CLASSES, exported, artifacts, folder / "model")
+    return read_model(folder / "model")
+
+
+def train_by_engine(
+    model: Model, recipe: Recipe, batches: Sequence[tuple[Image, Label]], folder: Path
+) -> tuple[list[float], Checkpoint]:
+    """The losses and the state after the last update."""
+    start = read_checkpoint(folder / untrained_name(model), model)
+    engine = LoweredEngine(folder, model, start, recipe.batch_size, THREADS)
+    losses = [
+        engine.train_step(image, label, recipe.learning_rate, number)
+        for number, (image, label) in enumerate(batches, start=1)
+    ]
+    return losses, Checkpoint(STEPS, SEED, engine.parameters(), engine.buffers(), engine.states())
+
+
+def train_by_torch(
+    definition: ModuleType, recipe: Recipe, batches: Sequence[tuple[Image, Label]]
+) -> tuple[nn.Module, list[float]]:
+    """The network from the same initial weights, after the same updates, and its losses."""
+    torch.manual_seed(SEED)
+    network: nn.Module = definition.build(CLASSES)
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate)
+    losses: list[float] = []
+    for image, label in batches:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(prepare(image, recipe.preprocessing)), torch.from_numpy(label))
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return network, losses
+
+
+def prepare(image: Image, preprocessing: Preprocessing) -> Tensor:
+    """Raw pixels N×H×W×C as the network's input, float32 N×C×H×W."""
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+    normal = (torch.from_numpy(image).float() * preprocessing.scale - mean) / std
+    return normal.permute(0, 3, 1, 2).contiguous()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_network_has_the_size_of_the_published_one(name: str) -> None:
+    network = NETWORKS[name].build(1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
+
+
+def test_twenty_losses_equal_torchs(trained: Trained) -> None:
+    np.testing.assert_allclose(trained.losses, trained.expected_losses, rtol=TOLERANCE)
+    # A step that changes nothing would agree too; each round over the batches has to be better by more than that.
+    first, *_, last = np.reshape(trained.losses, (-1, DISTINCT_BATCHES)).mean(axis=1)
+    assert last < first * (1 - 10 * TOLERANCE)
+
+
+def test_the_running_statistics_equal_torchs(trained: Trained) -> None:
+    counters = "num_batches_tracked"
+    expected = {n: b.numpy() for n, b in trained.network.named_buffers() if not n.endswith(counters)}
+    assert trained.buffers.keys() == expected.keys()
+    for name, statistics in expected.items():
+        scale = float(np.abs(statistics).max())
+        np.testing.assert_allclose(trained.buffers[name], statistics, rtol=0, atol=TOLERANCE * scale, err_msg=name)
+
+
+def test_the_inference_model_gives_torchs_logits(trained: Trained) -> None:
+    session = ort.InferenceSession(str(trained.inference_model), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"image": trained.image})
+    with torch.no_grad():
+        expected = trained.network.eval()(prepare(trained.image, trained.recipe.preprocessing)).numpy()
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE * float(np.abs(expected).max()))
