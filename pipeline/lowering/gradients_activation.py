@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.rules import Node, lowers
+
+# How the two comparisons of Clip's gradient are remembered.
+_BOUNDS = ("at least", "at most")
 
 
 @lowers("ReluGrad")
 def relu_grad(node: Node, g: Graph) -> Value:
     """ReluGrad(dy, y) → dx: dy where the output (or the input, the sign is the same) is above 0."""
     dy, y = node.inputs
-    return g.op("Where", g.op("Greater", y, g.floats(0.0)), dy, g.floats(0.0))
+    return g.mask(g.op("Greater", y, g.floats(0.0)), dy)
+
+
+@lowers("Clip")
+def clip(node: Node, g: Graph) -> Value:
+    """Clip(x, low, high) → y, remembered for the gradient."""
+    y = g.op("Clip", *node.inputs, **node.attributes)
+    g.remember(_clip_key(node.inputs), (y,))
+    return y
+
+
+@lowers("GreaterOrEqual")
+def greater_or_equal(node: Node, g: Graph) -> Value:
+    """GreaterOrEqual(a, b), remembered for `both`."""
+    return _remembered(node, g, _BOUNDS[0])
+
+
+@lowers("LessOrEqual")
+def less_or_equal(node: Node, g: Graph) -> Value:
+    """LessOrEqual(a, b), remembered for `both`."""
+    return _remembered(node, g, _BOUNDS[1])
+
+
+@lowers("And")
+def both(node: Node, g: Graph) -> Value:
+    """And(a, b); in Clip's gradient, x ≥ low and x ≤ high is that Clip left x as it is, which is one comparison."""
+    low, high = (g.recall_or_none(f"{kind}/{value}") for kind, value in zip(_BOUNDS, node.inputs, strict=True))
+    if low and high and low[0] == high[0]:
+        clipped = g.recall_or_none(_clip_key((low[0], low[1], high[1])))
+        if clipped:
+            return g.op("Equal", low[0], clipped[0])
+    return g.op("And", *node.inputs)
 
 
 @lowers("Identity")
@@ -93,6 +128,16 @@ def log_softmax_grad(node: Node, g: Graph) -> Value:
     dy, y = node.inputs
     total = g.sum(dy, [node.attributes.get("axis", -1)], keepdims=True)
     return g.op("Sub", dy, g.op("Mul", g.op("Exp", y), total))
+
+
+def _remembered(node: Node, g: Graph, kind: str) -> Value:
+    value = g.op(node.op_type, *node.inputs)
+    g.remember(f"{kind}/{value}", node.inputs)
+    return value
+
+
+def _clip_key(inputs: Sequence[Value]) -> str:
+    return "clip/" + "/".join(inputs)
 
 
 def _normal_cdf(g: Graph, x: Value) -> Value:

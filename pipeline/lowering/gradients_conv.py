@@ -13,7 +13,9 @@ import numpy as np
 
 from pipeline.errors import LoweringError
 from pipeline.lowering import depthwise
+from pipeline.lowering.depthwise import depthwise_of
 from pipeline.lowering.graph import Graph, Value
+from pipeline.lowering.layout import batch_first, batch_last, known_batch_last
 from pipeline.lowering.rules import Node, lowers
 from pipeline.lowering.windows import fit, pads_of, reach_of
 
@@ -63,20 +65,38 @@ class _Convolution:
         return reach_of(self.kernel, self.dilations)
 
 
+@lowers("Conv")
+def convolution(node: Node, g: Graph) -> Value:
+    """Conv(x N×C×H×W, w M×C/G×KH×KW, [b M]) → y: a depthwise one tiled, a pointwise one a product for the batch."""
+    apart = depthwise_of(node, *node.input_shapes[:2])
+    if apart and apart.is_tiled:
+        return depthwise.convolve(node, g, apart)
+    if known_batch_last(g, node.inputs[0]) and _is_pointwise(node):
+        return _pointwise(node, g)
+    return g.op("Conv", *node.inputs, **node.attributes)
+
+
 @lowers("ConvGrad")
 def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """ConvGrad(dy N×M×OH×OW, x N×C×H×W, w M×C/G×KH×KW) → dx, dw, db."""
     dy, x, w = node.inputs[:3]
     conv = _Convolution.of(node, _spatial(node, 1))
-    apart = depthwise.depthwise_of(node, *node.input_shapes[1:3])
-    if apart and apart.is_small:
-        dx = depthwise.input_gradient(g, apart, dy, x, w) if node.wants(0) else ""
-    else:
-        dx = _input_gradient(node, g, conv, dy, w) if node.wants(0) else ""
-    if apart:
-        dw = depthwise.weight_gradient(g, apart, dy, x, w) if node.wants(1) else ""
-    else:
-        dw = _weight_gradient(node, g, conv) if node.wants(1) else ""
+    apart = depthwise_of(node, *node.input_shapes[1:3])
+    dx = dw = ""
+    if node.wants(0):
+        if apart and apart.is_tiled:
+            dx = depthwise.input_gradient(g, apart, dy, w)
+        elif conv.is_pointwise and known_batch_last(g, x):
+            dx = _pointwise_input_gradient(node, g)
+        else:
+            dx = _input_gradient(node, g, conv, dy, w)
+    if node.wants(1):
+        if apart:
+            dw = depthwise.weight_gradient(g, apart, dy, x, w)
+        elif conv.is_pointwise and known_batch_last(g, x):
+            dw = _pointwise_weight_gradient(node, g)
+        else:
+            dw = _weight_gradient(node, g, conv)
     return dx, dw, _bias_gradient(node, g) if node.wants(2) else ""
 
 
@@ -134,6 +154,43 @@ def _ends(node: Node, conv: _Convolution) -> list[int]:
             _spatial(node, 0), conv.strides, conv.reach, _spatial(node, 1), conv.pads_begin, strict=True
         )
     ]
+
+
+def _is_pointwise(node: Node) -> bool:
+    """Whether a Conv is one product for all pixels of an image of two axes."""
+    shape = node.input_shapes[1]
+    plain = {1} >= set(node.attributes.get("strides", [])) and not any(node.attributes.get("pads", []))
+    automatic = node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
+    grouped = node.attributes.get("group", 1) != 1
+    return shape is not None and shape[2:] == (1, 1) and plain and not automatic and not grouped
+
+
+def _pointwise(node: Node, g: Graph) -> Value:
+    """Conv of one pixel, of all images at once: M×C times C×(H·W·N)."""
+    product = g.op("MatMul", _matrix(g, node.inputs[1]), _matrix(g, batch_last(g, node.inputs[0])))
+    if len(node.inputs) > 2 and node.inputs[2]:
+        product = g.op("Add", product, g.op("Reshape", node.inputs[2], g.ints([-1, 1])))
+    _, _, height, width = node.input_shape(0)
+    return batch_first(g, g.op("Reshape", product, g.ints([0, int(height), int(width), -1])))
+
+
+def _pointwise_input_gradient(node: Node, g: Graph) -> Value:
+    """C×M times M×(H·W·N)."""
+    dy, _, w = node.inputs[:3]
+    product = g.op("Gemm", _matrix(g, w), _matrix(g, batch_last(g, dy)), transA=1)
+    return batch_first(g, g.op("Reshape", product, g.ints([0, *_spatial(node, 1), -1])))
+
+
+def _pointwise_weight_gradient(node: Node, g: Graph) -> Value:
+    """M×(H·W·N) times (H·W·N)×C."""
+    dy, x = node.inputs[:2]
+    dw = g.op("Gemm", _matrix(g, batch_last(g, dy)), _matrix(g, batch_last(g, x)), transB=1)
+    return g.op("Reshape", dw, g.ints([0, 0, 1, 1]))
+
+
+def _matrix(g: Graph, value: Value) -> Value:
+    """The first axis by all others."""
+    return g.op("Reshape", value, g.ints([0, -1]))
 
 
 def _input_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, w: Value) -> Value:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from onnx import TensorProto
 
 from pipeline.lowering.graph import Graph, Shape, Value
+from pipeline.lowering.layout import batch_first, batch_last, known_batch_last
 from pipeline.lowering.rules import Node, lowers
 
 
@@ -34,7 +37,8 @@ def batch_norm_internal(node: Node, g: Graph) -> tuple[Value, ...]:
     Ioffe and Szegedy, arXiv:1502.03167. As in torch, the batch's variance is the biased one, and the unbiased one goes
     into the running variance.
     """
-    x, scale, bias, mean, variance = node.inputs
+    images, scale, bias, mean, variance = node.inputs
+    x, give_back = _in_rows(node, g, 0, images)
     epsilon, keep = node.attributes.get("epsilon", 1e-5), node.attributes.get("momentum", 0.9)
     # With a momentum of 0, the operator's new running statistics are those of the batch. ONNX Runtime writes them over
     # its fourth and fifth input whoever else reads these: each node gets two vectors of its own.
@@ -47,7 +51,7 @@ def batch_norm_internal(node: Node, g: Graph) -> tuple[Value, ...]:
     unbiased = g.op("Mul", batch_variance, g.op("Div", count, g.op("Sub", count, g.floats(1.0))))
     deviation = g.op("Sqrt", g.op("Add", batch_variance, g.floats(epsilon)))
     return (
-        y,
+        give_back(y),
         g.blend(mean, batch_mean, keep),
         g.blend(variance, unbiased, keep),
         batch_mean,
@@ -58,8 +62,12 @@ def batch_norm_internal(node: Node, g: Graph) -> tuple[Value, ...]:
 @lowers("BatchNormalizationGrad")
 def batch_normalization_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """BatchNormalizationGrad(dy, x N×C×…, scale, batch mean, 1/deviation) → dx, dscale, dbias."""
-    dy, x, scale, mean, inverse_deviation = node.inputs
+    gradient, images, scale, mean, inverse_deviation = node.inputs
     shape = node.input_shape(1)
+    x, give_back = _in_rows(node, g, 1, images)
+    dy = gradient
+    if known_batch_last(g, images):
+        dy, shape = _rows(g, gradient), (1, shape[1], "")
     axes = [axis for axis in range(len(shape)) if axis != 1]
     centred = g.op("Sub", x, _per_channel(g, mean, shape))
     dbias = g.sum(dy, axes)
@@ -73,7 +81,20 @@ def batch_normalization_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     zeros, ones = g.floats([0.0] * int(shape[1])), g.floats([1.0] * int(shape[1]))
     scaled = g.op("BatchNormalization", dy, factor, zeros, level, ones, epsilon=0.0)
     dx = g.op("Sub", scaled, g.op("Mul", centred, _per_channel(g, slope, shape)))
-    return dx, dscale, dbias
+    return give_back(dx), dscale, dbias
+
+
+def _in_rows(node: Node, g: Graph, index: int, images: Value) -> tuple[Value, Callable[[Value], Value]]:
+    """Images that are there with the batch last as 1×C×(H·W·N), and the way back; any others as they are."""
+    if not known_batch_last(g, images):
+        return images, lambda value: value
+    size = [int(length) for length in node.input_shape(index)[1:]]
+    return _rows(g, images), lambda value: batch_first(g, g.op("Reshape", value, g.ints([*size, -1])))
+
+
+def _rows(g: Graph, images: Value) -> Value:
+    channels = g.op("Reshape", batch_last(g, images), g.ints([0, -1]))
+    return g.op("Unsqueeze", channels, g.ints([0]))
 
 
 def _per_channel(g: Graph, value: Value, shape: Shape) -> Value:

@@ -101,6 +101,10 @@ class Graph:
         """Sum over some axes."""
         return self.op("ReduceSum", value, self.ints(list(axes)), keepdims=int(keepdims))
 
+    def mask(self, condition: Value, value: Value) -> Value:
+        """`value` where the condition holds, else 0; as a product, since the runtime takes longer for a Where."""
+        return self.op("Mul", self.op("Cast", condition, to=onnx.TensorProto.FLOAT), value)
+
     def blend(self, old: Value, new: Value, keep: float) -> Value:
         """A moving average: keep × old + (1 − keep) × new."""
         kept = self.op("Mul", old, self.floats(keep))

@@ -21,6 +21,7 @@ import onnx
 from onnx import helper
 
 from pipeline.lowering.graph import Graph, Shape, Value
+from pipeline.lowering.layout import batch_first, batch_last
 from pipeline.lowering.rules import Node, lowers
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
@@ -95,7 +96,7 @@ class _Sizes:
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
     sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
-    x = _batch_last(g, node.inputs[0])
+    x = batch_last(g, node.inputs[0])
     pixels = g.op("Reshape", x, g.ints([sizes.channels, sizes.height * sizes.width, -1]))
     gathered = g.op("Gather", pixels, g.ints(sizes.patch_indices()), axis=1)
     # C × (patch · PH · PW) × N as a matrix of taps × (PH · PW · N): the order in memory is already that one.
@@ -110,9 +111,7 @@ def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
         y = g.op("Relu", y)
     g.remember(node.outputs[1], (maximum, y, patches, *phases))
     shaped = g.op("Reshape", y, g.ints([sizes.out_channels, *sizes.pooled, -1]))
-    images = g.op("Transpose", shaped, perm=[3, 0, 1, 2])
-    g.remember(_batch_last_key(images), (shaped,))
-    return images, node.outputs[1]
+    return batch_first(g, shaped), node.outputs[1]
 
 
 @lowers(BACKWARD)
@@ -121,10 +120,9 @@ def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     dy, handle, _, w = node.inputs
     sizes = _Sizes.of(node.input_shape(2), node.input_shape(3), node.attributes["window"])
     maximum, y, patches, *phases = g.recall(handle)
-    gradient = g.op("Reshape", _batch_last(g, dy), g.ints([sizes.out_channels, -1]))
-    zero = g.floats(0.0)
+    gradient = g.op("Reshape", batch_last(g, dy), g.ints([sizes.out_channels, -1]))
     if node.attributes["relu"]:
-        gradient = g.op("Where", g.op("Greater", y, zero), gradient, zero)
+        gradient = g.mask(g.op("Greater", y, g.floats(0.0)), gradient)
     db = g.sum(gradient, [1]) if node.wants(2) else ""
     stacked = g.op("Concat", *_to_first_maximum(g, gradient, phases, maximum), axis=0)
     return (
@@ -154,10 +152,9 @@ def _weight_gradient(g: Graph, stacked: Value, sizes: _Sizes) -> Value:
 
 def _to_first_maximum(g: Graph, gradient: Value, phases: Sequence[Value], maximum: Value) -> list[Value]:
     """Gives each window's gradient to the first phase that holds its maximum; the last phase takes what is left."""
-    zero = g.floats(0.0)
     parts: list[Value] = []
     for phase in phases[:-1]:
-        parts.append(g.op("Where", g.op("Equal", phase, maximum), gradient, zero))
+        parts.append(g.mask(g.op("Equal", phase, maximum), gradient))
         gradient = g.op("Sub", gradient, parts[-1])
     return [*parts, gradient]
 
@@ -172,16 +169,6 @@ def _input_gradient(g: Graph, stacked: Value, w: Value, sizes: _Sizes) -> Value:
     interleaved = g.op("Transpose", g.op("Gather", values, g.ints(order.ravel()), axis=0), perm=[1, 0])
     dy = g.op("Reshape", interleaved, g.ints([-1, sizes.out_channels, height * rows, width * columns]))
     return g.op("ConvTranspose", dy, w)
-
-
-def _batch_last(g: Graph, images: Value) -> Value:
-    """N×C×H×W as C×H×W×N; a pooled convolution's output is already there in that order."""
-    known = g.recall_or_none(_batch_last_key(images))
-    return known[0] if known else g.op("Transpose", images, perm=[1, 2, 3, 0])
-
-
-def _batch_last_key(images: Value) -> str:
-    return f"batch last/{images}"
 
 
 def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:

@@ -194,7 +194,7 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Valu
 
 def _preprocessed(preprocess: onnx.ModelProto, g: Graph) -> Value:
     # The preprocessing's own input is renamed, so that its values do not meet the network's.
-    prefixed = compose.add_prefix(preprocess, "preprocess/")
+    prefixed = onnx.shape_inference.infer_shapes(compose.add_prefix(preprocess, "preprocess/"))
     return lower(prefixed, g, {"preprocess/pixels": IMAGE}, {})["preprocess/image"]
 
 

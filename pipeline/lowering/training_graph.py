@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering import (
-    depthwise,
     gradients_activation,
     gradients_conv,
     gradients_loss,
@@ -22,13 +21,13 @@ from pipeline.lowering import (
     pooled_conv,
 )
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
+from pipeline.lowering.layout import all_batch_last, batch_first, common_shape
 from pipeline.lowering.rules import RULES, Node
 
 __all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
 RULE_MODULES = (
-    depthwise,
     gradients_activation,
     gradients_conv,
     gradients_loss,
@@ -76,11 +75,19 @@ def lower(
             unknown.append(f"{proto.domain or 'ai.onnx'}:{proto.op_type} (node {proto.name!r})")
         if unknown:
             continue
+        inputs = [values[name] if name else "" for name in proto.input]
+        input_shapes = [shapes.get(name) for name in proto.input]
+        shape = common_shape(g, proto.op_type, inputs, input_shapes)
+        if shape:
+            inputs = all_batch_last(g, inputs, input_shapes)
+            shapes.setdefault(proto.output[0], shape)
         if rule is None:
-            results: tuple[Value, ...] = g.copy(proto, [values[name] if name else "" for name in proto.input])
+            results: tuple[Value, ...] = g.copy(proto, inputs)
         else:
-            returned = rule(_node(proto, values, shapes, read), g)
+            returned = rule(_node(proto, inputs, shapes, read), g)
             results = (returned,) if isinstance(returned, str) else returned
+        if shape:
+            results = tuple(batch_first(g, result) if result else "" for result in results)
         values.update({name: value for name, value in zip(proto.output, results, strict=False) if name})
     if unknown:
         raise LoweringError(
@@ -108,11 +115,11 @@ def _read_values(model: onnx.ModelProto) -> set[str]:
     return read
 
 
-def _node(proto: onnx.NodeProto, values: Mapping[str, Value], shapes: Mapping[str, Shape], read: set[str]) -> Node:
+def _node(proto: onnx.NodeProto, inputs: Sequence[Value], shapes: Mapping[str, Shape], read: set[str]) -> Node:
     return Node(
         op_type=proto.op_type,
         name=proto.name,
-        inputs=tuple(values[name] if name else "" for name in proto.input),
+        inputs=tuple(inputs),
         outputs=tuple(name if name in read else "" for name in proto.output),
         attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
         input_shapes=tuple(shapes.get(name) for name in proto.input),

@@ -25,4 +25,5 @@ def build(classes: int = 10) -> nn.Module:
         options = block._block_args
         if options.stride == 1 and options.input_filters == options.output_filters:
             nn.init.zeros_(block._bn2.weight)
-    return network
+    built: nn.Module = network
+    return built

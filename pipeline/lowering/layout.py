@@ -1,0 +1,65 @@
+"""Images with the batch as their innermost axis, C×H×W×N, beside N×C×H×W.
+
+In that order a convolution is a product for the whole batch, and what a kernel reads moves in runs of N floats. A rule
+that finds or makes an image in it goes on in it; the other order is written too, and left out where nobody reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.lowering.graph import Graph, Shape, Value
+
+# Operators whose result has, element by element, the order of their inputs.
+ELEMENTWISE = frozenset(
+    {
+        *("Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "Clip", "Sigmoid", "SigmoidGrad", "Tanh", "TanhGrad"),
+        *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
+        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
+    }
+)
+
+
+def batch_last(g: Graph, images: Value) -> Value:
+    """N×C×H×W as C×H×W×N."""
+    return known_batch_last(g, images) or g.op("Transpose", images, perm=[1, 2, 3, 0])
+
+
+def known_batch_last(g: Graph, images: Value) -> Value | None:
+    """The same where it is there already."""
+    known = g.recall_or_none(_key(images))
+    return known[0] if known else None
+
+
+def batch_first(g: Graph, images: Value) -> Value:
+    """C×H×W×N as N×C×H×W; whoever reads the result finds `images` by `known_batch_last`."""
+    turned = g.op("Transpose", images, perm=[3, 0, 1, 2])
+    g.remember(_key(turned), (images,))
+    return turned
+
+
+def common_shape(g: Graph, op_type: str, inputs: Sequence[Value], shapes: Sequence[Shape | None]) -> Shape | None:
+    """The shape of all images that an elementwise operator reads, where one of them is there in C×H×W×N.
+
+    None for any other operator, where images differ in shape, or a shape is unknown.
+    """
+    if op_type not in ELEMENTWISE or not any(known_batch_last(g, value) for value in inputs):
+        return None
+    images = {shape for value, shape in zip(inputs, shapes, strict=True) if value and not _is_scalar(shape)}
+    return images.pop() if len(images) == 1 else None
+
+
+def all_batch_last(g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | None]) -> list[Value]:
+    """The inputs of an elementwise operator, images in C×H×W×N."""
+    return [
+        value if not value or _is_scalar(shape) else batch_last(g, value)
+        for value, shape in zip(inputs, shapes, strict=True)
+    ]
+
+
+def _is_scalar(shape: Shape | None) -> bool:
+    return shape is not None and all(size == 1 for size in shape)
+
+
+def _key(images: Value) -> str:
+    return f"batch last/{images}"
