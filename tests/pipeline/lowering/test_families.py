@@ -18,6 +18,8 @@ from tests.pipeline.lowering.families import FAMILIES, Case, Family
 from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
 
 CLASSES = 4
+# Of the largest element: float32 against float64, on logits that may be large.
+TOLERANCE = 3e-5
 HEALTH = (HealthCheck.filter_too_much, HealthCheck.too_slow)
 
 
@@ -76,5 +78,5 @@ def check(case: Case, batch: int, seed: int) -> set[str]:
     with tempfile.TemporaryDirectory() as folder:
         lowered = by_lowering(module, image, label, Path(folder))
         graphs = [onnx.load(Path(folder) / name) for name in ("export/forward.onnx", "artifacts/training_model.onnx")]
-    assert_same(lowered, by_torch(module, image, label))
+    assert_same(lowered, by_torch(module, image, label), TOLERANCE)
     return {node.op_type for graph in graphs for node in graph.graph.node}
