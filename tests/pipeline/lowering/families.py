@@ -262,6 +262,15 @@ def pads(draw: DrawFn) -> Case:
 
 
 @st.composite
+def mirrored_pads(draw: DrawFn, mode: str) -> Case:
+    """Padding of the image with its own values."""
+    axes = draw(ints(1, 2))
+    shape = (2, *draw(sizes(axes, 3, 5)))
+    amounts = draw(sizes(2 * axes, 0, 2))
+    return Case(lambda x: functional.pad(x, amounts, mode=mode), shape)
+
+
+@st.composite
 def gathers(draw: DrawFn) -> Case:
     """Rows, columns and single elements taken by index along any axis; an index may come twice."""
     shape = draw(tensors())
@@ -580,7 +589,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "split": Family(("Split",), "even and uneven, parts left unused", only(splits()), (), 10),
     "slice": Family(("Slice",), "any start, end and step", only(slices()), ("SliceGrad",), 12),
-    "pad": Family(("Pad",), "with a constant; negative padding cuts", only(pads()), (), 12),
+    "pad": Family(
+        ("Pad",),
+        "with a constant (negative padding cuts), by reflection, by repetition",
+        {"constant": pads(), **each(mirrored_pads, {"reflected": "reflect", "repeated": "replicate"})},
+        (),
+        8,
+    ),
     "gather": Family(("Gather",), "along any axis, by a list or one index", only(gathers()), ("GatherGrad",), 15),
     "gather of elements": Family(
         ("GatherElements", "TopK"),

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import LoweringError, ModelError
-from pipeline.lowering import pooled_conv, training_graph
+from pipeline.lowering import training_graph
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.rules import RULES
-from tests.invoking import ROOT
+from tests.pipeline.lowering import operator_table
 from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
 
 CLASSES = 5
@@ -132,8 +132,32 @@ def test_an_operator_without_a_gradient_is_named(tmp_path: Path) -> None:
         check(Around(lambda x: x.cumsum(1)), tmp_path)
 
 
-def test_the_documentation_lists_every_rule() -> None:
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x @ torch.ones(6), "cannot differentiate the model: .*FusedMatMul"),
+        (
+            nn.ConvTranspose2d(2, 2, 2, dilation=2, output_padding=1),
+            "ConvTranspose .* output_padding that is",
+        ),
+        (lambda x: functional.max_pool2d(x, 2, 3, 1, ceil_mode=True), "does not run with a batch of 2: .*Gemm"),
+    ],
+    ids=["a product with a vector", "a large output padding", "a window behind the image"],
+)
+def test_what_is_not_covered_is_refused(function: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
+    with pytest.raises((ModelError, LoweringError), match=message) as refusal:
+        check(Around(function), tmp_path)
+    assert "onnxruntime_src" not in str(refusal.value)
+
+
+def test_the_documentation_has_the_tables_of_the_tests() -> None:
+    assert operator_table.PAGE.read_text() == operator_table.page_with(operator_table.render()), (
+        "docs/operators.md is not what the tests promise: python -m tests.pipeline.lowering.operator_table"
+    )
+
+
+def test_every_rule_is_promised_by_a_test() -> None:
     assert training_graph.RULE_MODULES
-    text = (ROOT / "docs" / "operators.md").read_text()
-    internal = {pooled_conv.FORWARD, pooled_conv.BACKWARD}
-    assert not [name for name in RULES if name not in internal and f"`{name}`" not in text]
+    assert RULES.keys() - operator_table.INTERNAL == operator_table.promised_rules()
+    folder = Path(__file__).parent
+    assert all((folder / test).is_file() for *_, test in operator_table.OTHERS)
