@@ -16,7 +16,7 @@ from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError
-from pipeline.settings import Settings, whole_number
+from pipeline.settings import Settings, number, whole_number
 
 HELP = {
     "target": "x86 (this machine) or arm64 (a device connected by adb)",
@@ -34,13 +34,16 @@ HELP = {
     "save-every": "save a checkpoint every so many steps",
     "target-accuracy": "stop at this accuracy on the test images",
     "schedule": "learning rate over time: constant, step or cosine",
+    "augment": "change training images: flip, crop, or both with a comma",
     "engine": "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
     "verbose": "print sizes and the inputs and outputs of every node",
     "classes": "of photographs, the classes to take, with commas (default: the first ten)",
     "optimizer": "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01",
+    "loss": "cross_entropy, mean_squared_error or binary_cross_entropy",
+    "label-smoothing": "of cross entropy, the share of each label that is spread over all classes",
     "trainable": "what trains: head, all, or patterns over parameter names, with commas",
     "head": "of --model transfer: logits (the backbone's 1000 outputs) or features",
-    "backbone": "of --model transfer: another backbone, path/to/module.py:factory",
+    "backbone": "of --model transfer: another backbone, model.onnx or path/to/module.py:factory",
     "no-cache": "pass every image through a frozen backbone each time",
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",
@@ -127,6 +130,8 @@ def package(
     classes: str = "",
     optimizer: str = "",
     trainable: str = "",
+    loss: str = "",
+    label_smoothing: str = "",
     head: str = "",
     backbone: str = "",
     seed: str = "1",
@@ -138,7 +143,7 @@ def package(
         from pipeline.progress import Progress
 
         settings = _settings(target, data, model, seed, build)
-        settings = replace(settings, **_choices(classes, optimizer, trainable, head, backbone))
+        settings = replace(settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone))
         print(make_package(prepare(settings, Progress()), settings, Progress()))
 
 
@@ -159,6 +164,7 @@ def train(
     save_every: str = "",
     target_accuracy: str = "",
     schedule: str = "",
+    augment: str = "",
     engine: str = "",
     verbose: bool = False,
 ) -> None:
@@ -168,7 +174,7 @@ def train(
 
         options = _training(
             *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
-            *(save_every, target_accuracy, schedule, verbose, seed),
+            *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
         settings = _settings(target, "", "lenet", seed, build, serial)
         run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
@@ -220,11 +226,14 @@ def run(
     save_every: str = "",
     target_accuracy: str = "",
     schedule: str = "",
+    augment: str = "",
     engine: str = "",
     verbose: bool = False,
     classes: str = "",
     optimizer: str = "",
     trainable: str = "",
+    loss: str = "",
+    label_smoothing: str = "",
     head: str = "",
     backbone: str = "",
     no_cache: bool = False,
@@ -238,11 +247,11 @@ def run(
 
         options = _training(
             *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
-            *(save_every, target_accuracy, schedule, verbose, seed),
+            *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
-        chosen = _choices(classes, optimizer, trainable, head, backbone)
+        chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone)
         run_all(replace(settings, **chosen), [*options, *common], common)
 
 
@@ -342,6 +351,7 @@ def _training(
     save_every: str,
     target_accuracy: str,
     schedule: str,
+    augment: str,
     verbose: bool,
     seed: str,
 ) -> list[str]:
@@ -356,6 +366,7 @@ def _training(
         ("-s", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),
+        ("--augment", augment),
         ("--seed", seed),
     ]
     return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])
@@ -365,12 +376,16 @@ def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
     return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
 
 
-def _choices(classes: str, optimizer: str, trainable: str, head: str, backbone: str) -> dict[str, Any]:
+def _choices(
+    classes: str, optimizer: str, trainable: str, loss: str, label_smoothing: str, head: str, backbone: str
+) -> dict[str, Any]:
     """Fields of Settings for what the user chose of model and recipe."""
     return {
         "classes": _words(classes),
         "optimizer": optimizer or None,
         "trainable": trainable or None,
+        "loss": loss or None,
+        "label_smoothing": number("label-smoothing", label_smoothing) if label_smoothing else None,
         "head": head or None,
         "backbone": backbone or None,
     }

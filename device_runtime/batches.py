@@ -23,8 +23,12 @@ class Batches:
 
     def indices(self, step: int) -> npt.NDArray[np.int64]:
         """Indices of the images of update `step` (from 1): int64, batch_size."""
-        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        epoch, position = self.epoch(step), (step - 1) % self.steps_per_epoch
         if epoch != self._epoch:
             self._order = np.random.default_rng([self._seed, epoch]).permutation(self._images)
             self._epoch = epoch
         return self._order[position * self._batch_size : (position + 1) * self._batch_size]
+
+    def epoch(self, step: int) -> int:
+        """The epoch of update `step`, from 0."""
+        return (step - 1) // self.steps_per_epoch

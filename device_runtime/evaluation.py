@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,10 @@ class Images(Protocol):
     def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """What the engine takes for these images, and their labels."""
         ...
+
+
+# The training images as they are in an epoch, counted from 0.
+ImagesOfEpoch = Callable[[int], Images]
 
 
 @dataclass(frozen=True)

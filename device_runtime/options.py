@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_runtime.augmentation import AUGMENTATIONS
 from device_runtime.schedules import SCHEDULES
 
 ENGINES = ("lowered", "reference")
@@ -36,6 +37,7 @@ class Options:
     threads: int
     target_accuracy: float | None
     engine: str
+    augment: tuple[str, ...]
     cache: bool
     verbose: bool
 
@@ -66,6 +68,7 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--target-accuracy", type=_fraction, metavar="A", help="stop at this accuracy on the test split")
     add("--evaluate-every", type=_count, metavar="N", help="evaluate the test split every N cycles")
     add("--engine", choices=ENGINES, default="lowered", help="lowered graphs, or onnxruntime-training (x86 host)")
+    add("--augment", type=_augmentations, default=(), metavar="KINDS", help="change training images: flip,crop")
     add("--no-cache", dest="cache", action="store_false", help="pass every image through the frozen backbone each time")
     add("--output", type=Path, default=package / "output", metavar="FOLDER", help="takes checkpoints and metrics")
     options = Options(**vars(parser.parse_args(arguments)))
@@ -113,6 +116,15 @@ def _fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an accuracy: a number above 0 and at most 1")
     return value
+
+
+def _augmentations(text: str) -> tuple[str, ...]:
+    kinds = tuple(word.strip() for word in text.split(","))
+    if unknown := [kind for kind in kinds if kind not in AUGMENTATIONS]:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is no augmentation: give {' or '.join(AUGMENTATIONS)}, or both"
+        )
+    return kinds
 
 
 def _number(text: str) -> float:

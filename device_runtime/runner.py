@@ -9,13 +9,14 @@ from pathlib import Path
 from device_runtime.batches import Batches
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
-from device_runtime.evaluation import Images, evaluate
+from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
 from device_runtime.formats.dataset import Dataset, load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import check_sizes, read_manifest
 from device_runtime.formats.model import Model, read_model
+from device_runtime.inputs import Inputs, open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes
 from device_runtime.options import Options
 from device_runtime.training import Plan, Trainer
@@ -37,24 +38,24 @@ def run(options: Options, package: Path) -> None:
     start = read_checkpoint(folder / untrained_name(model) if options.file.is_dir() else options.file, model)
     dataset = load_dataset(options.data)
     _check_fit(model, dataset, options)
-    splits = _inputs(options, folder, model, dataset, package)
-    plan = make_plan(options, model, start, len(splits["train"]))
+    plan = make_plan(options, model, start, len(dataset.splits["train"]))
+    training = plan.last >= plan.first
+    inputs = open_inputs(options, folder, model, dataset, package, plan.seed, training)
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
-    training = plan.last >= plan.first
     if training:
         _check_states(model, start, options)
     name = "metrics.jsonl" if training else f"evaluation_{start.step}.jsonl"
     if not (training and start.step):
         (options.output / name).write_bytes(b"")
     with Metrics(options.output / name) as metrics:
-        metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan))
+        metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan, options))
         if options.verbose:
             from device_runtime.verbose import describe_run
 
-            describe_run(folder, model, splits, start, plan.batch_size, plan.seed)
-        step = _train(engine, model, splits, plan, options.output, metrics) if training else start.step
-        _final_evaluation(engine, splits, plan.batch_size, step, metrics)
+            describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
+        step = _train(engine, model, inputs, plan, options.output, metrics) if training else start.step
+        _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
         seconds = round(time.perf_counter() - started, 3)
         metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
 
@@ -97,39 +98,25 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     )
 
 
-def _train(engine: Engine, model: Model, splits: dict[str, Images], plan: Plan, output: Path, metrics: Metrics) -> int:
-    trainer = Trainer(engine, model, splits, plan, output, metrics)
+def _train(engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Path, metrics: Metrics) -> int:
+    trainer = Trainer(engine, model, inputs.train, inputs.splits["test"], plan, output, metrics)
     step = trainer.run()
     trainer.save(step)
     return step
 
 
-def _final_evaluation(engine: Engine, splits: dict[str, Images], batch_size: int, step: int, metrics: Metrics) -> None:
-    split = "validation" if len(splits.get("validation", ())) else "test"
-    evaluation = evaluate(engine, splits[split], batch_size)
-    say(final_line(split, evaluation.accuracy))
+def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int, metrics: Metrics) -> None:
+    evaluation = evaluate(engine, inputs.splits[inputs.final], batch_size)
+    say(final_line(inputs.final, evaluation.accuracy))
     metrics.record(
         "evaluation",
         step=step,
-        split=split,
+        split=inputs.final,
         accuracy=evaluation.accuracy,
         loss=evaluation.loss,
         images=evaluation.images,
         seconds=round(evaluation.seconds, 3),
     )
-
-
-def _inputs(options: Options, folder: Path, model: Model, dataset: Dataset, package: Path) -> dict[str, Images]:
-    """What the graphs take: the images, or their features where a frozen backbone stands apart."""
-    if model.features is None:
-        return dict(dataset.splits)
-    from device_runtime.features import Backbone, CachedFeatures, LiveFeatures
-
-    backbone = Backbone(folder / "features.onnx", options.threads)
-    if not options.cache:
-        return {name: LiveFeatures(split, backbone) for name, split in dataset.splits.items()}
-    shape = model.features
-    return {name: CachedFeatures(split, backbone, shape, package / "cache") for name, split in dataset.splits.items()}
 
 
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:
@@ -173,5 +160,5 @@ def _check_states(model: Model, start: Checkpoint, options: Options) -> None:
         )
 
 
-def _record(plan: Plan) -> dict[str, str | int | float | None]:
-    return asdict(plan)
+def _record(plan: Plan, options: Options) -> dict[str, str | int | float | None]:
+    return {**asdict(plan), "augment": ",".join(options.augment)}

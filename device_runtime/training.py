@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy as np
 
 from device_runtime.batches import Batches
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
-from device_runtime.engines.base import Engine
-from device_runtime.evaluation import Images, evaluate
+from device_runtime.engines.base import Batch, Engine
+from device_runtime.evaluation import Images, ImagesOfEpoch, evaluate
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
@@ -57,16 +56,23 @@ class Trainer:
     """Trains an engine by a plan; every result is in `metrics` and `output` as soon as it is known."""
 
     def __init__(
-        self, engine: Engine, model: Model, splits: Mapping[str, Images], plan: Plan, output: Path, metrics: Metrics
+        self,
+        engine: Engine,
+        model: Model,
+        train: ImagesOfEpoch,
+        test: Images,
+        plan: Plan,
+        output: Path,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._train = splits["train"]
-        self._test = splits["test"]
+        self._train = train
+        self._test = test
         self._plan = plan
         self._output = output
         self._metrics = metrics
-        self._batches = Batches(len(self._train), plan.batch_size * plan.accumulate, plan.seed)
+        self._batches = Batches(len(train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
         self._saved = -1
@@ -106,8 +112,7 @@ class Trainer:
         steps = range(first, self._next_pause(first) + 1)
         rates = [self._rate(step) for step in steps]
         started = time.perf_counter()
-        parts = [part for step in steps for part in np.split(self._batches.indices(step), self._plan.accumulate)]
-        batches = [self._train.batch(part) for part in parts]
+        batches = [batch for step in steps for batch in self._batches_of(step)]
         if len(steps) > 1:
             losses = self._engine.train_steps(batches, rates, first)
         elif len(batches) > 1:
@@ -120,6 +125,10 @@ class Trainer:
                 raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
             self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=seconds)
         return losses
+
+    def _batches_of(self, step: int) -> list[Batch]:
+        images = self._train(self._batches.epoch(step))
+        return [images.batch(part) for part in np.split(self._batches.indices(step), self._plan.accumulate)]
 
     def _next_pause(self, step: int) -> int:
         """The step, from `step` on, after which the state of the training is asked for, or the call is full."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
 from pipeline.files import new_folder
+from pipeline.losses import is_fused, with_loss
 from pipeline.recipe import Optimizer, Recipe
 
 if TYPE_CHECKING:
     import onnx
 
 
-def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
+def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: Path) -> None:
     """Writes the artifacts into `folder`, which appears whole or not at all.
 
     Raises:
@@ -30,11 +31,15 @@ def build_artifacts(export_folder: Path, recipe: Recipe, folder: Path) -> None:
       ModelError: the model does not run with every batch size, or onnxruntime-training cannot differentiate it; the
         message carries its reason.
     """
+    import onnx
+
     from pipeline.rewrite import load_differentiable
-    from pipeline.split import split_parameters
+    from pipeline.split import split_parameters, trained_part
 
     forward = load_differentiable(export_folder)
-    trainable, frozen = split_parameters(forward, recipe.trainable)
+    trainable, frozen = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
+    if not is_fused(recipe):
+        forward = with_loss(forward, recipe, classes)
     with new_folder(folder) as temporary:
         _generate(forward, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
@@ -50,7 +55,7 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 forward,
                 requires_grad=trainable,
                 frozen_params=frozen,
-                loss=_loss_block(recipe),
+                loss=artifacts.LossType.CrossEntropyLoss if is_fused(recipe) else None,
                 optimizer=_optimizer_block(recipe.optimizer),
                 artifact_directory=folder,
                 additional_output_names=["logits"],
@@ -95,16 +100,6 @@ def _make_loadable(eval_model: Path) -> None:
     model = onnx.load(eval_model)
     to_inference_mode(model)
     onnx.save(model, eval_model)
-
-
-def _loss_block(recipe: Recipe) -> Any:
-    from onnxruntime.training import onnxblock
-
-    if recipe.loss == "cross_entropy":
-        return onnxblock.loss.CrossEntropyLoss()
-    if recipe.loss == "mean_squared_error":
-        return onnxblock.loss.MSELoss()
-    return onnxblock.loss.BCEWithLogitsLoss()
 
 
 def _optimizer_block(optimizer: Optimizer) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline import models
 from pipeline.errors import ModelError, PipelineError, UsageError
 from pipeline.files import new_folder
+from pipeline.onnx_file import OPSETS, fit_preprocessing, load_network, opset_of, with_head
 from pipeline.preprocess import build_preprocessing
 from pipeline.recipe import Pixels, Preprocessing, Recipe
 
 if TYPE_CHECKING:
     import onnx
     import torch
-
-# The last opset for whose every operator onnxruntime-training 1.19.2 has its gradients.
-OPSET = 15
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class ModelSource:
       python_file: a Python file with a factory of a torch module, or None for a model of the project.
       factory: the name of the function that builds the module.
       head: for `transfer`, what the head stands on.
-      backbone: for `transfer`, the module to stand on instead of its own.
+      backbone: for `transfer`, what to stand on instead of its own: an ONNX file or a Python file.
     """
 
     name: str
@@ -59,9 +57,13 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
     if (head or backbone) and text != "transfer":
         raise UsageError(f"--head and --backbone belong to --model transfer, not to {text}")
     if text in models.names():
+        if head and backbone:
+            raise UsageError(
+                "--head chooses what of EfficientNet-Lite0 the head stands on: leave it out with --backbone"
+            )
         chosen = find_model(backbone) if backbone else None
-        if chosen and chosen.python_file is None:
-            raise UsageError(f"--backbone {backbone}: give path/to/module.py:factory")
+        if backbone in models.names():
+            raise UsageError(f"--backbone {backbone}: give a file model.onnx or path/to/module.py:factory")
         return ModelSource(text, head=head, backbone=chosen)
     path_text, _, factory = text.partition(":")
     path = Path(path_text)
@@ -86,12 +88,14 @@ def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
       ModelError: the model's file cannot be loaded.
     """
     if source.onnx_file:
-        return Recipe(_onnx_preprocessing(source.onnx_file, pixels))
+        return Recipe(fit_preprocessing(source.onnx_file, pixels, Preprocessing(pixels.height, pixels.width)))
     recipe = getattr(_module(source), "RECIPE", None)
     if recipe is None:
         return Recipe(Preprocessing(pixels.height, pixels.width))
     if not isinstance(recipe, Recipe):
         raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
+    if source.backbone and source.backbone.onnx_file:
+        return replace(recipe, preprocessing=fit_preprocessing(source.backbone.onnx_file, pixels, recipe.preprocessing))
     return recipe
 
 
@@ -115,17 +119,20 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
 
     with new_folder(folder) as temporary:
         if source.onnx_file:
-            forward = _load_onnx(source.onnx_file)
+            forward = load_network(source.onnx_file)
+        elif source.backbone and source.backbone.onnx_file:
+            forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
         else:
             forward = _export_torch(_build(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
         _check_output(forward, source, classes)
         onnx.save(forward, temporary / "forward.onnx")
         parts = split_forward(forward, split_parameters(forward, recipe.trainable)[0])
+        _check_opset(parts[1] if parts else forward, source)
         if parts:
             backbone, rest = parts
             onnx.save(backbone, temporary / "backbone.onnx")
             onnx.save(rest, temporary / "trained.onnx")
-        preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSET)
+        preprocess = build_preprocessing(pixels, recipe.preprocessing, opset_of(forward))
         onnx.save(preprocess, temporary / "preprocess.onnx")
 
 
@@ -188,7 +195,7 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
                 dynamo=False,
                 training=torch.onnx.TrainingMode.TRAINING,
                 do_constant_folding=False,
-                opset_version=OPSET,
+                opset_version=OPSETS[0],
                 input_names=["image"],
                 output_names=["logits"],
                 dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
@@ -207,40 +214,13 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     return forward
 
 
-def _load_onnx(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
-    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
-        raise ModelError(f"{path} has to have one input (the image, float32 N×C×H×W) and one output (the logits)")
-    _rename(model, model.graph.input[0].name, "image")
-    _rename(model, model.graph.output[0].name, "logits")
-    for info in (model.graph.input[0], model.graph.output[0]):
-        info.type.tensor_type.shape.dim[0].dim_param = "N"
-    return model
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    for node in model.graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
-    for info in [*model.graph.input, *model.graph.output]:
-        info.name = new if info.name == old else info.name
-
-
-def _onnx_preprocessing(path: Path, pixels: Pixels) -> Preprocessing:
-    shape = [dim.dim_value for dim in _load_onnx(path).graph.input[0].type.tensor_type.shape.dim]
-    if len(shape) != 4 or shape[1] != pixels.channels:
+def _check_opset(trained: onnx.ModelProto, source: ModelSource) -> None:
+    """Refuses a backbone that kept its opset and of which more trains than the head's one node."""
+    if opset_of(trained) not in OPSETS and len(trained.graph.node) > 1:
         raise ModelError(
-            f"{path} takes an input of shape {shape}, the dataset's images are N×{pixels.channels}×{pixels.height}×"
-            f"{pixels.width}: convert the dataset, or export the model for it"
+            f"the backbone of {source.name} is of opset {opset_of(trained)}, in which it can only stay frozen: "
+            f"train the head alone, or export the backbone with opset_version={OPSETS[-1]}"
         )
-    return Preprocessing(shape[2] or pixels.height, shape[3] or pixels.width)
 
 
 def _check_output(forward: onnx.ModelProto, source: ModelSource, classes: int) -> None:

@@ -21,9 +21,10 @@ def to_inference_mode(model: onnx.ModelProto) -> None:
 
 def trained_statistics(model: onnx.ModelProto) -> list[str]:
     """Names of the running means and variances of batch normalisation in training mode, in the order of the layers."""
-    names = (name for node in model.graph.node if _trains(node) for name in node.input[3:5])
+    names = (name for node in model.graph.node if trains(node) for name in node.input[3:5])
     return list(dict.fromkeys(names))
 
 
-def _trains(node: onnx.NodeProto) -> bool:
+def trains(node: onnx.NodeProto) -> bool:
+    """Whether this is batch normalisation that takes the batch's statistics."""
     return node.op_type == BATCH_NORM and any(a.name == "training_mode" and a.i for a in node.attribute)

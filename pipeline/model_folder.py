@@ -43,12 +43,12 @@ def build_model_folder(
     )
     from pipeline.preprocess import after_preprocessing
     from pipeline.rewrite import load_differentiable
-    from pipeline.split import FEATURES, split_parameters
+    from pipeline.split import FEATURES, split_parameters, trained_part
 
     forward = load_differentiable(export_folder)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
-    trainable, _ = split_parameters(forward, recipe.trainable)
+    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     network = network_of(
         onnx.load(artifacts / "training_model.onnx"),
         onnx.load(artifacts / "eval_model.onnx"),

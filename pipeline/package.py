@@ -13,6 +13,9 @@ from pipeline.stages import STAMP, build_once, key_of, program_digest
 
 SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "job.sh")
 
+# Where the runner keeps the features of images.
+CACHE = "cache"
+
 
 def build_package(target: str, model_name: str, runtime: Path, model: Path, dataset: Path, build: Path) -> Path:
     """Makes build/package-<target>/ of the folders that the other stages wrote; kept while none of them changed."""
@@ -38,6 +41,9 @@ def _assemble(target: str, model_name: str, runtime: Path, model: Path, dataset:
             shutil.copy(PACKAGING / script, temporary / script)
         manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
         write_manifest(temporary, manifest)
+        if (folder / CACHE).is_dir():
+            # Its files are named by what they were made from, so a new package finds those that it can still use.
+            (folder / CACHE).rename(temporary / CACHE)
 
 
 def _copy(source: Path, destination: Path) -> None:

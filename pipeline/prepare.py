@@ -79,7 +79,9 @@ def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -
     key = key_of("artifacts", _export_key(prepared, settings))
     with progress.stage("artifacts"):
         build_once(
-            prepared.artifacts, key, lambda: build_artifacts(prepared.export, prepared.recipe, prepared.artifacts)
+            prepared.artifacts,
+            key,
+            lambda: build_artifacts(prepared.export, prepared.recipe, prepared.classes, prepared.artifacts),
         )
     return prepared.artifacts
 
@@ -128,13 +130,19 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
     trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
-    return with_options(recipe, optimizer=optimizer, trainable=trainable)
+    return with_options(
+        recipe,
+        optimizer=optimizer,
+        trainable=trainable,
+        loss=settings.loss,
+        label_smoothing=settings.label_smoothing,
+    )
 
 
 def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
-    backbone = source.backbone.python_file if source.backbone else None
-    files = [path.read_bytes() for path in (source.onnx_file, source.python_file, backbone) if path]
+    sources = [source, source.backbone] if source.backbone else [source]
+    files = [path.read_bytes() for part in sources for path in (part.onnx_file, part.python_file) if path]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pipeline.errors import UsageError
 
@@ -90,6 +90,8 @@ class Recipe:
     """How a model is trained where the user does not say otherwise.
 
     Attributes:
+      loss: torch's of that name; mean squared error and binary cross entropy (with logits) against one-hot labels.
+      label_smoothing: of cross entropy, the share of each target that is spread over all classes.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
       cycles: training steps.
       report_every: steps between two lines with the loss.
@@ -108,6 +110,14 @@ class Recipe:
     report_every: int = 100
     evaluate_every: int = 0
     target_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss not in get_args(Loss):
+            raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(get_args(Loss))}")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"a label smoothing of {self.label_smoothing:g}: give a number from 0 to below 1")
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise UsageError(f"label smoothing belongs to the loss cross_entropy, not to {self.loss}: leave it out")
 
 
 def with_options(recipe: Recipe, **changes: object) -> Recipe:

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from pipeline.errors import LoweringError
+from pipeline.inference_mode import trains
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.rules import Node
 from pipeline.lowering.training_graph import shapes_of
@@ -64,7 +65,11 @@ def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
     read = {name for node in forward.graph.node for name in node.input} | {out.name for out in forward.graph.output}
     for proto in forward.graph.node:
         rule = REWRITES.get(proto.op_type) or CORRECTIONS.get(proto.op_type)
-        written = None if rule is None or proto.output[0] in integers else rule(_node(proto, shapes, read), g)
+        written = (
+            None
+            if rule is None or trains(proto) or proto.output[0] in integers
+            else rule(_node(proto, shapes, read), g)
+        )
         if written is None:
             g.nodes.append(proto)
             continue
@@ -158,6 +163,21 @@ def instance_normalization(node: Node, g: Graph) -> Value:
     variance = g.op("GlobalAveragePool", g.op("Mul", centred, centred))
     std = g.op("Sqrt", g.op("Add", variance, g.floats(node.attributes.get("epsilon", 1e-5))))
     return g.op("Add", g.op("Mul", centred, g.op("Div", scale, std)), bias)
+
+
+@rewrites("BatchNormalization")
+def batch_normalization(node: Node, g: Graph) -> Value:
+    """BatchNormalization(x N×C×…, scale, bias, mean, variance) in inference mode → x × slope + offset.
+
+    onnxruntime-training would put it into training mode, whatever the model says.
+    """
+    x, scale, bias, mean, variance = node.inputs
+    std = g.op("Sqrt", g.op("Add", variance, g.floats(node.attributes.get("epsilon", 1e-5))))
+    slope = g.op("Div", scale, std)
+    offset = g.op("Sub", bias, g.op("Mul", mean, slope))
+    axes = g.ints(list(range(1, len(node.input_shape(0)) - 1)))
+    factor, summand = (g.op("Unsqueeze", value, axes) for value in (slope, offset))
+    return g.op("Add", g.op("Mul", x, factor), summand)
 
 
 @rewrites("GlobalMaxPool")

@@ -24,7 +24,9 @@ class Settings:
       serial: the adb device, or None for the only one.
       classes: of a dataset of photographs, the classes to take; none for the first ten.
       optimizer, trainable: replace the recipe's: `sgd,momentum=0.9`; `head`, `all` or shell patterns over names.
-      head, backbone: of the model `transfer`: what the head stands on, and another backbone, path/to/module.py:factory.
+      loss, label_smoothing: replace the recipe's.
+      head, backbone: of the model `transfer`: what the head stands on, or another backbone, `model.onnx` or
+        `path/to/module.py:factory`.
     """
 
     target: str
@@ -37,6 +39,8 @@ class Settings:
     classes: tuple[str, ...] = ()
     optimizer: str | None = None
     trainable: str | None = None
+    loss: str | None = None
+    label_smoothing: float | None = None
     head: str | None = None
     backbone: str | None = None
 
@@ -58,3 +62,15 @@ def whole_number(option: str, text: str | int, least: int) -> int:
     if value < least:
         raise UsageError(f"--{option} {text}: give a whole number of at least {least}")
     return value
+
+
+def number(option: str, text: str) -> float:
+    """Reads an option's value.
+
+    Raises:
+      UsageError: it is not a number.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--{option} {text}: give a number") from None

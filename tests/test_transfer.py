@@ -10,8 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from onnx import numpy_helper
+from PIL import Image
 from safetensors.numpy import load_file
+from torch import nn
 
 from device_runtime.formats.dataset import load_dataset
 from tests.emulator.device import EmulatedDevice
@@ -19,7 +22,8 @@ from tests.invoking import Invoked, invoke
 
 pytestmark = pytest.mark.slow
 
-CLASSES = ("coast", "forest", "highway", "office")
+# Alike enough that no accuracy is 1, at which a training would stop.
+CLASSES = ("coast", "mountain", "office", "opencountry")
 IMAGES = 40
 
 SMALL_BACKBONE = """
@@ -74,7 +78,7 @@ def losses(run: Invoked) -> list[float]:
 def test_the_head_learns(trained: Invoked) -> None:
     untrained, after, evaluated = accuracies(trained)
     assert untrained < 0.6
-    assert after > 0.8
+    assert after > 0.7
     assert evaluated == after
 
 
@@ -123,6 +127,12 @@ def test_the_losses_without_the_cache_are_the_same(trained: Invoked, place: Path
     np.testing.assert_allclose(losses(plain), losses(trained)[:5], rtol=1e-4)
 
 
+def test_augmented_images_pass_the_backbone_each_time(trained: Invoked, place: Path, photographs: Path) -> None:
+    plain = transfer(place, photographs, "--cycles", "2", "--augment", "flip,crop")
+    np.testing.assert_allclose(losses(plain), losses(trained)[:2], rtol=0.5)
+    assert losses(plain) != losses(trained)[:2]
+
+
 def test_the_train_and_the_eval_graph_agree_before_training(trained: Invoked, place: Path) -> None:
     """One step at a learning rate of 0: its loss is the train step's, and the evaluation after it the eval step's."""
     package = place / "build" / "package-x86"
@@ -157,13 +167,43 @@ def test_an_optimizer_of_the_users_choice(place: Path, photographs: Path) -> Non
     assert "optimizer.square_avg.head.weight" in names
 
 
+def test_of_an_added_image_alone_the_features_are_computed(photographs: Path, tmp_path: Path) -> None:
+    """With a backbone from an ONNX file."""
+    small = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+    axes = {"x": {0: "N"}}
+    example = torch.zeros(1, 3, 64, 64)
+    torch.onnx.export(
+        small, (example,), str(tmp_path / "small.onnx"), dynamo=False, input_names=["x"], dynamic_axes=axes
+    )
+    shutil.copytree(photographs, tmp_path / "in")
+    options = ("--backbone", str(tmp_path / "small.onnx"), "--cycles", "2")
+    cache = tmp_path / "build" / "package-x86" / "cache"
+
+    def rows() -> list[int]:
+        # A record has a SHA-256 and 8×4×4 numbers.
+        return [path.stat().st_size // (32 + 4 * 128) for path in cache.rglob("*.rows")]
+
+    transfer(tmp_path, tmp_path / "in", *options)
+    before = rows()
+    image = tmp_path / "in" / "coast" / "added.png"
+    Image.fromarray(np.full((300, 300, 3), 99, np.uint8)).save(image)
+    transfer(tmp_path, tmp_path / "in", *options)
+    assert sum(before) == len(CLASSES) * IMAGES
+    assert sorted(rows()) == sorted([*before, 1])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--optimizer", "lion"], "unknown optimizer 'lion'"),
         (["--optimizer", "sgd,momentum=much"], "'momentum=much' is not OPTION=NUMBER"),
+        (["--loss", "hinge"], "unknown loss 'hinge'"),
+        (["--label-smoothing", "some"], "--label-smoothing some: give a number"),
+        (["--label-smoothing", "1"], "a label smoothing of 1: give a number from 0 to below 1"),
+        (["--loss", "mean_squared_error", "--label-smoothing", "0.1"], "belongs to the loss cross_entropy"),
         (["--head", "tail"], "--head tail: give one of logits, features"),
         (["--backbone", "no.py:small"], "no.py does not exist"),
+        (["--backbone", "no.onnx"], "no.onnx does not exist"),
         (["--trainable", "tail.*"], "no parameter matches tail.*"),
         (["--classes", "moon"], "moon"),
     ],

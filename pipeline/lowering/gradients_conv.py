@@ -5,13 +5,20 @@ Source of the identities: Dumoulin and Visin, "A guide to convolution arithmetic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pipeline.errors import LoweringError
+from pipeline.lowering import depthwise
 from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.rules import Node, lowers
 from pipeline.lowering.windows import fit, pads_of, reach_of
+
+# Elements that the taps of a kernel read, for one image: beyond, they would take too much memory at once.
+_PATCHES_LIMIT = 2**18
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,21 @@ class _Convolution:
         return cls(kernel, strides, dilations, begins, ends, int(node.attributes.get("group", 1)))
 
     @property
+    def taps(self) -> int:
+        """Pixels of the kernel."""
+        return math.prod(self.kernel)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether there is padding."""
+        return any((*self.pads_begin, *self.pads_end))
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it is one product for all pixels."""
+        return self.taps == 1 and set(self.strides) == {1} and not self.is_padded and self.group == 1
+
+    @property
     def reach(self) -> tuple[int, ...]:
         """Extent of the dilated kernel along each axis."""
         return reach_of(self.kernel, self.dilations)
@@ -44,13 +66,18 @@ class _Convolution:
 @lowers("ConvGrad")
 def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """ConvGrad(dy N×M×OH×OW, x N×C×H×W, w M×C/G×KH×KW) → dx, dw, db."""
-    dy, _, w = node.inputs[:3]
+    dy, x, w = node.inputs[:3]
     conv = _Convolution.of(node, _spatial(node, 1))
-    return (
-        _input_gradient(node, g, conv, dy, w) if node.wants(0) else "",
-        _weight_gradient(node, g, conv) if node.wants(1) else "",
-        _bias_gradient(node, g) if node.wants(2) else "",
-    )
+    apart = depthwise.depthwise_of(node, *node.input_shapes[1:3])
+    if apart and apart.is_small:
+        dx = depthwise.input_gradient(g, apart, dy, x, w) if node.wants(0) else ""
+    else:
+        dx = _input_gradient(node, g, conv, dy, w) if node.wants(0) else ""
+    if apart:
+        dw = depthwise.weight_gradient(g, apart, dy, x, w) if node.wants(1) else ""
+    else:
+        dw = _weight_gradient(node, g, conv) if node.wants(1) else ""
+    return dx, dw, _bias_gradient(node, g) if node.wants(2) else ""
 
 
 @lowers("ConvTransposeGrad")
@@ -111,6 +138,9 @@ def _ends(node: Node, conv: _Convolution) -> list[int]:
 
 def _input_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, w: Value) -> Value:
     """The transposed convolution, made as large as the input where the stride left a rest."""
+    axes = len(conv.kernel)
+    if conv.is_pointwise:
+        return g.op("Conv", dy, g.op("Transpose", w, perm=[1, 0, *range(2, 2 + axes)]))
     rests = [
         (size + begin + end - reach) % stride
         for size, begin, end, reach, stride in zip(
@@ -131,6 +161,41 @@ def _input_gradient(node: Node, g: Graph, conv: _Convolution, dy: Value, w: Valu
 
 
 def _weight_gradient(node: Node, g: Graph, conv: _Convolution) -> Value:
+    outputs = math.prod(_spatial(node, 0))
+    if conv.group == 1 and conv.taps * int(node.input_shape(1)[1]) * outputs <= _PATCHES_LIMIT:
+        return _product_with_patches(node, g, conv)
+    return _convolution_with_gradient(node, g, conv)
+
+
+def _product_with_patches(node: Node, g: Graph, conv: _Convolution) -> Value:
+    """For each image the output's gradient times what each tap read (im2col), summed over the batch."""
+    dy, x = node.inputs[:2]
+    channels = int(node.input_shape(1)[1])
+    if conv.is_pointwise:
+        patches = x
+    else:
+        padded = g.op("Pad", x, g.ints([0, 0, *conv.pads_begin, 0, 0, *conv.pads_end])) if conv.is_padded else x
+        patches = g.op("Concat", *(_read_by(node, g, conv, padded, tap) for tap in np.ndindex(*conv.kernel)), axis=1)
+    by_pixel = g.op("Transpose", g.op("Reshape", patches, g.ints([0, conv.taps * channels, -1])), perm=[0, 2, 1])
+    gradient = g.op("Reshape", dy, g.ints([0, int(node.input_shape(0)[1]), -1]))
+    summed = g.sum(g.op("MatMul", gradient, by_pixel), [0])
+    by_tap = g.op("Reshape", summed, g.ints([0, conv.taps, channels]))
+    shape = g.ints([0, channels, *conv.kernel])
+    return g.op("Reshape", g.op("Transpose", by_tap, perm=[0, 2, 1]) if conv.taps > 1 else by_tap, shape)
+
+
+def _read_by(node: Node, g: Graph, conv: _Convolution, padded: Value, tap: Sequence[int]) -> Value:
+    """What one tap of the kernel reads, in the shape of the output but for the channels."""
+    starts = [position * dilation for position, dilation in zip(tap, conv.dilations, strict=True)]
+    ends = [
+        start + (out - 1) * stride + 1
+        for start, out, stride in zip(starts, _spatial(node, 0), conv.strides, strict=True)
+    ]
+    axes = g.ints(list(range(2, 2 + len(starts))))
+    return g.op("Slice", padded, g.ints(starts), g.ints(ends), axes, g.ints(list(conv.strides)))
+
+
+def _convolution_with_gradient(node: Node, g: Graph, conv: _Convolution) -> Value:
     """The input convolved with the output's gradient: batch and channels swap places, strides and dilations too."""
     dy, x = node.inputs[:2]
     channels = int(node.input_shape(1)[1]) // conv.group

@@ -108,18 +108,24 @@ class Graph:
 
     def publish(self, results: Mapping[str, Value]) -> None:
         """Gives values the names by which the finished model returns them."""
+        for name in results.keys() - set(results.values()):
+            # A value inside that has the name by chance makes room.
+            self._rename(name, self.name(name))
+        published: dict[Value, Value] = {}
         for name, value in results.items():
-            if value != name and not self._rename(value, self.name(name)):
-                self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+            if value in published or not self._rename(value, name):
+                self.nodes.append(helper.make_node("Identity", [published.get(value, value)], [name], name=name))
+            else:
+                published[value] = name
 
     def _rename(self, old: Value, new: Value) -> bool:
         """Renames what a node computes, since the runtime would copy at an Identity; False for inputs and constants."""
-        computed = False
+        if not any(old in node.output for node in self.nodes):
+            return False
         for node in self.nodes:
-            computed = computed or old in node.output
             node.input[:] = [new if name == old else name for name in node.input]
             node.output[:] = [new if name == old else name for name in node.output]
-        return computed
+        return True
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]

@@ -192,16 +192,9 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Valu
             given[name] = g.constant(numpy_helper.to_array(network.frozen[name]), None, name)
         elif name == "labels":
             given[name] = LABEL
-        elif name == "target":
-            given[name] = _one_hot(shapes_of(model)[name], g)
         else:
             raise LoweringError(f"the training graph has an input {name!r} that is neither image, label nor parameter")
     return {**dict.fromkeys(wanted, ""), **given}
-
-
-def _one_hot(shape: Shape, g: Graph) -> Value:
-    """The label as mean squared error and binary cross entropy compare with: float32 N×classes, 1 at the label."""
-    return g.op("OneHot", LABEL, g.ints(int(shape[1])), g.floats([0, 1]), axis=1)
 
 
 def _preprocessed(preprocess: onnx.ModelProto, g: Graph) -> Value:

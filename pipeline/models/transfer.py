@@ -33,9 +33,7 @@ class Transfer(nn.Module):
     def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(features, classes)
-        nn.init.normal_(self.head.weight, std=0.1)
-        nn.init.zeros_(self.head.bias)
+        self.head = new_head(features, classes)
 
     def train(self, mode: bool = True) -> Transfer:
         """Sets the head's mode alone: the backbone's batch normalisation keeps its statistics."""
@@ -49,11 +47,19 @@ class Transfer(nn.Module):
         return logits
 
 
+def new_head(features: int, classes: int) -> nn.Linear:
+    """An untrained dense layer: weights from normal(0, 0.1), bias 0."""
+    head = nn.Linear(features, classes)
+    nn.init.normal_(head.weight, std=0.1)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 HEADS = ("logits", "features")
 
 
 def build(classes: int, head: str = "logits", backbone: nn.Module | None = None) -> nn.Module:
-    """A pretrained backbone and a head with weights from normal(0, 0.1).
+    """A pretrained backbone and a new head.
 
     Args:
       classes: number of logits.

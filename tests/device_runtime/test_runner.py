@@ -144,13 +144,22 @@ def test_cycles_and_epochs_exclude_each_other(package: Path, tmp_path: Path) -> 
 
 
 def test_four_accumulated_batches_equal_one_four_times_as_large(package: Path, tmp_path: Path) -> None:
-    assert runner(package, tmp_path / "large", "-c", "20", "--batch-size", "32").returncode == 0
-    assert runner(package, tmp_path / "small", "-c", "20", "--batch-size", "8", "--accumulate", "4").returncode == 0
+    words = ("-c", "20", "--augment", "flip,crop")
+    assert runner(package, tmp_path / "large", *words, "--batch-size", "32").returncode == 0
+    assert runner(package, tmp_path / "small", *words, "--batch-size", "8", "--accumulate", "4").returncode == 0
     large, small = (load_file(tmp_path / name / "lenet_trained_20.safetensors") for name in ("large", "small"))
     for name, expected in large.items():
         np.testing.assert_allclose(small[name], expected, atol=1e-5, err_msg=name)
     losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("large", "small")]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_the_engines_agree_on_augmented_images(package: Path, tmp_path: Path) -> None:
+    for engine in ("lowered", "reference"):
+        words = ("-c", "20", "--augment", "flip,crop", "--engine", engine)
+        assert runner(package, tmp_path / engine, *words).returncode == 0
+    losses = [[record["loss"] for record in records(tmp_path / name, "step")] for name in ("lowered", "reference")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
 def test_each_image_is_seen_once_an_epoch() -> None:

@@ -227,6 +227,34 @@ def test_instance_normalisation(channels: int, spatial: list[int], batch: int, a
     check(norm(channels, affine=affine), batch, channels, *spatial)
 
 
+def test_batch_normalisation_in_inference_mode_stays_in_it(tmp_path: Path) -> None:
+    class Frozen(nn.Module):
+        """Its statistics stay, its weights train, as of a backbone that is tuned."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.before = nn.Conv2d(2, 3, 1)
+            self.norm = nn.BatchNorm2d(3)
+            self.after = nn.Linear(3 * 4 * 5, CLASSES)
+            nn.init.uniform_(self.norm.weight, 0.5, 2)
+            nn.init.uniform_(self.norm.running_mean, -2, 2)  # type: ignore[arg-type]
+            nn.init.uniform_(self.norm.running_var, 0.5, 2)  # type: ignore[arg-type]
+
+        def train(self, mode: bool = True) -> Frozen:
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+        def forward(self, image: Tensor) -> Tensor:
+            logits: Tensor = self.after(self.norm(self.before(image)).flatten(1))
+            return logits
+
+    image = np.random.default_rng(0).normal(size=(3, 2, 4, 5)).astype(np.float32)
+    label = np.arange(3, dtype=np.int64)
+    module = Frozen().train()
+    assert_same(by_lowering(module, image, label, tmp_path), by_torch(module, image, label))
+
+
 def test_instance_normalisation_far_from_0_and_of_a_constant() -> None:
     norm = nn.InstanceNorm2d(2)
     check(lambda x: norm(x + 300), 2, 2, 5, 5, tolerance=1e-3)
@@ -386,7 +414,7 @@ def test_the_trained_model_keeps_its_operators(tmp_path: Path) -> None:
     recipe = recipe_of(source, pixels)
     exported, artifacts, folder = (tmp_path / name for name in ("export", "artifacts", "model"))
     export(source, recipe, pixels, CLASSES, 1, exported)
-    build_artifacts(exported, recipe, artifacts)
+    build_artifacts(exported, recipe, CLASSES, artifacts)
     build_model_folder(source.name, recipe, pixels, CLASSES, exported, artifacts, folder)
     model = read_model(folder)
     assert "4.weight" in [parameter.name for parameter in model.parameters]

@@ -84,6 +84,17 @@ def convolutions(draw: DrawFn) -> Case:
 
 
 @st.composite
+def depthwise_convolutions(draw: DrawFn) -> Case:
+    """A kernel of its own for each channel: small images, and large ones, which are lowered otherwise."""
+    channels = draw(ints(2, 4))
+    kernel, stride, padding, dilation = (draw(sizes(2, low, high)) for low, high in ((1, 4), (1, 3), (0, 3), (1, 2)))
+    size = draw(sizes(2, *draw(st.sampled_from([(7, 9), (12, 16)]))))
+    bias = draw(st.booleans())
+    layer = nn.Conv2d(channels, channels, kernel, stride, padding, dilation, channels, bias)  # type: ignore[arg-type]
+    return Case(layer, (channels, *size))
+
+
+@st.composite
 def transposed_convolutions(draw: DrawFn) -> Case:
     """Transposed convolution over one or two axes."""
     axes = draw(ints(1, 2))
@@ -503,10 +514,10 @@ POOL_RULES = ("MaxPool", "MaxPoolGrad")
 FAMILIES: dict[str, Family] = {
     "convolution": Family(
         ("Conv",),
-        "1 to 3 axes; any stride, padding, dilation, groups (depthwise)",
-        only(convolutions()),
-        ("ConvGrad",),
-        40,
+        "1 to 3 axes; any stride, padding, dilation, groups; depthwise",
+        {"any": convolutions(), "depthwise": depthwise_convolutions()},
+        ("Conv", "ConvGrad"),
+        30,
     ),
     "transposed convolution": Family(
         ("ConvTranspose",),

@@ -14,18 +14,16 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor
 from torch.nn import functional
 
 from pipeline.artifacts import build_artifacts
-from pipeline.export import OPSET
 from pipeline.lowering.dropout import STEP, give_step
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.step import network_of
 from pipeline.lowering.training_graph import lower
-from pipeline.recipe import Loss, Preprocessing, Recipe
+from pipeline.onnx_file import OPSETS
+from pipeline.recipe import Preprocessing, Recipe
 from pipeline.rewrite import load_differentiable
-from pipeline.split import split_parameters
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -53,7 +51,7 @@ def export_module(module: torch.nn.Module, example: torch.Tensor, folder: Path) 
             dynamo=False,
             training=torch.onnx.TrainingMode.TRAINING,
             do_constant_folding=False,
-            opset_version=OPSET,
+            opset_version=OPSETS[0],
             input_names=["image"],
             output_names=["logits"],
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
@@ -61,8 +59,12 @@ def export_module(module: torch.nn.Module, example: torch.Tensor, folder: Path) 
     return onnx.load(folder / "forward.onnx")
 
 
+# Pixels are not prepared here, and everything trains.
+RECIPE = Recipe(Preprocessing(1, 1))
+
+
 def by_lowering(
-    module: torch.nn.Module, image: Array, target: Array | Labels, folder: Path, loss: Loss = "cross_entropy"
+    module: torch.nn.Module, image: Array, label: Labels, folder: Path, recipe: Recipe = RECIPE
 ) -> Gradients:
     """Exports, differentiates with onnxruntime-training, lowers and runs one batch.
 
@@ -71,34 +73,34 @@ def by_lowering(
     export = folder / "export"
     export.mkdir()
     example = torch.from_numpy(np.concatenate([image[:1]] * (len(image) + 1)))
-    export_module(module, example, export)
-    build_artifacts(export, Recipe(Preprocessing(1, 1), loss=loss), folder / "artifacts")
+    forward = export_module(module, example, export)
+    classes = forward.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    build_artifacts(export, recipe, classes, folder / "artifacts")
     training = onnx.load(folder / "artifacts" / "training_model.onnx")
-    return run_lowered(training, load_differentiable(export), image, target)
+    return run_lowered(training, load_differentiable(export), image, label)
 
 
-def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Array, target: Array | Labels) -> Gradients:
+def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Array, label: Labels) -> Gradients:
     """Lowers a training graph and runs one batch."""
-    trainable, _ = split_parameters(forward, ("*",))
+    computed = {name for node in training.graph.node for name in node.output}
+    trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
     network = network_of(training, training, training, forward, trainable)
     g = Graph()
-    (target_name,) = {info.name for info in training.graph.input} & {"labels", "target"}
     given = {info.name: "" for info in training.graph.input}
     statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}
     given |= {name: g.constant(numpy_helper.to_array(t), None) for name, t in _initializers(forward).items()}
-    given |= {target_name: g.name("target"), **{name: g.name(name) for name in ("image", *statistics)}}
+    given |= {name: g.name(name) for name in ("image", "labels", *statistics)}
     give_step(g, g.name(STEP))
     values = lower(training, g, given, network.shapes)
     # A prefix of their own: the lowered graph keeps many names of the training graph.
     gradients = {f"out:{name}": values[f"{name}_grad.accumulation.out"] for name in trainable}
     g.publish({"out:loss": values[training.graph.output[0].name], **gradients})
     shapes = {"out:loss": (), **{f"out:{name}": network.trainable[name] for name in trainable}}
-    element = helper.np_dtype_to_tensor_dtype(target.dtype)
     model = g.model(
         "gradients",
         [
             helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *image.shape[1:]]),
-            helper.make_tensor_value_info("target", element, ["N", *target.shape[1:]]),
+            helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"]),
             helper.make_tensor_value_info(STEP, TensorProto.INT64, []),
             *(
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
@@ -112,25 +114,26 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    loss, *arrays = session.run(None, {"image": image, "target": target, STEP: np.array(1), **statistics})
+    loss, *arrays = session.run(None, {"image": image, "labels": label, STEP: np.array(1), **statistics})
     return Gradients(float(loss), dict(zip(trainable, arrays, strict=True)))
 
 
-def by_torch(module: torch.nn.Module, image: Array, target: Array | Labels, loss: Loss = "cross_entropy") -> Gradients:
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def by_torch(
+    module: torch.nn.Module,
+    image: Array,
+    label: Labels,
+    loss_of: Loss = functional.cross_entropy,
+) -> Gradients:
     """The same by torch's autograd, in double precision."""
     exact = copy.deepcopy(module).double()
     exact.zero_grad()
-    functions: dict[Loss, Callable[..., Tensor]] = {
-        "cross_entropy": functional.cross_entropy,
-        "mean_squared_error": functional.mse_loss,
-        "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
-    }
-    wanted = torch.from_numpy(target)
-    logits = exact(torch.from_numpy(image).double())
-    value = functions[loss](logits, wanted if loss == "cross_entropy" else wanted.double())
-    torch.autograd.backward(value)
+    loss = loss_of(exact(torch.from_numpy(image).double()), torch.from_numpy(label))
+    torch.autograd.backward(loss)
     gradients = {name: p.grad.numpy() for name, p in exact.named_parameters() if p.grad is not None}
-    return Gradients(float(value.detach()), gradients)
+    return Gradients(float(loss.detach()), gradients)
 
 
 def assert_same(lowered: Gradients, expected: Gradients, tolerance: float = 1e-5) -> None:

@@ -37,9 +37,9 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
     (
         "loss",
         ("SoftmaxCrossEntropyLoss",),
-        "cross entropy, mean squared error, binary cross entropy with logits",
+        "cross entropy over the batch, its mean or sum; the other losses are operators of the standard",
         ("SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyLossGrad"),
-        "test_losses.py",
+        "test_cross_entropy.py",
     ),
 )
 # Part of every training graph.

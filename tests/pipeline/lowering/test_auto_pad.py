@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.artifacts import build_artifacts
-from pipeline.recipe import Preprocessing, Recipe
 from pipeline.rewrite import load_differentiable
-from tests.pipeline.lowering.harness import assert_same, by_torch, export_module, run_lowered
+from tests.pipeline.lowering.harness import RECIPE, assert_same, by_torch, export_module, run_lowered
 
 LAYERS: dict[str, nn.Module] = {
     "convolution": nn.Conv2d(2, 3, (2, 4), stride=(1, 3)),
@@ -55,7 +54,7 @@ def test_named_padding_is_resolved(name: str, upper: bool, tmp_path: Path) -> No
     forward = export_module(module, torch.from_numpy(image), tmp_path)
     _name_padding(forward, b"SAME_UPPER" if upper else b"SAME_LOWER")
     onnx.save(forward, tmp_path / "forward.onnx")
-    build_artifacts(tmp_path, Recipe(Preprocessing(1, 1)), tmp_path / "artifacts")
+    build_artifacts(tmp_path, RECIPE, 4, tmp_path / "artifacts")
     training = onnx.load(tmp_path / "artifacts" / "training_model.onnx")
     lowered = run_lowered(training, load_differentiable(tmp_path), image, label)
     assert_same(lowered, by_torch(module, image, label))

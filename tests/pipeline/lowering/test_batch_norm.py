@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "net.py").write_text(NETWORK)
     source = find_model(f"{folder / 'net.py'}:network")
     export(source, RECIPE, PIXELS, 5, 3, folder / "export")
-    build_artifacts(folder / "export", RECIPE, folder / "artifacts")
+    build_artifacts(folder / "export", RECIPE, 5, folder / "artifacts")
     build_model_folder("net", RECIPE, PIXELS, 5, folder / "export", folder / "artifacts", folder / "model")
     return folder
 

@@ -18,8 +18,7 @@ from pipeline.artifacts import build_artifacts
 from pipeline.lowering.dropout import STEP, give_step
 from pipeline.lowering.graph import Graph
 from pipeline.lowering.training_graph import lower
-from pipeline.recipe import Preprocessing, Recipe
-from tests.pipeline.lowering.harness import Array, by_lowering, export_module
+from tests.pipeline.lowering.harness import RECIPE, Array, by_lowering, export_module
 
 STEPS, ELEMENTS = 200, 20_000
 # Standard deviations that a fair draw passes once in a million times. The draws are fixed: no test fails now and then.
@@ -191,7 +190,7 @@ def test_the_gradient_is_the_slope_of_the_loss_with_that_mask(tmp_path: Path) ->
 def test_evaluation_drops_nothing(tmp_path: Path) -> None:
     export = _folder(tmp_path, "export")
     export_module(Dropping(), torch.zeros(2, 4, 6), export)
-    build_artifacts(export, Recipe(Preprocessing(1, 1)), tmp_path / "artifacts")
+    build_artifacts(export, RECIPE, 4, tmp_path / "artifacts")
     evaluation = onnx.load(tmp_path / "artifacts" / "eval_model.onnx")
     assert [node for node in evaluation.graph.node if node.op_type == "Dropout"]
     g = Graph()

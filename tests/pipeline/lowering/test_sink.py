@@ -37,7 +37,7 @@ def test_sinking_equals_single_steps(text: str, tmp_path: Path) -> None:
     recipe = Recipe(Preprocessing(6, 6), parse_optimizer(text))
     parts = [tmp_path / name for name in ("export", "artifacts", "model")]
     export(find_model(f"{tmp_path / 'net.py'}:network"), recipe, PIXELS, 4, 1, parts[0])
-    build_artifacts(parts[0], recipe, parts[1])
+    build_artifacts(parts[0], recipe, 4, parts[1])
     build_model_folder("net", recipe, PIXELS, 4, *parts)
     random = np.random.default_rng(0)
     batches = [(random.integers(0, 256, (8, 6, 6, 1), np.uint8), random.integers(0, 4, 8)) for _ in range(7)]

@@ -1,0 +1,77 @@
+"""What the graphs are fed: images, or features where a frozen backbone stands apart; training images may be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from device_runtime.augmentation import Augmented
+from device_runtime.evaluation import Images, ImagesOfEpoch
+from device_runtime.formats.dataset import Dataset
+from device_runtime.formats.model import Model
+from device_runtime.options import Options
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What training and evaluation take.
+
+    Attributes:
+      splits: each split as it is.
+      train: the training split as it is trained on in an epoch.
+      final: the split of the last evaluation: validation, or test where the dataset has no such split.
+    """
+
+    splits: Mapping[str, Images]
+    train: ImagesOfEpoch
+    final: str
+
+
+def open_inputs(
+    options: Options, folder: Path, model: Model, dataset: Dataset, package: Path, seed: int, training: bool
+) -> Inputs:
+    """Opens what a run needs; images whose features are kept and not yet known pass the backbone now.
+
+    Args:
+      options: whether features are kept, and what happens to training images.
+      folder: the model folder.
+      model: what the graphs take.
+      dataset: the images.
+      package: its `cache/` takes the features.
+      seed: draws what happens to training images.
+      training: False where only the final split is evaluated.
+    """
+    final = "validation" if len(dataset.splits.get("validation", ())) else "test"
+    splits: dict[str, Images] = dict(dataset.splits)
+    through: Callable[[Images], Images] = _as_they_are
+    if model.features is not None:
+        # Imported here, as it opens ONNX Runtime, which a wrong option should not have to wait for.
+        from device_runtime.features import Backbone, CachedFeatures, FeatureCache, LiveFeatures
+
+        backbone = Backbone(folder / "features.onnx", options.threads)
+        through = partial(LiveFeatures, backbone=backbone)
+        splits = {name: through(split) for name, split in dataset.splits.items()}
+        if options.cache:
+            cache = FeatureCache(backbone, model.features, package / "cache")
+            names = _used_again(final, training, augmented=bool(options.augment))
+            splits |= {name: CachedFeatures(dataset.splits[name], cache) for name in names}
+
+    def train(epoch: int) -> Images:
+        if not options.augment:
+            return splits["train"]
+        return through(Augmented(dataset.splits["train"], options.augment, seed, epoch))
+
+    return Inputs(splits, train, final)
+
+
+def _used_again(final: str, training: bool, *, augmented: bool) -> set[str]:
+    """The splits whose images a run meets as they are, and may meet again."""
+    if not training:
+        return {final}
+    return {"test", final} if augmented else {"train", "test", final}
+
+
+def _as_they_are(images: Images) -> Images:
+    return images
