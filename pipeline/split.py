@@ -24,7 +24,8 @@ def split_forward(
 ) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
     """The backbone (`image` → `features`) and the rest (`features` → `logits`).
 
-    None where nothing stands before the first trainable parameter, or where the two parts meet in more than one value.
+    None where no frozen parameter stands before the first trainable one, or where the two parts meet in more than one
+    value.
     """
     meeting = _meeting_values(forward, trainable)
     if len(meeting) != 1 or meeting[0] == IMAGE:
@@ -32,6 +33,9 @@ def split_forward(
     inferred = onnx.shape_inference.infer_shapes(forward)
     extractor = Extractor(inferred)
     backbone = extractor.extract_model([IMAGE], meeting)
+    # A cast or a reshape alone costs nothing to repeat, and what it gives need not be float32.
+    if not any(tensor.data_type == onnx.TensorProto.FLOAT for tensor in backbone.graph.initializer):
+        return None
     rest = extractor.extract_model(meeting, [LOGITS])
     to_inference_mode(backbone)
     for model in (backbone, rest):
