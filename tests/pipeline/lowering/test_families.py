@@ -24,7 +24,10 @@ HEALTH = (HealthCheck.filter_too_much, HealthCheck.too_slow)
 
 
 class Around(nn.Module):
-    """A case between parameters of its own: `offset` sees the gradient of every element, summed over the batch."""
+    """A case between parameters of its own: `offset` sees the gradient of every element, summed over the batch.
+
+    What the case gives is scaled to 1: with large logits the softmax saturates, and float32 has no digits left of it.
+    """
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -32,11 +35,14 @@ class Around(nn.Module):
         self.offset = nn.Parameter(torch.randn(1, *case.shape))
         self.case = case.function
         with torch.no_grad():
-            self.after = nn.Linear(case.function(torch.zeros(2, *case.shape)).flatten(1).shape[1], CLASSES)
+            values = case.function(self.offset).flatten(1)
+        self.share = 1 / max(1.0, float(values.abs().max()))
+        self.after = nn.Linear(values.shape[1], CLASSES)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits."""
-        logits: Tensor = self.after(self.case(image * self.scale + self.offset).flatten(1))
+        values = self.case(image * self.scale + self.offset).flatten(1)
+        logits: Tensor = self.after(values * self.share)
         return logits
 
 

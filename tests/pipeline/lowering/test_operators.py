@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -118,6 +120,38 @@ def test_batch_norm(shape: tuple[int, ...], tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(3, 2, shape).astype(np.float32)
     label = np.arange(len(image), dtype=np.int64) % CLASSES
     assert_same(by_lowering(module, image, label, tmp_path), by_torch(module, image, label), 1e-4)
+
+
+@pytest.mark.parametrize("attributes", list(itertools.product((0, 1), repeat=4)), ids=str)
+def test_fused_products_equal_those_of_onnxruntime_training(attributes: tuple[int, ...]) -> None:
+    # Its gradients transpose the last axes alone; a model that ONNX Runtime has optimized may transpose the batch too.
+    names = ("transA", "transB", "transBatchA", "transBatchB")
+    node = helper.make_node("FusedMatMul", ["a", "b"], ["y"], domain="com.microsoft", alpha=0.5)
+    node.attribute.extend(helper.make_attribute(*pair) for pair in zip(names, attributes, strict=True))
+    shapes = {
+        name: _stored((2, 3, *sizes), transposed, moved)
+        for name, sizes, transposed, moved in zip("ab", ((4, 5), (5, 6)), attributes[:2], attributes[2:], strict=True)
+    }
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3, 4, 6])
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    fused = helper.make_model(helper.make_graph([node], "fused", infos, [y]), opset_imports=domains, ir_version=8)
+    g = Graph()
+    values = training_graph.lower(fused, g, {name: g.name(name) for name in shapes}, {})
+    g.publish({"y": values["y"]})
+    random = np.random.default_rng(0)
+    feeds = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    lowered, expected = (
+        ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+        for model in (g.model("lowered", infos, [y]), fused)
+    )
+    np.testing.assert_allclose(lowered, expected, rtol=1e-5, atol=1e-5)
+
+
+def _stored(shape: tuple[int, ...], transposed: int, moved: int) -> tuple[int, ...]:
+    """How a factor of this shape is given: its last two axes swapped, and then its first axis put before the last."""
+    stored = (*shape[:2], shape[3], shape[2]) if transposed else shape
+    return (stored[2], *stored[:2], stored[3]) if moved else stored
 
 
 def test_operators_that_are_not_lowered_are_named_with_their_nodes() -> None:
