@@ -61,12 +61,19 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 additional_output_names=["logits"],
             )
         except RuntimeError as error:
-            # Its message starts with a C++ signature; the reason follows the condition that did not hold.
-            reason = str(error).strip().splitlines()[0].rpartition(" was false. ")[2]
             raise ModelError(
-                f"onnxruntime-training cannot differentiate the model: {reason}; "
+                f"onnxruntime-training cannot differentiate the model: {_reason(error)}; "
                 "replace the operator, or freeze the parameters before it"
             ) from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What its message says behind the C++ function's signature and the condition that did not hold."""
+    line = str(error).strip().splitlines()[0]
+    for last_before in (" was false. ", "[ONNXRuntimeError] : ", " const "):
+        if last_before in line:
+            return line.rpartition(last_before)[2]
+    return line
 
 
 def _use_torch_order(optimizer_model: Path) -> None:

@@ -74,6 +74,22 @@ def norm(node: Node, g: Graph) -> tuple[Value, ...] | None:
     return (g.op("Squeeze", g.op(node.op_type, node.inputs[0], axes=axes, keepdims=1), g.ints(axes)),)
 
 
+@corrects("Pad")
+def pad(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Pad(x, pads) by reflection or repetition: a Gather along each axis of what the same Pad makes of its indices."""
+    mode = node.attributes.get("mode", b"constant").decode()
+    if mode == "constant":
+        return None
+    value, pads = node.inputs[:2]
+    shape = node.input_shape(0)
+    for axis, size in enumerate(shape):
+        # The batch is never padded: its size is not known here.
+        if isinstance(size, int):
+            own = g.op("Gather", pads, g.ints([axis, len(shape) + axis]))
+            value = g.op("Gather", value, g.op("Pad", g.ints(np.arange(size)), own, mode=mode), axis=axis)
+    return (value,)
+
+
 @corrects("Dropout")
 def dropout(node: Node, g: Graph) -> tuple[Value, ...] | None:
     """Dropout(x, [ratio]): with its mask, which the gradient needs, and training; torch's attention has neither."""

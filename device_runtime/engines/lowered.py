@@ -77,8 +77,10 @@ class LoweredEngine:
         buffers = ("buffers",) if self._model.buffers_size else ()
         gradient = _value(np.zeros(self._model.parameters_size, np.float32))
         losses: list[float] = []
-        for inputs, label in batches:
+        for number, (inputs, label) in enumerate(batches):
             feeds = {self._input: _value(inputs), "label": _value(label), "gradient": gradient}
+            # A number of its own for each batch: with the update's, all would drop the same elements.
+            feeds["step"] = _value(np.array(step * len(batches) + number, np.int64))
             feeds |= self._kept("parameters", *buffers)
             loss, gradient, *new = gradients.run_with_ort_values(
                 ["loss", "gradient_out", *(f"{name}_out" for name in buffers)], feeds

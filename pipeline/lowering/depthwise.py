@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import batch_first, batch_last
+from pipeline.lowering.layout import Pair, batch_first, batch_last, pick
 from pipeline.lowering.rules import Node
 from pipeline.lowering.windows import pads_of, reach_of
 
@@ -28,8 +28,6 @@ _TILE = 4
 
 # Elements of all patches of one image: beyond, they take too much memory.
 _PATCHES_LIMIT = 2**19
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -191,20 +189,7 @@ def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) ->
 def _patches(g: Graph, images: Value, tiles: tuple[Tiles, Tiles]) -> Value:
     """What the tiles read of C×H×W×N: C × (patch rows · columns) × (tiles · N)."""
     sources = tiles[0].sources(), tiles[1].sources()
-    return _pick(g, images, (tiles[0].inputs, tiles[1].inputs), sources)
-
-
-def _pick(g: Graph, images: Value, size: Pair, places: tuple[np.ndarray, np.ndarray]) -> Value:
-    """Pixels of C×H×W×N, zeros outside: places are a × tiles for rows and columns; C × (a · a') × (tiles · N)."""
-    rows, columns = np.broadcast_arrays(places[0][:, None, :, None], places[1][None, :, None, :])
-    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-    # One pixel of zeros behind the image stands for all that is outside.
-    indices = np.where(inside, rows * size[1] + columns, math.prod(size))
-    pixels = g.op("Reshape", images, g.ints([0, math.prod(size), -1]))
-    if not inside.all():
-        pixels = g.op("Pad", pixels, g.ints([0, 0, 0, 0, 1, 0]))
-    picked = g.op("Gather", pixels, g.ints(indices.ravel()), axis=1)
-    return g.op("Reshape", picked, g.ints([0, len(places[0]) * len(places[1]), -1]))
+    return pick(g, images, (tiles[0].inputs, tiles[1].inputs), sources)
 
 
 def _placement(tiles: tuple[Tiles, Tiles]) -> np.ndarray:
@@ -218,7 +203,7 @@ def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> 
     tiles = conv.rows.forward(), conv.columns.forward()
     (patches,) = g.recall(_key(x, w))
     destinations = tiles[0].destinations(), tiles[1].destinations()
-    gradient = _pick(g, batch_last(g, dy), (conv.rows.out, conv.columns.out), destinations)
+    gradient = pick(g, batch_last(g, dy), (conv.rows.out, conv.columns.out), destinations)
     placed = g.op("MatMul", gradient, g.op("Transpose", patches, perm=[0, 2, 1]))
     return g.op("MatMul", g.op("Reshape", placed, g.ints([conv.channels, -1])), g.floats(_placement(tiles).T))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.errors import LoweringError
-from pipeline.lowering import depthwise
+from pipeline.lowering import depthwise, narrow_conv
 from pipeline.lowering.depthwise import depthwise_of
 from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.layout import batch_first, batch_last, known_batch_last
@@ -71,6 +71,8 @@ def convolution(node: Node, g: Graph) -> Value:
     apart = depthwise_of(node, *node.input_shapes[:2])
     if apart and apart.is_tiled:
         return depthwise.convolve(node, g, apart)
+    if narrow_conv.is_narrow(node, *node.input_shapes[:2]):
+        return narrow_conv.convolve(node, g)
     if known_batch_last(g, node.inputs[0]) and _is_pointwise(node):
         return _pointwise(node, g)
     return g.op("Conv", *node.inputs, **node.attributes)
@@ -93,6 +95,8 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     if node.wants(1):
         if apart:
             dw = depthwise.weight_gradient(g, apart, dy, x, w)
+        elif narrow_conv.is_narrow(node, *node.input_shapes[1:3]):
+            dw = narrow_conv.weight_gradient(node, g)
         elif conv.is_pointwise and known_batch_last(g, x):
             dw = _pointwise_weight_gradient(node, g)
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from onnx import TensorProto
 
 from pipeline.lowering.graph import Graph, Value
@@ -82,3 +85,14 @@ def gather_elements_grad(node: Node, g: Graph) -> Value:
 def trilu(node: Node, g: Graph) -> Value:
     """Trilu(x, [k]) → the triangle: the standard's operator under another name."""
     return g.op("Trilu", *node.inputs, **node.attributes)
+
+
+@lowers("Expand")
+def expand(node: Node, g: Graph) -> Value:
+    """Expand(x, shape) → y; one pixel to a whole image, the gradient of global pooling, as a product with ones."""
+    shape, out = node.input_shapes[0], node.output_shapes[0]
+    if shape is None or out is None or len(shape) != len(out) or shape[:2] != out[:2] or set(shape[2:]) != {1}:
+        return g.op("Expand", *node.inputs)
+    pixels = math.prod(int(size) for size in out[2:])
+    column = g.op("Reshape", node.inputs[0], g.ints([-1, 1]))
+    return g.reshape(g.op("MatMul", column, g.floats(np.ones((1, pixels)))), out)

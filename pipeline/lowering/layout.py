@@ -6,9 +6,14 @@ that finds or makes an image in it goes on in it; the other order is written too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from pipeline.lowering.graph import Graph, Shape, Value
+
+Pair = tuple[int, int]
 
 # Operators whose result has, element by element, the order of their inputs.
 ELEMENTWISE = frozenset(
@@ -36,6 +41,26 @@ def batch_first(g: Graph, images: Value) -> Value:
     turned = g.op("Transpose", images, perm=[3, 0, 1, 2])
     g.remember(_key(turned), (images,))
     return turned
+
+
+def pick(g: Graph, images: Value, size: Pair, places: tuple[np.ndarray, np.ndarray]) -> Value:
+    """Pixels of C×H×W×N, zeros where a place is outside: C × (A·A') × (B·B'·N).
+
+    Args:
+      g: takes the nodes.
+      images: C×H×W×N.
+      size: H and W.
+      places: the row of each pixel, int64 A×B, and its column, int64 A'×B'.
+    """
+    rows, columns = np.broadcast_arrays(places[0][:, None, :, None], places[1][None, :, None, :])
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+    # One pixel of zeros behind the image stands for all that is outside.
+    indices = np.where(inside, rows * size[1] + columns, math.prod(size))
+    pixels = g.op("Reshape", images, g.ints([0, math.prod(size), -1]))
+    if not inside.all():
+        pixels = g.op("Pad", pixels, g.ints([0, 0, 0, 0, 1, 0]))
+    picked = g.op("Gather", pixels, g.ints(indices.ravel()), axis=1)
+    return g.op("Reshape", picked, g.ints([0, len(places[0]) * len(places[1]), -1]))
 
 
 def common_shape(g: Graph, op_type: str, inputs: Sequence[Value], shapes: Sequence[Shape | None]) -> Shape | None:

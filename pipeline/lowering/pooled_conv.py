@@ -21,7 +21,7 @@ import onnx
 from onnx import helper
 
 from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import batch_first, batch_last
+from pipeline.lowering.layout import batch_first, batch_last, pick
 from pipeline.lowering.rules import Node, lowers
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
@@ -74,12 +74,13 @@ class _Sizes:
         """Elements of the patch matrix for one image."""
         return self.taps * math.prod(self.pooled)
 
-    def patch_indices(self) -> np.ndarray:
-        """The pixel at each position of each pooled pixel's patch: int64, (patch rows · columns · PH · PW)."""
-        tap_rows, tap_columns, out_rows, out_columns = np.ix_(*map(range, (*self.patch, *self.pooled)))
-        rows = out_rows * self.window[0] + tap_rows
-        columns = out_columns * self.window[1] + tap_columns
-        return np.ravel(rows * self.width + columns)
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns that each pooled pixel's patch reads: patch × pooled, along each axis."""
+        rows, columns = (
+            np.arange(patch)[:, None] + np.arange(pooled) * window
+            for patch, pooled, window in zip(self.patch, self.pooled, self.window, strict=True)
+        )
+        return rows, columns
 
     def placement(self) -> np.ndarray:
         """Where each tap of the kernel lies in the patch in each phase: 0 or 1, float32, (KH·KW) × (phases·patch)."""
@@ -96,11 +97,9 @@ class _Sizes:
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
     sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
-    x = batch_last(g, node.inputs[0])
-    pixels = g.op("Reshape", x, g.ints([sizes.channels, sizes.height * sizes.width, -1]))
-    gathered = g.op("Gather", pixels, g.ints(sizes.patch_indices()), axis=1)
-    # C × (patch · PH · PW) × N as a matrix of taps × (PH · PW · N): the order in memory is already that one.
-    patches = g.op("Reshape", gathered, g.ints([sizes.taps, -1]))
+    picked = pick(g, batch_last(g, node.inputs[0]), (sizes.height, sizes.width), sizes.places())
+    # C × patch × (PH · PW · N) as a matrix of taps × (PH · PW · N): the order in memory is already that one.
+    patches = g.op("Reshape", picked, g.ints([sizes.taps, -1]))
     products = g.op("MatMul", _stacked_weights(g, node.inputs[1], sizes), patches)
     phases = g.ops("Split", products, outputs=sizes.phases, axis=0)
     maximum = g.op("Max", *phases)

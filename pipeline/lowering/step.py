@@ -15,6 +15,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.inference_mode import trained_statistics
+from pipeline.lowering.dropout import STEP, give_step
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.optimizers import Update, state_names, write_update
 from pipeline.lowering.training_graph import lower, shapes_of
@@ -65,14 +66,14 @@ def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
 def build_gradient_step(network: Network) -> onnx.ModelProto:
     """Adds a batch's gradient to `gradient`: the first half of an update over several batches.
 
-    Running statistics take every batch, as in torch.
+    Running statistics take every batch, as in torch. `step` is a number of the batch, from which dropout draws.
 
     Raises:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
     g = Graph()
     vector = _length(network.trainable)
-    inputs = [*_batch_inputs(network), *_state_inputs(network, ("parameters", "gradient"))]
+    inputs = [*_batch_inputs(network), _step_input(), *_state_inputs(network, ("parameters", "gradient"))]
     _reserve(g, inputs)
     loss, gradient, buffers = _write_gradient(network, g)
     results = {"loss": loss, **buffers, "gradient_out": g.op("Add", "gradient", gradient)}
@@ -106,6 +107,7 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
 def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str, Value]]:
     """Writes forward and backward pass; returns the loss, the flat gradient and the new buffers as a graph's output."""
     training, newest = _in_order_of_update(network)
+    give_step(g, STEP)
     values = lower(training, g, _given(network, training, g), network.shapes)
     gradient = _flat(g, [values[f"{name}_grad.accumulation.out"] for name in network.trainable])
     statistics = [values[newest[name]] for name in network.buffers]
@@ -130,16 +132,19 @@ def _in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, st
 def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
     """Writes the optimizer; returns the new parameters and states by the names of the outputs."""
     names = state_names(optimizer.name, optimizer.values())
-    update = Update("parameters", gradient, "learning_rate", "step", {n: n for n in names}, optimizer.values())
+    update = Update("parameters", gradient, "learning_rate", STEP, {n: n for n in names}, optimizer.values())
     parameters, states = write_update(optimizer.name, update, g)
     return {"parameters_out": parameters, **{f"{name}_out": states[name] for name in names}}
 
 
 def _update_inputs(network: Network, optimizer: Optimizer) -> list[onnx.ValueInfoProto]:
     names = ("parameters", *state_names(optimizer.name, optimizer.values()))
-    step = helper.make_tensor_value_info("step", TensorProto.INT64, [])
     vector = _length(network.trainable)
-    return [_float("learning_rate", []), step, *(_float(name, vector) for name in names)]
+    return [_float("learning_rate", []), _step_input(), *(_float(name, vector) for name in names)]
+
+
+def _step_input() -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(STEP, TensorProto.INT64, [])
 
 
 def _state_inputs(network: Network, vectors: Sequence[str]) -> list[onnx.ValueInfoProto]:

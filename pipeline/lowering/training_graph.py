@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering import (
+    dropout,
     gradients_activation,
     gradients_conv,
     gradients_loss,
@@ -28,6 +29,7 @@ __all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
 RULE_MODULES = (
+    dropout,
     gradients_activation,
     gradients_conv,
     gradients_loss,

@@ -1,0 +1,105 @@
+"""The tables of docs/operators.md, from the tested families and the docstrings of the rules.
+
+`python -m tests.pipeline.lowering.operator_table` writes them into the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.lowering import pooled_conv
+from pipeline.lowering.rules import RULES
+from pipeline.lowering.training_graph import RULE_MODULES
+from pipeline.rewrite_corrections import CORRECTIONS
+from tests.invoking import ROOT
+from tests.pipeline.lowering.families import FAMILIES, Family
+
+PAGE = ROOT / "docs" / "operators.md"
+BEGIN, END = (f"<!-- {edge} of what operator_table.py writes -->" for edge in ("begin", "end"))
+
+# Tested otherwise than by random cases of one function: name, operators, what is covered, rules, test.
+OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
+    (
+        "batch normalisation",
+        ("BatchNormalization",),
+        "training, with running statistics",
+        ("BatchNormInternal", "BatchNormalizationGrad"),
+        "test_batch_norm.py",
+    ),
+    (
+        "dropout",
+        ("Dropout",),
+        "in training, the mask drawn from layer, step and element; in evaluation the identity",
+        ("Dropout", "DropoutGrad"),
+        "test_dropout.py",
+    ),
+    (
+        "loss",
+        ("SoftmaxCrossEntropyLoss",),
+        "cross entropy over the batch, its mean or sum; the other losses are operators of the standard",
+        ("SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyLossGrad"),
+        "test_cross_entropy.py",
+    ),
+)
+# Part of every training graph.
+BOOKKEEPING = {"Identity", "InPlaceAccumulatorV2"}
+# Written by the lowering itself.
+INTERNAL = {pooled_conv.FORWARD, pooled_conv.BACKWARD}
+
+
+def promised_rules() -> set[str]:
+    """The operators of the training graph that a test contains."""
+    families = {rule for family in FAMILIES.values() for rule in family.rules}
+    return families.union(BOOKKEEPING, *(rules for *_, rules, _ in OTHERS))
+
+
+def render() -> str:
+    """The tables."""
+    models = [_row(name, _names(f.operators), f.covers, _cases(f)) for name, f in FAMILIES.items()]
+    others = [_row(name, _names(operators), covers, f"`{test}`") for name, operators, covers, _, test in OTHERS]
+    rules = {name: rule for name, rule in RULES.items() if name not in INTERNAL}
+    heading = _row("of the model", "as ONNX operators", "covered", "tested by")
+    return "\n".join(
+        [
+            *("## What a model may contain", "", heading, "|---|---|---|---|", *models, *others, ""),
+            *("## What onnxruntime-training's own operators become", "", *_docs(rules), ""),
+            *("## Corrected before differentiation", "", CORRECTED, "", *_docs(CORRECTIONS)),
+        ]
+    )
+
+
+CORRECTED = """onnxruntime-training 1.19.2 builds the gradient of these wrongly, or fails at it. In the graph that
+training differentiates, `pipeline/rewrite_corrections.py` writes them so that it does not."""
+
+
+def page_with(tables: str) -> str:
+    """The page with these tables instead of its own."""
+    text = PAGE.read_text()
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    return f"{before}{BEGIN}\n{tables}\n{after}"
+
+
+def _docs(rules: Mapping[str, Callable[..., Any]]) -> list[str]:
+    """An item for each rule: its operators, and the first line of its docstring."""
+    named: dict[str, list[str]] = {}
+    for name, rule in rules.items():
+        named.setdefault((rule.__doc__ or "").splitlines()[0], []).append(name)
+    return [f"- {_names(names)}: {doc}" for doc, names in named.items()]
+
+
+def _cases(family: Family) -> str:
+    return f"{family.examples * len(family.variants)} random cases"
+
+
+def _names(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    assert RULE_MODULES
+    PAGE.write_text(page_with(render()))
