@@ -33,7 +33,7 @@ def split_forward(
     extractor = Extractor(inferred)
     backbone = extractor.extract_model([IMAGE], meeting)
     # What only reshapes or casts the image costs nothing to pass again, and its values may be no float32 features.
-    if not _parameters(backbone):
+    if not _has_weights(backbone):
         return None
     rest = extractor.extract_model(meeting, [LOGITS])
     to_inference_mode(backbone)
@@ -87,6 +87,12 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
             f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
         )
     return trainable, [name for name in floats if name not in trainable]
+
+
+def _has_weights(backbone: onnx.ModelProto) -> bool:
+    """Whether it holds float32 tensors, as initializers or, as some exporters write them, as constants."""
+    constants = [a.t for node in backbone.graph.node if node.op_type == "Constant" for a in node.attribute]
+    return bool(_parameters(backbone)) or any(t.data_type == onnx.TensorProto.FLOAT and t.dims for t in constants)
 
 
 def _parameters(forward: onnx.ModelProto) -> list[str]:

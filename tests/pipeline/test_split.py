@@ -40,6 +40,16 @@ def test_what_stands_before_the_first_trainable_parameter_is_the_backbone(tmp_pa
     np.testing.assert_allclose(value["logits"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_weights_may_be_constants(tmp_path: Path) -> None:
+    forward = exported(nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)), tmp_path)
+    frozen = [tensor for tensor in forward.graph.initializer if tensor.name.startswith("1.")]
+    for tensor in frozen:
+        forward.graph.node.insert(0, onnx.helper.make_node("Constant", [], [tensor.name], value=tensor))
+        forward.graph.initializer.remove(tensor)
+    assert len(frozen) == 2
+    assert split_forward(forward, ["3.weight", "3.bias"]) is not None
+
+
 @pytest.mark.parametrize(
     "module",
     [
