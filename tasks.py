@@ -16,7 +16,7 @@ from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError
-from pipeline.settings import Settings, number, whole_number
+from pipeline.settings import Settings, number, positive_number, target_name, whole_number
 
 HELP = {
     "target": "x86 (this machine) or arm64 (a device connected by adb)",
@@ -48,14 +48,23 @@ HELP = {
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",
     "checkpoint": "a checkpoint on this machine, for --target x86 (default: the last of the package)",
-    "repeats": "interleaved rounds of each measurement",
+    "repeats": "interleaved rounds, of which the median is taken",
+    "seconds": "least duration of an engine's turn in a round",
+    "networks": "lenet, mobilenet, transformer, or some of them with commas (default: all)",
+}
+
+# Where an option means something else to `bench`.
+BENCH_HELP = {
+    "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+    "data": "folder with photographs to convert and train on; without it, some are generated",
 }
 
 
 def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
     """A task whose options are explained by HELP."""
     names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
-    documented_body: Task[Callable[..., None]] = task(help={name: HELP[name] for name in names})(body)
+    texts = HELP | (BENCH_HELP if body.__name__ == "bench" else {})
+    documented_body: Task[Callable[..., None]] = task(help={name: texts[name] for name in names})(body)
     return documented_body
 
 
@@ -312,12 +321,32 @@ def emulator_status(c: Context) -> None:
 
 
 @documented
-def bench(c: Context, build: str = "build", repeats: str = "15") -> None:
-    """Measure the train step against onnxruntime-training and torch."""
+def bench(
+    c: Context,
+    target: str = "x86",
+    networks: str = "",
+    repeats: str = "10",
+    seconds: str = "0.2",
+    data: str = "",
+    build: str = "build",
+    serial: str = "",
+) -> None:
+    """Measure the train step against onnxruntime-training and torch, memory, and what photographs cost."""
     with one_line_errors():
-        from pipeline.bench import bench as run_bench
+        from pipeline.bench.networks import choose
+        from pipeline.bench.run import BenchOptions
+        from pipeline.bench.run import bench as run_bench
 
-        run_bench(Path(build), whole_number("repeats", repeats, 1))
+        options = BenchOptions(
+            choose(networks),
+            whole_number("repeats", repeats, 1),
+            positive_number("seconds", seconds),
+            Path(data) if data else None,
+            target_name(target),
+            serial or None,
+            Path(build),
+        )
+        run_bench(options)
 
 
 @task

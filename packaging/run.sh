@@ -1,14 +1,16 @@
-# Sourced by train.sh, eval.sh and eval_untrained.sh, which set `here` to the package's folder. Plain POSIX sh.
+# Sourced by train.sh and its like, which set `here` to the package's folder. Plain POSIX sh.
 # Starts the runner with the package's own interpreter and libraries, or on x86 with the host's interpreter.
 
 # Without PYTHONSAFEPATH the folder one happens to be in would come before the package.
 export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 ORT_DISABLE_TELEMETRY=1
 
+module=device_runtime
+
 run() {
     loader="$here/runtime/lib/ld-linux-aarch64.so.1"
     if [ -f "$loader" ]; then
         PYTHONHOME="$here/runtime" PYTHONPATH="$here:$here/runtime/site-packages" \
-            exec "$loader" --library-path "$here/runtime/lib" "$here/runtime/bin/python3" -m device_runtime "$@"
+            exec "$loader" --library-path "$here/runtime/lib" "$here/runtime/bin/python3" -m "$module" "$@"
     fi
     case " $* " in
     # onnxruntime-training is the host's own: the package's onnxruntime has the same name and must not hide it.
@@ -16,5 +18,5 @@ run() {
     *) PYTHONPATH="$here:$here/runtime/site-packages" ;;
     esac
     export PYTHONPATH
-    exec "${PYTHON:-python3}" -m device_runtime "$@"
+    exec "${PYTHON:-python3}" -m "$module" "$@"
 }

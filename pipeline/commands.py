@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, cast
 
 from pipeline.errors import CommandError
 
@@ -78,6 +83,55 @@ def stream(
             process.terminate()
             raise
     return process.returncode
+
+
+@contextmanager
+def converse(
+    command: Sequence[str | Path], *, timeout_s: float, env: Mapping[str, str] | None = None
+) -> Iterator[Callable[[], str]]:
+    """A program that answers every line on its stdin with a line on its stdout, for as long as the block runs.
+
+    Args:
+      command: program and arguments; no shell reads it.
+      timeout_s: seconds that one answer may take.
+      env: its whole environment; this process's own when None.
+
+    Yields:
+      A function that asks once and returns the answer.
+
+    Raises:
+      CommandError: the program is missing; of the function: it ended instead of an answer or took too long.
+    """
+    words, pipe = _words(command), subprocess.PIPE
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as stderr,
+        subprocess.Popen(words, env=env, text=True, stdin=pipe, stdout=pipe, stderr=stderr) as process,
+    ):
+        stdin, stdout = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
+
+        def ask() -> str:
+            deadline = threading.Timer(timeout_s, process.kill)
+            deadline.start()
+            answer = ""
+            with suppress(BrokenPipeError):
+                # Past the buffer, which would be written once more when it is closed.
+                os.write(stdin.fileno(), b"\n")
+                answer = stdout.readline()
+            late = deadline.finished.is_set()
+            deadline.cancel()
+            if late:
+                raise CommandError(f"`{shlex.join(words)}` gave no answer within {timeout_s:g} s and was stopped")
+            if not answer:
+                code = process.wait()
+                stderr.seek(0)
+                last = "\n".join(stderr.read().strip().splitlines()[-LAST_LINES:])
+                raise CommandError(f"`{shlex.join(words)}` gave no answer and ended with exit code {code}:\n{last}")
+            return answer
+
+        try:
+            yield ask
+        finally:
+            process.kill()
 
 
 def _words(command: Sequence[str | Path]) -> list[str]:

@@ -123,7 +123,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
         elif source.backbone and source.backbone.onnx_file:
             forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
         else:
-            forward = _export_torch(_build(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
+            forward = _export_torch(build_module(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
         _check_output(forward, source, classes)
         onnx.save(forward, temporary / "forward.onnx")
         parts = split_forward(forward, split_parameters(forward, recipe.trainable)[0])
@@ -150,7 +150,12 @@ def _module(source: ModelSource) -> ModuleType:
     return module
 
 
-def _build(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
+def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
+    """The torch module of a model that is one, with its initial weights.
+
+    Raises:
+      ModelError: its file cannot be loaded, or what it makes is no torch module.
+    """
     import torch
 
     module = _module(source)
@@ -172,7 +177,7 @@ def _build(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
 def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:
     """Keyword arguments of a project's model for what the user chose."""
     head = {"head": source.head} if source.head else {}
-    return head | ({"backbone": _build(source.backbone, classes, seed)} if source.backbone else {})
+    return head | ({"backbone": build_module(source.backbone, classes, seed)} if source.backbone else {})
 
 
 def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:

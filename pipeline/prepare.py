@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
 from pipeline.datasets.convert import ConvertOptions, convert
@@ -36,10 +38,16 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
     Raises:
       DatasetError, UsageError, ModelError: the dataset or the model cannot be read.
     """
+    # Before the conversion, which may take long: a wrong name is to be told at once.
     source = find_model(settings.model, settings.head, settings.backbone)
     options = ConvertOptions(classes=settings.classes)
     with progress.counted("convert") as on_progress:
         dataset = convert(settings.data, settings.build, options, on_progress)
+    return prepared_on(dataset, source, settings)
+
+
+def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
+    """A model and a dataset that is converted already."""
     description = read_description(dataset)
     pixels = Pixels(description.height, description.width, description.channels)
     folder = settings.build / source.name
@@ -86,8 +94,22 @@ def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -
     return prepared.artifacts
 
 
-def make_package(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
-    """Runs every stage up to the package if its inputs changed; returns the package's folder."""
+def make_package(
+    prepared: Prepared,
+    settings: Settings,
+    progress: Progress,
+    into: Path | None = None,
+    extra: Mapping[str, bytes] = MappingProxyType({}),
+) -> Path:
+    """Runs every stage up to the package if its inputs changed; returns the package's folder.
+
+    Args:
+      prepared: what to package.
+      settings: where things come from and go to.
+      progress: names the stages.
+      into: takes the package; None: the build folder.
+      extra: further files of the package by name.
+    """
     from pipeline.model_folder import build_model_folder
 
     make_artifacts(prepared, settings, progress)
@@ -109,7 +131,13 @@ def make_package(prepared: Prepared, settings: Settings, progress: Progress) -> 
     runtime = make_runtime(settings, progress)
     with progress.stage("package"):
         return build_package(
-            settings.target, prepared.source.name, runtime, prepared.model, prepared.dataset, settings.build
+            settings.target,
+            prepared.source.name,
+            runtime,
+            prepared.model,
+            prepared.dataset,
+            into or settings.build,
+            extra,
         )
 
 

@@ -45,8 +45,18 @@ class Settings:
     backbone: str | None = None
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise UsageError(f"unknown target {self.target!r}: give --target {' or --target '.join(TARGETS)}")
+        target_name(self.target)
+
+
+def target_name(text: str) -> str:
+    """Reads `--target`.
+
+    Raises:
+      UsageError: there is no such target.
+    """
+    if text not in TARGETS:
+        raise UsageError(f"unknown target {text!r}: give --target {' or --target '.join(TARGETS)}")
+    return text
 
 
 def whole_number(option: str, text: str | int, least: int) -> int:
@@ -74,3 +84,18 @@ def number(option: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"--{option} {text}: give a number") from None
+
+
+def positive_number(option: str, text: str) -> float:
+    """Reads an option's value.
+
+    Raises:
+      UsageError: it is not a finite number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--{option} {text}: give a number above 0")
+    return value

@@ -1,0 +1,139 @@
+"""`python -m device_runtime.bench PART`: times one part of a package on this machine, a line of JSON for each round.
+
+Parts: `step`, the lowered train step; `product`, one matrix product (the file product.onnx that the host added);
+`features`, one pass of all images through the frozen backbone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from device_runtime.engines.lowered import LoweredEngine, open_session, session_options
+from device_runtime.features import BATCH, Backbone
+from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
+from device_runtime.formats.dataset import load_dataset
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import read_model
+from device_runtime.metrics import peak_memory_bytes
+
+PRODUCT_FILE = "product.onnx"
+# So small that every round meets the network of the first one.
+LEARNING_RATE = 1e-5
+WARM_UP_STEPS = 2
+LEAST_STEPS = 3
+
+Record = Mapping[str, float | str]
+Measure = Callable[[], Record]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time; `seconds` is the least duration of a round, `wait` makes one for each line on stdin instead."""
+
+    part: str
+    threads: int
+    rounds: int
+    seconds: float
+    wait: bool
+
+
+def main() -> int:
+    """Runs and returns the exit code: 0, or 1 for a damaged package."""
+    package = Path(__file__).resolve().parent.parent
+    options = _parse(sys.argv[1:])
+    makers = {"step": _step, "product": _product, "features": _features}
+    try:
+        measure = makers[options.part](package, options)
+        if options.wait:
+            serve(measure)
+        else:
+            for _ in range(options.rounds):
+                _answer(measure)
+    except FormatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(measure: Measure) -> None:
+    """Answers every line on stdin with what `measure` returns, as a line of JSON."""
+    while sys.stdin.readline():
+        _answer(measure)
+
+
+def _answer(measure: Measure) -> None:
+    print(json.dumps(measure()), flush=True)
+
+
+def median_ms(step: Callable[[], object], seconds: float) -> float:
+    """Median duration in ms of a step that is repeated, warm, for at least `seconds`."""
+    for _ in range(WARM_UP_STEPS):
+        step()
+    times: list[float] = []
+    while len(times) < LEAST_STEPS or sum(times) < seconds:
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000
+
+
+def _parse(arguments: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="device_runtime.bench", description="Times one part of this package.")
+    parser.add_argument("part", choices=("step", "product", "features"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--wait", action="store_true")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def _step(package: Path, options: Options) -> Measure:
+    folder = package / "model"
+    model = read_model(folder)
+    batch = model.recipe.batch_size
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (batch, model.input.height, model.input.width, model.input.channels), np.uint8)
+    label = random.integers(0, model.classes, batch)
+    start = read_checkpoint(folder / untrained_name(model), model)
+    engine = LoweredEngine(folder, model, start, batch, options.threads)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        engine.train_step(pixels, label, LEARNING_RATE, done)
+
+    return lambda: {"ms": median_ms(step, options.seconds), "peak_memory_bytes": peak_memory_bytes()}
+
+
+def _product(package: Path, options: Options) -> Measure:
+    session = open_session(package / PRODUCT_FILE, session_options(options.threads))
+    random = np.random.default_rng(0)
+    feeds = {info.name: random.random(info.shape, np.float32) for info in session.get_inputs()}
+    return lambda: {"ms": median_ms(lambda: session.run(None, feeds), options.seconds)}
+
+
+def _features(package: Path, options: Options) -> Measure:
+    splits = load_dataset(package / "dataset").splits.values()
+    backbone = Backbone(package / "model" / "features.onnx", options.threads)
+
+    def measure() -> Record:
+        started = time.perf_counter()
+        for split in splits:
+            for first in range(0, len(split), BATCH):
+                backbone.features(split.batch(np.arange(first, min(first + BATCH, len(split))))[0])
+        return {"ms": (time.perf_counter() - started) * 1000}
+
+    return measure
+
+
+if __name__ == "__main__":
+    sys.exit(main())

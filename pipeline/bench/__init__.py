@@ -1,0 +1,1 @@
+"""`invoke bench`: the lowered engine beside its rivals, in one run."""

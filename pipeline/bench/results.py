@@ -1,0 +1,74 @@
+"""What is measured, as records: the table and build/bench.json are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One engine at one number of threads: median ms per step and its process's peak, or why it does not run here."""
+
+    ms: float | None = None
+    peak_memory_bytes: int | None = None
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True)
+class Threads:
+    """All engines at one number of threads, and the rate of a matrix product there, in FLOP per second."""
+
+    engines: Mapping[str, Timing]
+    product_flops_per_s: float
+    bound_ms: float
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """One network; `runner_peak_memory_bytes` is that of the packaged runner in a short training."""
+
+    title: str
+    batch_size: int
+    optimizer: str
+    step_flops: int
+    threads: Mapping[int, Threads]
+    runner_peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class ConversionResult:
+    """Photographs → BMP: images per second by the number of processes."""
+
+    source: str
+    images: int
+    images_per_s: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class CacheResult:
+    """Training on the features of a frozen backbone, on one thread.
+
+    Attributes:
+      pass_s: all images once through the backbone.
+      epochs_s: `epochs` epochs by the packaged runner, the filling of the cache among them.
+      uncached_epoch_s: an epoch with --no-cache, training and test images, extrapolated from `uncached_steps` steps.
+    """
+
+    images: int
+    pass_s: float
+    epochs: int
+    epochs_s: float
+    uncached_epoch_s: float
+    uncached_steps: int
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Everything; photographs are measured on this machine alone."""
+
+    target: str
+    repeats: int
+    networks: Mapping[str, NetworkResult]
+    conversion: ConversionResult | None
+    cache: CacheResult | None

@@ -1,0 +1,106 @@
+"""Times the train steps of one network: on this machine all engines in turns, on a device the lowered one alone.
+
+Each engine runs in a process of its own, which sleeps while another one is measured, and answers once a round. The
+first answer says that it is set up and is not counted; of the others the median is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pipeline
+from pipeline.bench.networks import PRODUCT_FLOPS, Built
+from pipeline.bench.results import Threads, Timing
+from pipeline.bench.training import Answer, answers_of
+from pipeline.commands import converse
+from pipeline.targets.base import Target
+
+LOWERED, PRODUCT = "lowered", "product"
+RIVALS = ("onnxruntime-training", "torch-eager", "torch-compile")
+ENGINES = (LOWERED, *RIVALS)
+THREADS = (1, 2)
+# torch.compile compiles before its first answer.
+TIMEOUT_S = 600.0
+# An idle library's threads look for work a while before they sleep.
+SLEEP_S = 0.1
+
+Answers = Mapping[tuple[str, int], list[Answer]]
+
+
+def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dict[int, Threads]:
+    """Every engine at each number of threads, in `repeats` rounds of at least `seconds` each."""
+    answers: dict[tuple[str, int], list[Answer]] = {}
+    with ExitStack() as running:
+        asks: dict[tuple[str, int], Callable[[], str]] = {}
+        for threads in THREADS:
+            for engine in (*ENGINES, PRODUCT):
+                command, environment = _worker(engine, threads, built, seconds, build)
+                ask = running.enter_context(converse(command, timeout_s=TIMEOUT_S, env=environment))
+                first = json.loads(ask())
+                answers[engine, threads] = [first] if "unavailable" in first else []
+                if not answers[engine, threads]:
+                    asks[engine, threads] = ask
+        for _ in range(repeats):
+            for worker, ask in asks.items():
+                time.sleep(SLEEP_S)
+                answers[worker].append(json.loads(ask()))
+    return _summary(answers, built.step_flops)
+
+
+def measure_on(target: Target, step_flops: int, repeats: int, seconds: float) -> dict[int, Threads]:
+    """The lowered engine on a device that has the package, in as many rounds."""
+    answers: dict[tuple[str, int], list[Answer]] = {}
+    for threads in THREADS:
+        for engine, part in ((LOWERED, "step"), (PRODUCT, PRODUCT)):
+            options = (part, "--threads", str(threads), "--rounds", str(repeats + 1), "--seconds", str(seconds))
+            answers[engine, threads] = answers_of(target, options)[1:]
+    return _summary(answers, step_flops)
+
+
+def _worker(
+    engine: str, threads: int, built: Built, seconds: float, build: Path
+) -> tuple[Sequence[str | Path], Mapping[str, str]]:
+    """Command and environment of an engine's process."""
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(Path(pipeline.__file__).parent.parent),
+        "PYTHONSAFEPATH": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": "1",
+        # What torch.compile compiled is kept with everything else that can be built again.
+        "TORCHINDUCTOR_CACHE_DIR": str((build / "bench" / "inductor").resolve()),
+    }
+    if engine in RIVALS:
+        rival = ("-m", "pipeline.bench.rival", engine, built.network.model, built.package, str(threads), str(seconds))
+        return (sys.executable, *rival), environment
+    part = PRODUCT if engine == PRODUCT else "step"
+    options = ("--threads", str(threads), "--seconds", str(seconds), "--wait")
+    return ("sh", built.package / "bench.sh", part, *options), environment
+
+
+def _summary(answers: Answers, step_flops: int) -> dict[int, Threads]:
+    summary: dict[int, Threads] = {}
+    for threads in THREADS:
+        rate = PRODUCT_FLOPS / _median_ms(answers[PRODUCT, threads]) * 1000
+        timings = {name: _timing(answers[name, threads]) for name in ENGINES if (name, threads) in answers}
+        summary[threads] = Threads(timings, rate, step_flops / rate * 1000)
+    return summary
+
+
+def _timing(answers: Sequence[Answer]) -> Timing:
+    if "unavailable" in answers[0]:
+        return Timing(unavailable=answers[0]["unavailable"])
+    return Timing(_median_ms(answers), max(answer["peak_memory_bytes"] for answer in answers))
+
+
+def _median_ms(answers: Sequence[Answer]) -> float:
+    return statistics.median(float(answer["ms"]) for answer in answers)

@@ -1,0 +1,105 @@
+"""`invoke bench`, as a user types it: what it measures, never how fast."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.bench.networks import PRODUCT_FLOPS
+from pipeline.bench.results import Timing
+from pipeline.bench.steps import measure_on
+from pipeline.bench.training import answers_of
+from pipeline.errors import RunFailed
+from pipeline.targets.base import OnBytes, OnLine
+from tests.invoking import invoke
+from tests.pipeline.datasets.photographs import write_folders
+
+
+class Printing:
+    """A target whose scripts print these lines."""
+
+    name = "device"
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = lines
+
+    def push(self, package: Path, on_bytes: OnBytes) -> int:
+        return 0
+
+    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
+        for line in self._lines:
+            on_line(line)
+        return 0
+
+    def clear_output(self) -> None:
+        pass
+
+    def pull(self, into: Path) -> list[Path]:
+        return []
+
+
+def test_answers_are_found_among_a_runtimes_warnings() -> None:
+    assert answers_of(Printing("warning: no /sys", '{"ms": 1.5}', '{"ms": 2}'), []) == [{"ms": 1.5}, {"ms": 2}]
+
+
+def test_a_device_that_measures_nothing_is_named() -> None:
+    with pytest.raises(RunFailed, match="measured nothing: warning"):
+        answers_of(Printing("warning"), [])
+
+
+def test_a_device_gives_the_median_of_all_rounds_but_the_first() -> None:
+    rounds = [f'{{"ms": {ms}, "peak_memory_bytes": 7}}' for ms in (90, 2, 4, 3)]
+    summary = measure_on(Printing(*rounds), 10**9, repeats=3, seconds=0.1)
+    assert set(summary) == {1, 2}
+    assert summary[1].engines == {"lowered": Timing(3.0, 7)}
+    assert summary[1].bound_ms == pytest.approx(3.0 * 10**9 / PRODUCT_FLOPS)
+
+
+@pytest.mark.slow
+def test_it_measures_every_engine_and_what_photographs_cost(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    write_folders(tmp_path / "photographs", count=60)
+    run = invoke(
+        *("bench", "--repeats", "1", "--seconds", "0.01", "--networks", "lenet"),
+        *("--data", tmp_path / "photographs", "--build", build),
+    )
+    assert run.code == 0, run.stderr
+    record = json.loads((build / "bench.json").read_text())
+    lenet = record["networks"]["lenet"]
+    assert lenet["step_flops"] == 72_445_440
+    assert 20 * 2**20 < lenet["runner_peak_memory_bytes"] < 400 * 2**20
+    for threads in lenet["threads"].values():
+        engines = threads["engines"]
+        assert list(engines) == ["lowered", "onnxruntime-training", "torch-eager", "torch-compile"]
+        assert all(timing["ms"] or timing["unavailable"] for timing in engines.values())
+        assert engines["lowered"]["peak_memory_bytes"] < engines["torch-eager"]["peak_memory_bytes"]
+        assert threads["bound_ms"] > 0
+    assert set(record["conversion"]["images_per_s"]) == {"1", "2"}
+    assert record["cache"]["images"] == 120
+    assert "arithmetic bound" in run.stdout
+    assert "times one pass" in run.stdout
+    assert not list(build.glob(".bench.*"))
+
+
+WRONG = {
+    "an unknown network": (["--networks", "lenet,vgg"], "no network 'vgg'; give some of lenet,mobilenet,transformer"),
+    "no repeats": (["--repeats", "0"], "--repeats 0: give a whole number of at least 1"),
+    "no time": (["--seconds", "none"], "--seconds none: give a number above 0"),
+    "an unknown target": (["--target", "mips"], "unknown target 'mips'"),
+    "a missing folder": (["--data", "/no/such"], "--data /no/such: no such folder"),
+    "a folder without photographs": (["--data", "tests"], "holds no photographs"),
+    "photographs for a device": (["--target", "arm64", "--data", "tests"], "photographs are measured on this machine"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_gives_one_line(name: str, tmp_path: Path) -> None:
+    words, message = WRONG[name]
+    run = invoke("bench", *words, "--build", tmp_path)
+    assert run.code != 0
+    assert message in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
