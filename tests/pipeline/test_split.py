@@ -1,4 +1,4 @@
-"""A forward graph is cut where training begins, and only after a frozen parameter."""
+"""A forward graph is cut where training begins, and only after a layer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.split import split_forward
+
+
+class Centred(nn.Module):
+    """Images without their mean colour."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image - torch.full((1, 1, 1, 3), 0.5)
 
 
 class Tokens(nn.Module):
@@ -54,10 +61,11 @@ def test_weights_may_be_constants(tmp_path: Path) -> None:
     "module",
     [
         nn.Sequential(nn.Flatten(), nn.Linear(6, 2)),
+        nn.Sequential(Centred(), nn.Flatten(), nn.Linear(6, 2)),
         nn.Sequential(Tokens(), nn.Embedding(9, 4), nn.Flatten(), nn.Linear(24, 2)),
     ],
-    ids=["flattened", "tokens"],
+    ids=["flattened", "centred", "tokens"],
 )
-def test_what_only_rearranges_the_image_is_no_backbone(module: nn.Module, tmp_path: Path) -> None:
+def test_what_only_scales_or_rearranges_the_image_is_no_backbone(module: nn.Module, tmp_path: Path) -> None:
     forward = exported(module, tmp_path)
     assert split_forward(forward, [name for name, _ in module.named_parameters()]) is None
