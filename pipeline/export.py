@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -187,6 +187,7 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     import torch
 
     size = recipe.preprocessing
+    _check_parameters(model)
     # The exporter runs the model in training mode, which moves its running statistics.
     state = {name: value.clone() for name, value in model.state_dict().items()}
     example = torch.zeros(2, pixels.channels, size.height, size.width)
@@ -216,7 +217,32 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     for tensor in forward.graph.initializer:
         if tensor.name in state:
             tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
+    _keep_constant(forward, _not_trained(model))
     return forward
+
+
+def _check_parameters(model: torch.nn.Module) -> None:
+    """Refuses scalars that train: in an ONNX graph they cannot be told from constants."""
+    scalars = [name for name, parameter in model.named_parameters() if parameter.requires_grad and not parameter.shape]
+    if scalars:
+        raise ModelError(f"parameters without an axis cannot be trained: {', '.join(scalars)}; give them the shape [1]")
+
+
+def _not_trained(model: torch.nn.Module) -> set[str]:
+    """What training in torch leaves as it is: parameters without a gradient, buffers but for running statistics."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    statistics = ("running_mean", "running_var")
+    return frozen | {name for name, _ in model.named_buffers() if not name.endswith(statistics)}
+
+
+def _keep_constant(forward: onnx.ModelProto, names: Collection[str]) -> None:
+    """Turns initializers, which train unless the recipe says otherwise, into constants."""
+    import onnx
+
+    for tensor in [tensor for tensor in forward.graph.initializer if tensor.name in names]:
+        node = onnx.helper.make_node("Constant", [], [tensor.name], name=f"constant/{tensor.name}", value=tensor)
+        forward.graph.node.insert(0, node)
+        forward.graph.initializer.remove(tensor)
 
 
 def _check_opset(trained: onnx.ModelProto, source: ModelSource) -> None:

@@ -14,7 +14,7 @@ import onnx
 from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
-from pipeline.inference_mode import to_inference_mode
+from pipeline.inference_mode import BATCH_NORM, to_inference_mode
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
@@ -24,7 +24,7 @@ def split_forward(
 ) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
     """The backbone (`image` → `features`) and the rest (`features` → `logits`).
 
-    None where no parameter stands before the first trainable one, or where the two parts meet in more than one value.
+    None where no layer stands before the first trainable one, or where the two parts meet in more than one value.
     """
     meeting = _meeting_values(forward, trainable)
     if len(meeting) != 1 or meeting[0] == IMAGE:
@@ -32,8 +32,8 @@ def split_forward(
     inferred = onnx.shape_inference.infer_shapes(forward)
     extractor = Extractor(inferred)
     backbone = extractor.extract_model([IMAGE], meeting)
-    # What only reshapes or casts the image costs nothing to pass again, and its values may be no float32 features.
-    if not _parameters(backbone):
+    # What only scales, reshapes or casts the image costs nothing to pass again, and may give no float32 features.
+    if not _has_layers(backbone):
         return None
     rest = extractor.extract_model(meeting, [LOGITS])
     to_inference_mode(backbone)
@@ -87,6 +87,17 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
             f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
         )
     return trainable, [name for name in floats if name not in trainable]
+
+
+def _has_layers(backbone: onnx.ModelProto) -> bool:
+    """Whether it holds batch normalisation, or a matrix or more: as initializer or, as some exporters write, constant.
+
+    A mean for each channel, which a module may take off its images, is a vector.
+    """
+    nodes = backbone.graph.node
+    constants = [attribute.t for node in nodes if node.op_type == "Constant" for attribute in node.attribute]
+    matrices = (sum(size > 1 for size in t.dims) > 1 for t in (*backbone.graph.initializer, *constants))
+    return any(node.op_type == BATCH_NORM for node in nodes) or any(matrices)
 
 
 def _parameters(forward: onnx.ModelProto) -> list[str]:

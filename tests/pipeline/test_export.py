@@ -1,0 +1,78 @@
+"""What a torch module does not train is no parameter of the exported graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from device_runtime.engines.lowered import LoweredEngine
+from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
+from device_runtime.formats.model import read_model
+from pipeline.artifacts import build_artifacts
+from pipeline.errors import ModelError
+from pipeline.export import export, find_model
+from pipeline.model_folder import build_model_folder
+from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
+from pipeline.split import split_parameters
+
+MODULE = """
+import torch
+from torch import nn
+
+class Centred(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
+        self.first = nn.Conv2d(3, 4, 3)
+        self.first.bias.requires_grad_(False)
+        self.norm = nn.BatchNorm2d(4)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, image):
+        return self.last(self.norm(self.first(image - self.mean)).relu().mean((2, 3)))
+
+build = Centred
+"""
+SCALARS = """
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale, self.shift = (nn.Parameter(torch.tensor(value)) for value in (1.0, 0.0))
+
+    def forward(self, image):
+        return image.mean((2, 3)) * self.scale + self.shift
+
+build = Scaled
+"""
+PIXELS = Pixels(6, 6, 3)
+RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
+
+
+def test_buffers_and_parameters_without_a_gradient_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "centred.py").write_text(MODULE)
+    export(find_model(f"{tmp_path / 'centred.py'}:build"), RECIPE, PIXELS, 2, 0, tmp_path / "export")
+    forward = onnx.load(tmp_path / "export" / "forward.onnx")
+    trainable, _ = split_parameters(forward, ("*",))
+    assert trainable == ["first.weight", "norm.weight", "norm.bias", "last.weight", "last.bias"]
+
+    build_artifacts(tmp_path / "export", RECIPE, 2, tmp_path / "artifacts")
+    build_model_folder("c", RECIPE, PIXELS, 2, tmp_path / "export", tmp_path / "artifacts", tmp_path / "model")
+    model = read_model(tmp_path / "model")
+    start = read_checkpoint(tmp_path / "model" / untrained_name(model), model)
+    engine = LoweredEngine(tmp_path / "model", model, start, RECIPE.batch_size, 1)
+    image = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
+    label = np.array([0, 1, 1, 0])
+    losses = [engine.train_step(image, label, 0.5, number) for number in range(1, 9)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_scalar_parameters_are_all_named(tmp_path: Path) -> None:
+    (tmp_path / "scaled.py").write_text(SCALARS)
+    with pytest.raises(ModelError, match=r"scale, shift; give them the shape \[1\]"):
+        export(find_model(f"{tmp_path / 'scaled.py'}:build"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
