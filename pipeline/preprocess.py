@@ -29,10 +29,21 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
     nodes = [
         helper.make_node("Cast", ["pixels"], ["pixels_float"], to=TensorProto.FLOAT),
         _channels_first(pixels),
-        helper.make_node("Mul", ["pixels_nchw", "factor"], ["pixels_scaled"]),
-        helper.make_node("Add", ["pixels_scaled", "offset"], ["pixels_normal"]),
+        # One pass, and the runtime does not move it before the transposition, where channels broadcast slowly.
+        helper.make_node(
+            "BatchNormalization",
+            ["pixels_nchw", "factor", "offset", "no_mean", "no_variance"],
+            ["pixels_normal"],
+            epsilon=0.0,
+        ),
     ]
-    initializers = [onnx.numpy_helper.from_array(factor, "factor"), onnx.numpy_helper.from_array(offset, "offset")]
+    constants = {
+        "factor": factor,
+        "offset": offset,
+        "no_mean": np.zeros(pixels.channels, np.float32),
+        "no_variance": np.ones(pixels.channels, np.float32),
+    }
+    initializers = [onnx.numpy_helper.from_array(values, name) for name, values in constants.items()]
     if pixels.channels == 1:
         shape = np.array([0, 1, pixels.height, pixels.width], np.int64)
         initializers.append(onnx.numpy_helper.from_array(shape, "nchw_shape"))
@@ -99,6 +110,6 @@ def _affine(channels: int, preprocessing: Preprocessing) -> tuple[np.ndarray, np
                 f"the preprocessing's {name} has {len(values)} values, the dataset's images have {channels} channels: "
                 "give one value or one per channel"
             )
-    factor = np.broadcast_to(preprocessing.scale / std, channels).reshape(1, channels, 1, 1)
-    offset = np.broadcast_to(-mean / std, channels).reshape(1, channels, 1, 1)
+    factor = np.broadcast_to(preprocessing.scale / std, channels)
+    offset = np.broadcast_to(-mean / std, channels)
     return factor.astype(np.float32), offset.astype(np.float32)

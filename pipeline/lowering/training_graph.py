@@ -70,6 +70,7 @@ def lower(
         }
     )
     unknown: list[str] = []
+    sizes: dict[str, Shape] = {}
     read = _read_values(model)
     for proto in model.graph.node:
         rule = RULES.get(proto.op_type)
@@ -77,6 +78,7 @@ def lower(
             unknown.append(f"{proto.domain or 'ai.onnx'}:{proto.op_type} (node {proto.name!r})")
         if unknown:
             continue
+        _note_shape(proto, shapes, sizes)
         inputs = [values[name] if name else "" for name in proto.input]
         input_shapes = [shapes.get(name) for name in proto.input]
         shape = common_shape(g, proto.op_type, inputs, input_shapes)
@@ -109,6 +111,14 @@ def shapes_of(model: onnx.ModelProto) -> dict[str, Shape]:
             shapes[info.name] = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in sizes)
     shapes.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
     return shapes
+
+
+def _note_shape(proto: onnx.NodeProto, shapes: dict[str, Shape], sizes: dict[str, Shape]) -> None:
+    """Follows a static shape through Shape to what takes it on, for which shape inference has no answer."""
+    if proto.op_type == "Shape" and proto.input[0] in shapes and not any(a.i for a in proto.attribute):
+        sizes[proto.output[0]] = shapes[proto.input[0]]
+    elif proto.op_type in ("Expand", "Reshape") and proto.input[1] in sizes:
+        shapes.setdefault(proto.output[0], sizes[proto.input[1]])
 
 
 def _read_values(model: onnx.ModelProto) -> set[str]:

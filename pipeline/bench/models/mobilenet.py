@@ -1,4 +1,4 @@
-"""A small network of the kind of MobileNetV2: depthwise-separable convolutions, batch norm that trains, ReLU6."""
+"""A small network of the kind of MobileNet: a first convolution of stride 2, depthwise-separable ones, batch norm, ReLU6."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCKS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2))
 def build() -> nn.Module:
     """Logits, float32 N×10, of float32 N×3×32×32."""
     channels = 16
-    layers: list[nn.Module] = [_normalised(nn.Conv2d(3, channels, 3, padding=1, bias=False))]
+    layers: list[nn.Module] = [_normalised(nn.Conv2d(3, channels, 3, 2, padding=1, bias=False))]
     for wider, stride in _BLOCKS:
         depthwise = nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False)
         layers += [_normalised(depthwise), _normalised(nn.Conv2d(channels, wider, 1, bias=False))]

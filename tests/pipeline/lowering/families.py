@@ -626,7 +626,7 @@ FAMILIES: dict[str, Family] = {
         ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Trilu"),
         "reshape, transpose, squeeze, unsqueeze, expand, tile, flip, roll, triangles, stack",
         each(layouts, LAYOUTS),
-        ("Trilu",),
+        ("Trilu", "Expand"),
         3,
     ),
     "matrix product": Family(
