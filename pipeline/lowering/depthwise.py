@@ -171,7 +171,7 @@ def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) ->
 
 def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) -> Value:
     """The weights times the patches, put back into rows and columns: C×OH×OW×N."""
-    placement = _placement(tiles)
+    placement = _placement(tiles).reshape(-1, math.prod(axis.taps.shape[1] * axis.taps.shape[2] for axis in tiles))
     tile = math.prod(axis.taps.shape[1] for axis in tiles)
     placed = g.op("MatMul", g.op("Reshape", w, g.ints([0, -1])), g.floats(placement))
     outputs = g.op("MatMul", g.op("Reshape", placed, g.ints([0, tile, -1])), patches)
@@ -193,9 +193,9 @@ def _patches(g: Graph, images: Value, tiles: tuple[Tiles, Tiles]) -> Value:
 
 
 def _placement(tiles: tuple[Tiles, Tiles]) -> np.ndarray:
-    """Where each tap lies in the patch for each pixel of the tile: 0 or 1, float32, taps × (tile · patch)."""
+    """Where each tap lies in the patch for each pixel of the tile: 0 or 1, float32, taps × tile × patch."""
     placed: np.ndarray = np.einsum("ipa,jqb->ijpqab", tiles[0].taps, tiles[1].taps)
-    return placed.reshape(placed.shape[0] * placed.shape[1], -1)
+    return placed.reshape([math.prod(placed.shape[axis : axis + 2]) for axis in (0, 2, 4)])
 
 
 def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> Value:
@@ -204,8 +204,10 @@ def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> 
     (patches,) = g.recall(_key(x, w))
     destinations = tiles[0].destinations(), tiles[1].destinations()
     gradient = pick(g, batch_last(g, dy), (conv.rows.out, conv.columns.out), destinations)
-    placed = g.op("MatMul", gradient, g.op("Transpose", patches, perm=[0, 2, 1]))
-    return g.op("MatMul", g.op("Reshape", placed, g.ints([conv.channels, -1])), g.floats(_placement(tiles).T))
+    # Patches first: the 16 pixels of a tile, as columns of the product, suit the runtime.
+    placed = g.op("MatMul", patches, g.op("Transpose", gradient, perm=[0, 2, 1]))
+    by_place = g.op("Reshape", placed, g.ints([conv.channels, -1]))
+    return g.op("MatMul", by_place, g.floats(_placement(tiles).transpose(2, 1, 0).reshape(-1, math.prod(conv.kernel))))
 
 
 def _taps_of_rows(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:

@@ -67,7 +67,7 @@ def batch_normalization_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     x, give_back = _in_rows(node, g, 1, images)
     dy = gradient
     if known_batch_last(g, images):
-        dy, shape = _rows(g, gradient), (1, shape[1], "")
+        dy, shape = _rows(g, gradient, int(shape[1])), (1, shape[1], "")
     axes = [axis for axis in range(len(shape)) if axis != 1]
     centred = g.op("Sub", x, _per_channel(g, mean, shape))
     dbias = g.sum(dy, axes)
@@ -89,12 +89,11 @@ def _in_rows(node: Node, g: Graph, index: int, images: Value) -> tuple[Value, Ca
     if not known_batch_last(g, images):
         return images, lambda value: value
     size = [int(length) for length in node.input_shape(index)[1:]]
-    return _rows(g, images), lambda value: batch_first(g, g.op("Reshape", value, g.ints([*size, -1])))
+    return _rows(g, images, size[0]), lambda value: batch_first(g, g.op("Reshape", value, g.ints([*size, -1])))
 
 
-def _rows(g: Graph, images: Value) -> Value:
-    channels = g.op("Reshape", batch_last(g, images), g.ints([0, -1]))
-    return g.op("Unsqueeze", channels, g.ints([0]))
+def _rows(g: Graph, images: Value, channels: int) -> Value:
+    return g.op("Reshape", batch_last(g, images), g.ints([1, channels, -1]))
 
 
 def _per_channel(g: Graph, value: Value, shape: Shape) -> Value:

@@ -15,7 +15,8 @@ from pipeline.lowering.rules import Node, lowers
 def scale(node: Node, g: Graph) -> Value:
     """Scale(x, factor) → x × factor, or x / factor with `scale_down`: the gradient of a mean."""
     x, factor = node.inputs
-    as_float = g.op("Cast", factor, to=TensorProto.FLOAT)
+    # A scalar: the runtime is slow with a vector of length 1.
+    as_float = g.op("Reshape", g.op("Cast", factor, to=TensorProto.FLOAT), g.ints([]))
     return g.op("Div" if node.attributes.get("scale_down", 0) else "Mul", x, as_float)
 
 

@@ -45,8 +45,7 @@ def weight_gradient(node: Node, g: Graph) -> Value:
     dy, x, w = node.inputs[:3]
     (read,) = g.recall(_key(x, w))
     gradient = g.op("Reshape", batch_last(g, dy), g.ints([0, -1]))
-    shape = [int(size) for size in node.input_shape(2)]
-    return g.op("Reshape", g.op("Gemm", gradient, read, transB=1), g.ints(shape))
+    return g.op("Reshape", g.op("Gemm", gradient, read, transB=1), g.ints([int(s) for s in node.input_shape(2)]))
 
 
 def _places(node: Node, image: Shape, weights: Shape) -> tuple[Pair, tuple[np.ndarray, np.ndarray]]:

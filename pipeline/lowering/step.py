@@ -109,9 +109,10 @@ def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str,
     training, newest = _in_order_of_update(network)
     give_step(g, STEP)
     values = lower(training, g, _given(network, training, g), network.shapes)
-    gradient = _flat(g, [values[f"{name}_grad.accumulation.out"] for name in network.trainable])
-    statistics = [values[newest[name]] for name in network.buffers]
-    buffers = {"buffers_out": _flat(g, statistics)} if statistics else {}
+    gradients = {name: values[f"{name}_grad.accumulation.out"] for name in network.trainable}
+    gradient = _flat(g, gradients, network.trainable)
+    statistics = {name: values[newest[name]] for name in network.buffers}
+    buffers = {"buffers_out": _flat(g, statistics, network.buffers)} if statistics else {}
     return values[training.graph.output[0].name], gradient, buffers
 
 
@@ -210,12 +211,15 @@ def _pieces(vector: Value, tensors: Mapping[str, Shape], g: Graph) -> dict[str, 
         pieces: tuple[Value, ...] = (vector,) * len(sizes)
     else:
         pieces = g.ops("Split", vector, g.ints(sizes), outputs=len(sizes), axis=0)
-    return {name: g.reshape(piece, shape) for (name, shape), piece in zip(tensors.items(), pieces, strict=True)}
+    return {
+        name: piece if len(shape) == 1 else g.reshape(piece, shape)
+        for (name, shape), piece in zip(tensors.items(), pieces, strict=True)
+    }
 
 
-def _flat(g: Graph, values: Sequence[Value]) -> Value:
-    """The values one after another as a vector."""
-    flat = [g.op("Reshape", value, g.ints([-1])) for value in values]
+def _flat(g: Graph, values: Mapping[str, Value], tensors: Mapping[str, Shape]) -> Value:
+    """The values of these shapes one after another as a vector."""
+    flat = [v if len(tensors[name]) == 1 else g.op("Reshape", v, g.ints([-1])) for name, v in values.items()]
     return flat[0] if len(flat) == 1 else g.op("Concat", *flat, axis=0)
 
 

@@ -119,6 +119,8 @@ def _note_shape(proto: onnx.NodeProto, shapes: dict[str, Shape], sizes: dict[str
         sizes[proto.output[0]] = shapes[proto.input[0]]
     elif proto.op_type in ("Expand", "Reshape") and proto.input[1] in sizes:
         shapes.setdefault(proto.output[0], sizes[proto.input[1]])
+    elif proto.op_type == "Scale" and proto.input[0] in shapes:
+        shapes.setdefault(proto.output[0], shapes[proto.input[0]])
 
 
 def _read_values(model: onnx.ModelProto) -> set[str]:

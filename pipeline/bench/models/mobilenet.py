@@ -1,4 +1,4 @@
-"""A small network of the kind of MobileNet: a first convolution of stride 2, depthwise-separable ones, batch norm, ReLU6."""
+"""A small network of the kind of MobileNet: first a convolution of stride 2, then depthwise-separable ones, ReLU6."""
 
 from __future__ import annotations
 
