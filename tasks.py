@@ -39,6 +39,7 @@ HELP = {
     "verbose": "print sizes and the inputs and outputs of every node",
     "classes": "of photographs, the classes to take, with commas (default: the first ten)",
     "optimizer": "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01",
+    "frozen-dtype": "how frozen weights are stored: float32, or float16 for half the size",
     "loss": "cross_entropy, mean_squared_error or binary_cross_entropy",
     "label-smoothing": "of cross entropy, the share of each label that is spread over all classes",
     "trainable": "what trains: head, all, or patterns over parameter names, with commas",
@@ -141,6 +142,7 @@ def package(
     trainable: str = "",
     loss: str = "",
     label_smoothing: str = "",
+    frozen_dtype: str = "",
     head: str = "",
     backbone: str = "",
     seed: str = "1",
@@ -152,7 +154,9 @@ def package(
         from pipeline.progress import Progress
 
         settings = _settings(target, data, model, seed, build)
-        settings = replace(settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone))
+        settings = replace(
+            settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
+        )
         print(make_package(prepare(settings, Progress()), settings, Progress()))
 
 
@@ -243,6 +247,7 @@ def run(
     trainable: str = "",
     loss: str = "",
     label_smoothing: str = "",
+    frozen_dtype: str = "",
     head: str = "",
     backbone: str = "",
     no_cache: bool = False,
@@ -260,7 +265,7 @@ def run(
         )
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
-        chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone)
+        chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
         run_all(replace(settings, **chosen), [*options, *common], common)
 
 
@@ -406,7 +411,14 @@ def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
 
 
 def _choices(
-    classes: str, optimizer: str, trainable: str, loss: str, label_smoothing: str, head: str, backbone: str
+    classes: str,
+    optimizer: str,
+    trainable: str,
+    loss: str,
+    label_smoothing: str,
+    frozen_dtype: str,
+    head: str,
+    backbone: str,
 ) -> dict[str, Any]:
     """Fields of Settings for what the user chose of model and recipe."""
     return {
@@ -414,6 +426,7 @@ def _choices(
         "optimizer": optimizer or None,
         "trainable": trainable or None,
         "loss": loss or None,
+        "frozen_dtype": frozen_dtype or None,
         "label_smoothing": number("label-smoothing", label_smoothing) if label_smoothing else None,
         "head": head or None,
         "backbone": backbone or None,

@@ -115,6 +115,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     """
     import onnx
 
+    from pipeline.half import round_weights
     from pipeline.split import split_forward, split_parameters
 
     with new_folder(folder) as temporary:
@@ -125,8 +126,11 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
         else:
             forward = _export_torch(build_module(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
         _check_output(forward, source, classes)
+        trainable, frozen = split_parameters(forward, recipe.trainable)
+        if recipe.frozen_dtype == "float16":
+            round_weights(forward, frozen)
         onnx.save(forward, temporary / "forward.onnx")
-        parts = split_forward(forward, split_parameters(forward, recipe.trainable)[0])
+        parts = split_forward(forward, trainable)
         _check_opset(parts[1] if parts else forward, source)
         if parts:
             backbone, rest = parts

@@ -32,6 +32,7 @@ def build_model_folder(
     """
     import onnx
 
+    from pipeline.half import store_half
     from pipeline.lowering.optimizers import state_names
     from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
@@ -76,16 +77,22 @@ def build_model_folder(
     )
     with new_folder(folder) as temporary:
         train_step = build_train_step(network, recipe.optimizer)
-        onnx.save(train_step, temporary / "train_step.onnx")
-        onnx.save(build_sink_step(train_step), temporary / "sink_step.onnx")
-        onnx.save(build_gradient_step(network), temporary / "gradient_step.onnx")
-        onnx.save(build_update_step(network, recipe.optimizer), temporary / "update_step.onnx")
-        onnx.save(build_eval_step(network, classes), temporary / "eval_step.onnx")
+        graphs = {
+            "train_step": train_step,
+            "sink_step": build_sink_step(train_step),
+            "gradient_step": build_gradient_step(network),
+            "update_step": build_update_step(network, recipe.optimizer),
+            "eval_step": build_eval_step(network, classes),
+        }
+        if backbone.exists():
+            graphs["features"] = after_preprocessing(preprocess, onnx.load(backbone))
+        for file, graph in graphs.items():
+            if recipe.frozen_dtype == "float16":
+                store_half(graph)
+            onnx.save(graph, temporary / f"{file}.onnx")
         write_model(temporary, model)
         write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
-        if backbone.exists():
-            onnx.save(after_preprocessing(preprocess, onnx.load(backbone)), temporary / "features.onnx")
-        else:
+        if not backbone.exists():
             _copy_reference(export_folder, artifacts, temporary / "reference")
 
 

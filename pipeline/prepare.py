@@ -164,6 +164,7 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
         trainable=trainable,
         loss=settings.loss,
         label_smoothing=settings.label_smoothing,
+        frozen_dtype=settings.frozen_dtype,
     )
 
 

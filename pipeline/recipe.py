@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pipeline.errors import UsageError
 
 Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
+FrozenDtype = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Recipe:
       loss: torch's of that name; mean squared error and binary cross entropy (with logits) against one-hot labels.
       label_smoothing: of cross entropy, the share of each target that is spread over all classes.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
+      frozen_dtype: what frozen weights are stored as; computed with is float32.
       cycles: training steps.
       report_every: steps between two lines with the loss.
       evaluate_every: steps between two evaluations while training; each leaves a checkpoint when `checkpoints` is set.
@@ -104,6 +106,7 @@ class Recipe:
     loss: Loss = "cross_entropy"
     label_smoothing: float = 0.0
     trainable: tuple[str, ...] = ("*",)
+    frozen_dtype: FrozenDtype = "float32"
     batch_size: int = 32
     cycles: int = 1000
     learning_rate: float = 1e-3
@@ -112,6 +115,8 @@ class Recipe:
     target_accuracy: float | None = None
 
     def __post_init__(self) -> None:
+        if self.frozen_dtype not in get_args(FrozenDtype):
+            raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(get_args(FrozenDtype))}")
         if self.loss not in get_args(Loss):
             raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(get_args(Loss))}")
         if not 0 <= self.label_smoothing < 1:

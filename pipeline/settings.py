@@ -24,7 +24,7 @@ class Settings:
       serial: the adb device, or None for the only one.
       classes: of a dataset of photographs, the classes to take; none for the first ten.
       optimizer, trainable: replace the recipe's: `sgd,momentum=0.9`; `head`, `all` or shell patterns over names.
-      loss, label_smoothing: replace the recipe's.
+      loss, label_smoothing, frozen_dtype: replace the recipe's.
       head, backbone: of the model `transfer`: what the head stands on, or another backbone, `model.onnx` or
         `path/to/module.py:factory`.
     """
@@ -41,6 +41,7 @@ class Settings:
     trainable: str | None = None
     loss: str | None = None
     label_smoothing: float | None = None
+    frozen_dtype: str | None = None
     head: str | None = None
     backbone: str | None = None
 

@@ -28,13 +28,14 @@ class LoweredEngine:
         self._threads = threads
         self._batch_size = batch_size
         self._input = "features" if model.features else "image"
-        self._vectors: dict[str, Vector] = {"parameters": start.parameters}
+        vectors: dict[str, Vector] = {"parameters": start.parameters}
         for name in model.optimizer.states:
-            self._vectors[name] = start.states.get(name, np.zeros(model.parameters_size, np.float32))
+            vectors[name] = start.states.get(name, np.zeros(model.parameters_size, np.float32))
         if model.buffers_size:
-            self._vectors["buffers"] = start.buffers
-        self._front = {name: _value(vector) for name, vector in self._vectors.items()}
-        self._back = {name: _value(np.zeros_like(vector)) for name, vector in self._vectors.items()}
+            vectors["buffers"] = start.buffers
+        # Copies: what the runtime is given it writes over in the second step.
+        self._front = {name: _value(vector.copy()) for name, vector in vectors.items()}
+        self._back = {name: _value(np.zeros_like(vector)) for name, vector in vectors.items()}
         self._loss = _value(np.zeros((), np.float32))
         self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
         self._sink: ort.InferenceSession | None = None
