@@ -75,6 +75,19 @@ def losses(run: Invoked) -> list[float]:
     return [record["loss"] for record in records if record["event"] == "step"]
 
 
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [((), 0.82), (("--head", "features", "--learning-rate", "0.02"), 0.89)],
+    ids=["logits", "features"],
+)
+def test_all_scenes_reach_the_accuracy_of_a_plain_torch_loop(
+    options: tuple[str, ...], least: float, shared_data: Path, place: Path
+) -> None:
+    untrained, trained, evaluated = accuracies(transfer(place, shared_data / "scenes", *options))
+    assert untrained < 0.2
+    assert trained == evaluated >= least
+
+
 def test_the_head_learns(trained: Invoked) -> None:
     untrained, after, evaluated = accuracies(trained)
     assert untrained < 0.6

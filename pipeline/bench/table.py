@@ -29,7 +29,7 @@ def network_lines(network: NetworkResult) -> Iterator[str]:
         cells = [_cell(threads, engine) for engine in columns]
         yield f"{count:>8}" + "".join(f"{cell:>{WIDTH}}" for cell in (*cells, _bound(threads)))
         memory = [_memory(threads.engines[engine]) for engine in columns]
-        rate = f"{threads.product_flops_per_s / 1e9:.0f} GFLOP/s"
+        rate = f"{threads.product_flops_per_s / 1e9:.3g} GFLOP/s"
         yield f"{'peak':>8}" + "".join(f"{cell:>{WIDTH}}" for cell in (*memory, rate))
     for engine, reason in _unavailable(network).items():
         yield f"{engine} does not run here: {reason}"
