@@ -82,6 +82,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "slice with steps": lambda x: x[:, :, 1:, ::2],
     "pad": lambda x: functional.pad(x, (1, 1, 2, 0)),
     "transpose": lambda x: x.permute(0, 2, 3, 1),
+    "a mask for whole images": lambda x: torch.where((x.mean((2, 3), keepdim=True) > 0).expand(-1, -1, 4, 6), x, -x),
+    "an index for whole images": lambda x: x.gather(1, x.sum((2, 3), True).argmax(1, True).expand(-1, -1, 4, 6)),
     "batched products": lambda x: x @ x.transpose(2, 3),
 }
 
