@@ -6,9 +6,12 @@ the graph and returns the names of its outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import onnx
+from onnx import helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Shape, Value
@@ -35,6 +38,21 @@ class Node:
     attributes: Mapping[str, Any]
     input_shapes: tuple[Shape | None, ...]
     output_shapes: tuple[Shape | None, ...]
+
+    @classmethod
+    def of(
+        cls, proto: onnx.NodeProto, inputs: Sequence[Value], shapes: Mapping[str, Shape], read: Collection[str]
+    ) -> Node:
+        """The operator `proto`, reading `inputs`, in a graph of these shapes in which `read` are the values in use."""
+        return cls(
+            op_type=proto.op_type,
+            name=proto.name,
+            inputs=tuple(inputs),
+            outputs=tuple(name if name in read else "" for name in proto.output),
+            attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
+            input_shapes=tuple(shapes.get(name) for name in proto.input),
+            output_shapes=tuple(shapes.get(name) for name in proto.output),
+        )
 
     def input_shape(self, index: int) -> Shape:
         """Shape of an input.
