@@ -43,6 +43,15 @@ def where(node: Node, g: Graph) -> tuple[Value, ...] | None:
     return (g.op("Where", condition, *wide),)
 
 
+@corrects("Concat")
+def concat(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Concat(x…) of a value more than once: of copies, as the gradient gives all parts the name of the value's own."""
+    if len(set(node.inputs)) == len(node.inputs):
+        return None
+    parts = [x if x not in node.inputs[:index] else g.op("Identity", x) for index, x in enumerate(node.inputs)]
+    return (g.op("Concat", *parts, axis=int(node.attributes["axis"])),)
+
+
 @corrects("Split")
 def split(node: Node, g: Graph) -> tuple[Value, ...] | None:
     """Split(x) of which a part is not used: a Slice for each other, as the gradient takes them for all of x."""

@@ -19,7 +19,7 @@ from pipeline.artifacts import build_artifacts
 from pipeline.export import write_graph
 from pipeline.lowering.dropout import STEP, give_step
 from pipeline.lowering.graph import Graph
-from pipeline.lowering.step import network_of
+from pipeline.lowering.step import in_order_of_update, network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.rewrite import load_differentiable
@@ -70,7 +70,8 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     """Lowers a training graph and runs one batch."""
     computed = {name for node in training.graph.node for name in node.output}
     trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
-    network = network_of(training, training, training, forward, trainable)
+    network = network_of(training, training, None, forward, trainable)
+    training, _ = in_order_of_update(network)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
     statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}

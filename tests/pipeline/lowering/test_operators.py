@@ -78,6 +78,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp, sqrt, log, pow": lambda x: torch.exp(x) + torch.sqrt(x * x + 1) + torch.log(x**2 + 1),
     "where": lambda x: torch.where(x > 0, x * 3, x),
     "concat": lambda x: torch.cat([x, x * 2], 1),
+    "concat with itself": lambda x: torch.cat([x, x * 2, x], 1),
     "split": lambda x: torch.split(x, 1, 1)[0] * torch.split(x, 1, 1)[1],
     "slice with steps": lambda x: x[:, :, 1:, ::2],
     "pad": lambda x: functional.pad(x, (1, 1, 2, 0)),
