@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 ELEMENTWISE = frozenset(
     {
         *("Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "Clip", "Sigmoid", "SigmoidGrad", "Tanh", "TanhGrad"),
-        *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
+        *("Add", "Sum", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
         *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
     }
 )
