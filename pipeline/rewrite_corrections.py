@@ -45,11 +45,8 @@ def where(node: Node, g: Graph) -> tuple[Value, ...] | None:
 
 @corrects("Concat")
 def concat(node: Node, g: Graph) -> tuple[Value, ...] | None:
-    """Concat(x…) of a value more than once: of copies, as the gradient gives all parts the name of the value's own."""
-    if len(set(node.inputs)) == len(node.inputs):
-        return None
-    parts = [x if x not in node.inputs[:index] else g.op("Identity", x) for index, x in enumerate(node.inputs)]
-    return (g.op("Concat", *parts, axis=int(node.attributes["axis"])),)
+    """Concat(x…) of copies: where x trains nothing, as the image, the gradient of another reader has the same name."""
+    return (g.op("Concat", *(g.op("Identity", x) for x in node.inputs), axis=int(node.attributes["axis"])),)
 
 
 @corrects("Split")
