@@ -1,4 +1,4 @@
-"""Gradients of convolutions, in convolutions.
+"""Convolutions and their gradients, in convolutions and products.
 
 Source of the identities: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016).
 """

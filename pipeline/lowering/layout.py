@@ -91,7 +91,8 @@ def all_batch_last(g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | N
 
 
 def _is_scalar(shape: Shape | None) -> bool:
-    return shape is not None and all(size == 1 for size in shape)
+    """Whether an operand of this shape, broadcast, leaves an image's shape as it is in either order."""
+    return shape is not None and len(shape) <= 4 and all(size == 1 for size in shape)
 
 
 def _key(images: Value) -> str:

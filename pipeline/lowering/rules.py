@@ -1,7 +1,7 @@
 """The registry of lowering rules, and what a rule is given.
 
-A rule is one function for one operator of onnxruntime-training's graph. It writes operators of the ONNX standard into
-the graph and returns the names of its outputs.
+A rule is one function for one operator of onnxruntime-training's graph, of its own or of the standard. It writes
+operators of the ONNX standard into the graph and returns the names of its outputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Node:
     Attributes:
       inputs: value names, "" for an input left out.
       outputs: the names in the training graph, "" for an output nobody reads.
-      input_shapes, output_shapes: static sizes, a str for a symbolic one (the batch is "N"); None when unknown.
+      input_shapes, output_shapes: static sizes, a str for a symbolic one (the batch is "N"); None when unknown. Of
+        an elementwise operator they are those of N×C×H×W also where it is given C×H×W×N (`layout`).
     """
 
     op_type: str

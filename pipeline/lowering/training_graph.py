@@ -47,7 +47,7 @@ def lower(
     """Writes every node of `model` into `g`.
 
     Args:
-      model: a training or eval graph of onnxruntime-training.
+      model: a training or eval graph of onnxruntime-training, or the preprocessing.
       g: takes the nodes.
       given: for each input of `model`, the value of `g` that stands for it.
       known_shapes: shapes of values of which `model` itself does not tell the shape.
