@@ -89,7 +89,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda x: x.sum(1),
     "arithmetic": lambda x: x + x * 2 - x / 3,
     "broadcasting": lambda x: x * x.mean((2, 3), keepdim=True) + x.sum(1, keepdim=True),
-    "a fifth axis": lambda x: (functional.conv2d(x, torch.ones(2, 2, 3, 3)) * torch.full((1,) * 5, 2.0))[0],
+    "a fifth axis": lambda x: (functional.conv2d(x, torch.ones(2, 2, 3, 3).to(x)) * torch.full((1,) * 5, 2.0))[0],
     "exp, sqrt, log, pow": lambda x: torch.exp(x) + torch.sqrt(x * x + 1) + torch.log(x**2 + 1),
     "where": lambda x: torch.where(x > 0, x * 3, x),
     "concat": lambda x: torch.cat([x, x * 2], 1),
