@@ -178,6 +178,32 @@ def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Modul
     return model
 
 
+def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+    """Writes the forward graph of a module in training mode: `image` N×… like the example → `logits` N×….
+
+    Raises:
+      Exception: torch's exporter cannot trace the module.
+    """
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            dynamo=False,
+            training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+            opset_version=OPSETS[0],
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+        )
+
+
 def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:
     """Keyword arguments of a project's model for what the user chose."""
     head = {"head": source.head} if source.head else {}
@@ -185,8 +211,6 @@ def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:
 
 
 def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:
-    import warnings
-
     import onnx
     import torch
 
@@ -196,20 +220,7 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     state = {name: value.clone() for name, value in model.state_dict().items()}
     example = torch.zeros(2, pixels.channels, size.height, size.width)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model,
-                (example,),
-                str(path),
-                dynamo=False,
-                training=torch.onnx.TrainingMode.TRAINING,
-                do_constant_folding=False,
-                opset_version=OPSETS[0],
-                input_names=["image"],
-                output_names=["logits"],
-                dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
-            )
+        write_graph(model, example, path)
     except PipelineError:
         raise
     except Exception as error:

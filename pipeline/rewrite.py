@@ -8,7 +8,7 @@ where the other one is chosen: the gradient of the branch not taken is 0 times i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 
 from pipeline.errors import LoweringError
 from pipeline.inference_mode import trains
-from pipeline.lowering.graph import Graph, Shape, Value
+from pipeline.lowering.graph import Graph, Value
 from pipeline.lowering.rules import Node
-from pipeline.lowering.training_graph import shapes_of
+from pipeline.lowering.training_graph import read_values, shapes_of
 from pipeline.rewrite_corrections import CORRECTIONS
 from pipeline.rewrite_einsum import write_einsum
 from pipeline.shapes import with_shapes
@@ -62,13 +62,13 @@ def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
     inferred = onnx.shape_inference.infer_shapes(forward, data_prop=True)
     shapes, integers = shapes_of(inferred), _integer_values(inferred)
     g = _graph_beside(forward)
-    read = {name for node in forward.graph.node for name in node.input} | {out.name for out in forward.graph.output}
+    read = read_values(forward)
     for proto in forward.graph.node:
         rule = REWRITES.get(proto.op_type) or CORRECTIONS.get(proto.op_type)
         written = (
             None
             if rule is None or trains(proto) or proto.output[0] in integers
-            else rule(_node(proto, shapes, read), g)
+            else rule(Node.of(proto, proto.input, shapes, read), g)
         )
         if written is None:
             g.nodes.append(proto)
@@ -254,15 +254,3 @@ def _integer_values(model: onnx.ModelProto) -> set[Value]:
     """Values that want no gradient, as the maximum of a shape."""
     integers = (TensorProto.INT32, TensorProto.INT64)
     return {info.name for info in model.graph.value_info if info.type.tensor_type.elem_type in integers}
-
-
-def _node(proto: onnx.NodeProto, shapes: dict[Value, Shape], read: Collection[str]) -> Node:
-    return Node(
-        op_type=proto.op_type,
-        name=proto.name,
-        inputs=tuple(proto.input),
-        outputs=tuple(name if name in read else "" for name in proto.output),
-        attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
-        input_shapes=tuple(shapes.get(name) for name in proto.input),
-        output_shapes=tuple(shapes.get(name) for name in proto.output),
-    )

@@ -43,6 +43,12 @@ def where(node: Node, g: Graph) -> tuple[Value, ...] | None:
     return (g.op("Where", condition, *wide),)
 
 
+@corrects("Concat")
+def concat(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """Concat(x…) of copies: where x trains nothing, as the image, the gradient of another reader has the same name."""
+    return (g.op("Concat", *(g.op("Identity", x) for x in node.inputs), axis=int(node.attributes["axis"])),)
+
+
 @corrects("Split")
 def split(node: Node, g: Graph) -> tuple[Value, ...] | None:
     """Split(x) of which a part is not used: a Slice for each other, as the gradient takes them for all of x."""

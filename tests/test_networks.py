@@ -15,15 +15,13 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
-from device_runtime.formats.model import Model, read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import ModelSource, export
+from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
+from device_runtime.formats.model import read_model
+from pipeline.export import ModelSource
 from pipeline.inference import write_inference_model
-from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Pixels, Preprocessing, Recipe
 from tests.networks import efficientnet_lite0, mobilenet_v2, mobilenet_v3_small, resnet18, transformer
+from tests.pipeline import stages
 
 pytestmark = pytest.mark.slow
 
@@ -79,14 +77,14 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     recipe: Recipe = definition.RECIPE
     *batches, (image, label) = batches_for(recipe)
     folder = tmp_path_factory.mktemp(request.param)
-    model = build_folders(request.param, definition, folder)
-    start = read_checkpoint(folder / "model" / untrained_name(model), model)
-    engine = LoweredEngine(folder / "model", model, start, recipe.batch_size, THREADS)
+    source = ModelSource(request.param, python_file=Path(str(definition.__file__)))
+    built = stages.build(source, recipe, pixels_of(recipe), CLASSES, folder, SEED)
+    engine = stages.open_engine(built, recipe.batch_size, THREADS)
     losses = [engine.train_step(*batch, recipe.learning_rate, number) for number, batch in enumerate(batches, start=1)]
     end = Checkpoint(STEPS, SEED, engine.parameters(), engine.buffers(), engine.states())
-    write_checkpoint(folder / "end.safetensors", end, model)
+    write_checkpoint(folder / "end.safetensors", end, read_model(built))
     inference_model = folder / "inference.onnx"
-    write_inference_model(folder / "export", folder / "model", folder / "end.safetensors", inference_model)
+    write_inference_model(folder / "export", built, folder / "end.safetensors", inference_model)
     network, expected_losses = train_by_torch(definition, recipe, batches)
     state = load_file(folder / "end.safetensors")
     _, logits = engine.evaluate(image, label)
@@ -111,17 +109,6 @@ def batches_for(recipe: Recipe) -> list[tuple[Image, Label]]:
         noise = random.integers(0, 256, shape, np.uint8)
         batches.append((np.where(random.random(shape) < 0.5, noise, colours[label]), label))
     return [batches[number % DISTINCT_BATCHES] for number in range(STEPS + 1)]
-
-
-def build_folders(name: str, definition: ModuleType, folder: Path) -> Model:
-    """The host's stages, from the torch module to the model folder."""
-    source = ModelSource(name, python_file=Path(str(definition.__file__)))
-    recipe, pixels = definition.RECIPE, pixels_of(definition.RECIPE)
-    exported, artifacts = folder / "export", folder / "artifacts"
-    export(source, recipe, pixels, CLASSES, SEED, exported)
-    build_artifacts(exported, recipe, CLASSES, artifacts)
-    build_model_folder(name, recipe, pixels, CLASSES, exported, artifacts, folder / "model")
-    return read_model(folder / "model")
 
 
 def train_by_torch(

@@ -37,7 +37,9 @@ class LoweredEngine:
         self._front = {name: _value(vector.copy()) for name, vector in vectors.items()}
         self._back = {name: _value(np.zeros_like(vector)) for name, vector in vectors.items()}
         self._loss = _value(np.zeros((), np.float32))
-        self._train: tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding] | None = None
+        self._train: ort.InferenceSession | None = None
+        # From the front to the back buffers, and the other way; None where others have come to the front.
+        self._bindings: tuple[ort.IOBinding, ort.IOBinding] | None = None
         self._sink: ort.InferenceSession | None = None
         self._halves: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
         self._eval: ort.InferenceSession | None = None
@@ -45,8 +47,11 @@ class LoweredEngine:
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """See `Engine`; the batch has to have the size that the engine was made for."""
         if self._train is None:
-            self._train = self._open_train()
-        session, binding, other = self._train
+            self._train = self._open("train_step.onnx")
+        session = self._train
+        if self._bindings is None:
+            self._bindings = self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
+        binding, other = self._bindings
         # The binding keeps addresses only: what is bound has to live until the run is over.
         rate_value, step_value = np.array(rate, np.float32), np.array(step, np.int64)
         binding.bind_cpu_input(self._input, inputs)
@@ -54,7 +59,7 @@ class LoweredEngine:
         binding.bind_cpu_input("learning_rate", rate_value)
         binding.bind_cpu_input("step", step_value)
         session.run_with_iobinding(binding)
-        self._train = (session, other, binding)
+        self._bindings = other, binding
         self._front, self._back = self._back, self._front
         return float(self._loss.numpy())
 
@@ -67,7 +72,7 @@ class LoweredEngine:
         feeds |= {"learning_rate": _value(np.array(rates, np.float32)), "step": _value(np.array(first, np.int64))}
         names = list(self._front)
         losses, *new = self._sink.run_with_ort_values(["loss", *(f"{name}_out" for name in names)], feeds)
-        self._front = dict(zip(names, new, strict=True))
+        self._replace(dict(zip(names, new, strict=True)))
         return [float(loss) for loss in losses.numpy()]
 
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
@@ -87,12 +92,12 @@ class LoweredEngine:
                 ["loss", "gradient_out", *(f"{name}_out" for name in buffers)], feeds
             )
             losses.append(float(loss.numpy()))
-            self._front.update(zip(buffers, new, strict=True))
+            self._replace(dict(zip(buffers, new, strict=True)))
         names = ("parameters", *self._model.optimizer.states)
         feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._kept(*names)}
         feeds |= {"learning_rate": _value(np.array(rate, np.float32)), "step": _value(np.array(step, np.int64))}
         new = update.run_with_ort_values([f"{name}_out" for name in names], feeds)
-        self._front.update(zip(names, new, strict=True))
+        self._replace(dict(zip(names, new, strict=True)))
         return sum(losses) / len(losses)
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
@@ -123,9 +128,10 @@ class LoweredEngine:
     def _copy(self, name: str) -> Vector:
         return np.array(self._front[name].numpy(), np.float32)
 
-    def _open_train(self) -> tuple[ort.InferenceSession, ort.IOBinding, ort.IOBinding]:
-        session = self._open("train_step.onnx")
-        return session, self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
+    def _replace(self, vectors: Mapping[str, ort.OrtValue]) -> None:
+        """Brings states to the front that the train step's bindings do not know."""
+        self._front.update(vectors)
+        self._bindings = None
 
     def _open(self, name: str) -> ort.InferenceSession:
         options = session_options(self._threads)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import Pair, batch_first, batch_last, pick
+from pipeline.lowering.layout import Pair, add_bias, batch_first, batch_last, matrix, pick
 from pipeline.lowering.rules import Node
-from pipeline.lowering.windows import pads_of, reach_of
+from pipeline.lowering.windows import Axis, image_axes
 
 # Rows and columns of a tile: its patch is then 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
 _TILE = 4
@@ -35,74 +35,14 @@ class Tiles:
     """How one axis of a linear map is cut into tiles of outputs, each of which reads a patch of inputs.
 
     Attributes:
-      outputs, inputs: lengths of the axis.
-      count: number of tiles.
-      first: where the first tile's patch begins, below 0 in the padding.
-      step: inputs between the patches of two tiles.
+      outputs: the tiles as windows over the outputs, side by side.
+      inputs: the patches as windows over the inputs.
       taps: whether a tap brings an output of the tile and an input of the patch together: 0 or 1, taps × tile × patch.
     """
 
-    outputs: int
-    inputs: int
-    count: int
-    first: int
-    step: int
+    outputs: Axis
+    inputs: Axis
     taps: np.ndarray
-
-    def sources(self) -> np.ndarray:
-        """Inputs that the patches read, some of them in the padding: patch × tiles."""
-        read: np.ndarray = self.first + np.arange(self.taps.shape[2])[:, None] + np.arange(self.count) * self.step
-        return read
-
-    def destinations(self) -> np.ndarray:
-        """Outputs that the tiles make, some of them beyond the last: tile × tiles."""
-        tile = self.taps.shape[1]
-        made: np.ndarray = np.arange(tile)[:, None] + np.arange(self.count) * tile
-        return made
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a convolution."""
-
-    size: int
-    out: int
-    kernel: int
-    stride: int
-    dilation: int
-    begin: int
-
-    def forward(self) -> Tiles:
-        """From the input to the output."""
-        tile = min(_TILE, self.out)
-        taps = np.zeros(
-            (self.kernel, tile, (tile - 1) * self.stride + (self.kernel - 1) * self.dilation + 1), np.float32
-        )
-        tap, output = np.ix_(range(self.kernel), range(tile))
-        taps[tap, output, output * self.stride + tap * self.dilation] = 1
-        return Tiles(self.out, self.size, -(-self.out // tile), -self.begin, tile * self.stride, taps)
-
-    def backward(self) -> Tiles:
-        """From the output's gradient to the input's; a tile is a multiple of the stride: so all tiles are alike."""
-        tile = self.stride * -(-_TILE // self.stride)
-        tap, place = np.ix_(range(self.kernel), range(tile))
-        offset = place + self.begin - tap * self.dilation
-        first = -(-int(offset.min()) // self.stride)
-        taps = np.zeros((self.kernel, tile, int(offset.max()) // self.stride - first + 1), np.float32)
-        reached = offset % self.stride == 0
-        where = np.broadcast_to(tap, offset.shape)[reached], np.broadcast_to(place, offset.shape)[reached]
-        taps[(*where, offset[reached] // self.stride - first)] = 1
-        return Tiles(self.size, self.out, -(-self.size // tile), first, tile // self.stride, taps)
-
-    def sources(self) -> np.ndarray:
-        """Input that each tap reads for the first output, which may be in the padding."""
-        return np.arange(self.kernel) * self.dilation - self.begin
-
-    def column_taps(self) -> np.ndarray:
-        """Which tap brings an output and an input together: 0 or 1, float32, (out · size) × taps."""
-        tap, output, source = np.ix_(self.sources(), np.arange(self.out), np.arange(self.size))
-        reads: np.ndarray = tap + output * self.stride == source
-        return reads.astype(np.float32).transpose(1, 2, 0).reshape(-1, self.kernel)
 
 
 @dataclass(frozen=True)
@@ -110,86 +50,110 @@ class Depthwise:
     """A depthwise convolution of two spatial axes."""
 
     channels: int
-    rows: Axis
-    columns: Axis
+    axes: tuple[Axis, Axis]
 
     @property
     def kernel(self) -> Pair:
         """Rows and columns."""
-        return self.rows.kernel, self.columns.kernel
+        rows, columns = self.axes
+        return rows.kernel, columns.kernel
 
     @property
     def is_tiled(self) -> bool:
         """Whether its patches are small enough."""
-        tiles = (self.rows.forward(), self.columns.forward())
-        elements: int = self.channels * math.prod(axis.taps.shape[2] * axis.count for axis in tiles)
+        patches = (tiles.inputs for tiles in self.forward())
+        elements: int = self.channels * math.prod(patch.kernel * patch.out for patch in patches)
         return elements <= _PATCHES_LIMIT
+
+    def forward(self) -> tuple[Tiles, Tiles]:
+        """From the input to the output."""
+        rows, columns = self.axes
+        return _forward(rows), _forward(columns)
+
+    def backward(self) -> tuple[Tiles, Tiles]:
+        """From the output's gradient to the input's."""
+        rows, columns = self.axes
+        return _backward(rows), _backward(columns)
 
 
 def depthwise_of(node: Node, image: Shape | None, weights: Shape | None) -> Depthwise | None:
     """The convolution that `node` is, or whose gradient, from its operands' shapes; None where it is not depthwise."""
-    if image is None or weights is None or len(image) != 4 or not all(isinstance(size, int) for size in image[1:]):
+    axes = image_axes(node.attributes, image, weights)
+    if axes is None or image is None or weights is None:
         return None
-    channels, *size = (int(length) for length in image[1:])
-    outputs, _, *kernel = (int(length) for length in weights)
-    if not int(node.attributes.get("group", 1)) == channels == outputs or channels == 1:
-        return None
-    strides = node.attributes.get("strides", [1, 1])
-    dilations = node.attributes.get("dilations", [1, 1])
-    reach = reach_of(kernel, dilations)
-    begins, ends = pads_of(node.attributes, size, reach, strides)
-    out = [(size[a] + begins[a] + ends[a] - reach[a]) // strides[a] + 1 for a in (0, 1)]
-    rows, columns = (
-        Axis(size[a], out[a], kernel[a], int(strides[a]), int(dilations[a]), int(begins[a])) for a in (0, 1)
-    )
-    return Depthwise(channels, rows, columns)
+    group, channels, outputs = int(node.attributes.get("group", 1)), int(image[1]), int(weights[0])
+    return Depthwise(channels, axes) if group == channels == outputs and channels > 1 else None
 
 
 def convolve(node: Node, g: Graph, conv: Depthwise) -> Value:
     """Conv(x N×C×H×W, w C×1×KH×KW, [b C]) → y, tiled."""
     x, w = node.inputs[:2]
-    tiles = conv.rows.forward(), conv.columns.forward()
+    tiles = conv.forward()
     patches = _patches(g, batch_last(g, x), tiles)
-    g.remember(_key(x, w), (patches,))
-    y = _multiply(g, w, patches, tiles)
-    if len(node.inputs) > 2 and node.inputs[2]:
-        y = g.op("Add", y, g.op("Reshape", node.inputs[2], g.ints([-1, 1, 1, 1])))
-    return batch_first(g, y)
+    g.remember(_key(x, conv), (patches,))
+    return batch_first(g, add_bias(g, node, _multiply(g, w, patches, tiles)))
 
 
 def input_gradient(g: Graph, conv: Depthwise, dy: Value, w: Value) -> Value:
     """dx, tiled."""
-    tiles = conv.rows.backward(), conv.columns.backward()
+    tiles = conv.backward()
     return batch_first(g, _multiply(g, w, _patches(g, batch_last(g, dy), tiles), tiles))
 
 
-def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> Value:
+def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
     """dw, C×1×KH×KW."""
-    taps = _taps_of_tiles(g, conv, dy, x, w) if conv.is_tiled else _taps_of_rows(g, conv, dy, x)
+    taps = _taps_of_tiles(g, conv, dy, x) if conv.is_tiled else _taps_of_rows(g, conv, dy, x)
     return g.op("Reshape", taps, g.ints([conv.channels, 1, *conv.kernel]))
+
+
+def _forward(axis: Axis) -> Tiles:
+    tile = min(_TILE, axis.out)
+    # The last outputs of the tile read the last inputs of the patch.
+    one = Axis(0, tile, axis.kernel, axis.stride, axis.dilation)
+    reads = one.reads()
+    patch = int(reads.max()) + 1
+    taps = (reads[:, :, None] == np.arange(patch)).astype(np.float32)
+    outputs = _side_by_side(axis.out, tile)
+    return Tiles(outputs, Axis(axis.size, outputs.out, patch, tile * axis.stride, begin=axis.begin), taps)
+
+
+def _backward(axis: Axis) -> Tiles:
+    """The tile is a multiple of the stride: so all tiles are alike."""
+    tile = axis.stride * -(-_TILE // axis.stride)
+    tap, place = np.ix_(range(axis.kernel), range(tile))
+    # Output, times the stride, by which the tap reads this input.
+    offset = (place + axis.begin - tap * axis.dilation)[:, :, None]
+    first, last = -(-int(offset.min()) // axis.stride), int(offset.max()) // axis.stride
+    taps = (offset == np.arange(first, last + 1) * axis.stride).astype(np.float32)
+    outputs = _side_by_side(axis.size, tile)
+    return Tiles(outputs, Axis(axis.out, outputs.out, taps.shape[2], tile // axis.stride, begin=-first), taps)
+
+
+def _side_by_side(size: int, tile: int) -> Axis:
+    return Axis(size, -(-size // tile), tile, tile)
 
 
 def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) -> Value:
     """The weights times the patches, put back into rows and columns: C×OH×OW×N."""
-    placement = _placement(tiles).reshape(-1, math.prod(axis.taps.shape[1] * axis.taps.shape[2] for axis in tiles))
-    tile = math.prod(axis.taps.shape[1] for axis in tiles)
-    placed = g.op("MatMul", g.op("Reshape", w, g.ints([0, -1])), g.floats(placement))
+    rows, columns = (axis.outputs for axis in tiles)
+    tile = rows.kernel * columns.kernel
+    placement = _placement(tiles)
+    placed = g.op("MatMul", matrix(g, w), g.floats(placement.reshape(len(placement), -1)))
     outputs = g.op("MatMul", g.op("Reshape", placed, g.ints([0, tile, -1])), patches)
-    by_pixel = g.op("Reshape", outputs, g.ints([0, tile * math.prod(axis.count for axis in tiles), -1]))
-    size = [axis.outputs for axis in tiles]
-    order = np.empty(size, np.int64)
-    places = np.arange(tile * math.prod(axis.count for axis in tiles))
-    kept = [axis.destinations() for axis in tiles]
-    rows, columns = np.broadcast_arrays(kept[0][:, None, :, None], kept[1][None, :, None, :])
-    inside = (rows < size[0]) & (columns < size[1])
-    order[rows[inside], columns[inside]] = places.reshape(rows.shape)[inside]
-    return g.op("Reshape", g.op("Gather", by_pixel, g.ints(order.ravel()), axis=1), g.ints([0, *size, -1]))
+    places = np.arange(tile * rows.out * columns.out)
+    by_pixel = g.op("Reshape", outputs, g.ints([0, len(places), -1]))
+    made = np.broadcast_arrays(rows.reads()[:, None, :, None], columns.reads()[None, :, None, :])
+    # The last tiles may make outputs beyond the last.
+    inside = (made[0] < rows.size) & (made[1] < columns.size)
+    order = np.empty((rows.size, columns.size), np.int64)
+    order[made[0][inside], made[1][inside]] = places.reshape(inside.shape)[inside]
+    picked = g.op("Gather", by_pixel, g.ints(order.ravel()), axis=1)
+    return g.op("Reshape", picked, g.ints([0, *order.shape, -1]))
 
 
 def _patches(g: Graph, images: Value, tiles: tuple[Tiles, Tiles]) -> Value:
     """What the tiles read of C×H×W×N: C × (patch rows · columns) × (tiles · N)."""
-    sources = tiles[0].sources(), tiles[1].sources()
-    return pick(g, images, (tiles[0].inputs, tiles[1].inputs), sources)
+    return pick(g, images, (tiles[0].inputs, tiles[1].inputs))
 
 
 def _placement(tiles: tuple[Tiles, Tiles]) -> np.ndarray:
@@ -198,12 +162,11 @@ def _placement(tiles: tuple[Tiles, Tiles]) -> np.ndarray:
     return placed.reshape([math.prod(placed.shape[axis : axis + 2]) for axis in (0, 2, 4)])
 
 
-def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> Value:
+def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
     """The gradient of the placed weights, summed for each tap: C×taps."""
-    tiles = conv.rows.forward(), conv.columns.forward()
-    (patches,) = g.recall(_key(x, w))
-    destinations = tiles[0].destinations(), tiles[1].destinations()
-    gradient = pick(g, batch_last(g, dy), (conv.rows.out, conv.columns.out), destinations)
+    tiles = conv.forward()
+    (patches,) = g.recall(_key(x, conv))
+    gradient = pick(g, batch_last(g, dy), (tiles[0].outputs, tiles[1].outputs))
     # Patches first: the 16 pixels of a tile, as columns of the product, suit the runtime.
     placed = g.op("MatMul", patches, g.op("Transpose", gradient, perm=[0, 2, 1]))
     by_place = g.op("Reshape", placed, g.ints([conv.channels, -1]))
@@ -212,22 +175,23 @@ def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value, w: Value) -> 
 
 def _taps_of_rows(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
     """The sums over pairs of columns, kernel row by kernel row: C×taps."""
-    rows, columns = conv.rows, conv.columns
-    reached = rows.sources()[-1] + (rows.out - 1) * rows.stride + 1
+    rows, columns = conv.axes
     images = g.op("Transpose", x, perm=[1, 0, 2, 3])
-    if rows.begin or reached > rows.size:
-        images = g.op("Pad", images, g.ints([0, 0, rows.begin, 0, 0, 0, max(reached - rows.size, 0), 0]))
+    if rows.begin or rows.read_end > 0:
+        images = g.op("Pad", images, g.ints([0, 0, rows.begin, 0, 0, 0, max(rows.read_end, 0), 0]))
     gradient = g.op("Reshape", g.op("Transpose", dy, perm=[1, 0, 2, 3]), g.ints([conv.channels, -1, columns.out]))
     by_column = g.op("Transpose", gradient, perm=[0, 2, 1])
+    # Which tap brings an output and an input together: (out · size) × taps.
+    pair_taps = (columns.reads()[:, :, None] == np.arange(columns.size)).transpose(1, 2, 0).reshape(-1, columns.kernel)
     taps: list[Value] = []
-    for first in rows.sources() + rows.begin:
-        end = first + (rows.out - 1) * rows.stride + 1
-        read = g.op("Slice", images, g.ints([first]), g.ints([end]), g.ints([2]), g.ints([rows.stride]))
+    for read_rows in rows.reads() + rows.begin:
+        bounds = (g.ints([read_rows[0]]), g.ints([read_rows[-1] + 1]))
+        read = g.op("Slice", images, *bounds, g.ints([2]), g.ints([rows.stride]))
         pairs = g.op("MatMul", by_column, g.op("Reshape", read, g.ints([conv.channels, -1, columns.size])))
         by_pair = g.op("Reshape", pairs, g.ints([conv.channels, -1]))
-        taps.append(g.op("MatMul", by_pair, g.floats(columns.column_taps())))
+        taps.append(g.op("MatMul", by_pair, g.floats(pair_taps)))
     return g.op("Concat", *taps, axis=1)
 
 
-def _key(x: Value, w: Value) -> str:
-    return f"depthwise/{x}/{w}"
+def _key(x: Value, conv: Depthwise) -> str:
+    return f"depthwise/{x}/{conv}"

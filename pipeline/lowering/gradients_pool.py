@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.rules import Node, lowers
-from pipeline.lowering.windows import pads_of
+from pipeline.lowering.windows import Axis, axes_of, transposed
 
 
 @lowers("MaxPool")
@@ -56,69 +56,44 @@ def average_pool(node: Node, g: Graph) -> Value:
     """
     if not (node.attributes.get("ceil_mode", 0) and node.attributes.get("count_include_pad", 0)):
         return g.op("AveragePool", node.inputs[0], **node.attributes)
-    size, outputs = ([int(s) for s in shape[2:]] for shape in (node.input_shape(0), node.output_shape(0)))
-    kernel = list(node.attributes["kernel_shape"])
-    strides = list(node.attributes.get("strides", [1] * len(kernel)))
-    begins, ends = pads_of(node.attributes, size, kernel, strides)
-    counts = _window_sizes(size, outputs, kernel, strides, (begins, ends), True)
-    over = [
-        (out - 1) * stride + k - begin - total
-        for out, stride, k, begin, total in zip(outputs, strides, kernel, begins, size, strict=True)
-    ]
+    axes = _axes(node, node.input_shape(0), node.output_shape(0))
     averages = g.op(
         "AveragePool",
         node.inputs[0],
-        kernel_shape=kernel,
-        strides=strides,
-        pads=[*begins, *(max(end, 0) for end in over)],
+        kernel_shape=[axis.kernel for axis in axes],
+        strides=[axis.stride for axis in axes],
+        pads=[*(axis.begin for axis in axes), *(max(axis.read_end, 0) for axis in axes)],
         count_include_pad=1,
     )
-    return g.op("Mul", averages, g.floats(math.prod(kernel) / counts[None, None]))
+    whole = math.prod(axis.kernel for axis in axes)
+    return g.op("Mul", averages, g.floats(whole / _window_sizes(axes, with_pads=True)[None, None]))
 
 
 @lowers("AveragePoolGrad")
 def average_pool_grad(node: Node, g: Graph) -> Value:
     """AveragePoolGrad(dy) → dx: each gradient, divided by its window's size, spread over the window."""
     shape = node.output_shape(0)
-    size, channels = [int(s) for s in shape[2:]], int(shape[1])
-    kernel = list(node.attributes["kernel_shape"])
-    strides = list(node.attributes.get("strides", [1] * len(kernel)))
-    begins, ends = pads_of(node.attributes, size, kernel, strides)
-    outputs = [int(s) for s in node.input_shape(0)[2:]]
-    with_pads = bool(node.attributes.get("count_include_pad", 0))
-    counts = _window_sizes(size, outputs, kernel, strides, (begins, ends), with_pads)
+    axes = _axes(node, shape, node.input_shape(0))
+    counts = _window_sizes(axes, with_pads=bool(node.attributes.get("count_include_pad", 0)))
     share = g.op("Div", node.inputs[0], g.floats(counts[None, None]))
-    # What the last window leaves over at the end, or reaches beyond it where ceil_mode let it.
-    rests = [
-        total + begin + end - ((out - 1) * stride + k)
-        for total, begin, end, out, stride, k in zip(size, begins, ends, outputs, strides, kernel, strict=True)
-    ]
-    return g.op(
-        "ConvTranspose",
-        share,
-        g.floats(np.ones((channels, 1, *kernel))),
-        kernel_shape=kernel,
-        strides=strides,
-        pads=[*begins, *(end - min(rest, 0) for end, rest in zip(ends, rests, strict=True))],
-        output_padding=[max(rest, 0) for rest in rests],
-        group=channels,
-    )
+    channels = int(shape[1])
+    ones = g.floats(np.ones((channels, 1, *(axis.kernel for axis in axes))))
+    return g.op("ConvTranspose", share, ones, **transposed(axes), group=channels)
 
 
-def _window_sizes(
-    size: Sequence[int],
-    outputs: Sequence[int],
-    kernel: Sequence[int],
-    strides: Sequence[int],
-    pads: tuple[Sequence[int], Sequence[int]],
-    with_pads: bool,
-) -> np.ndarray:
+def _axes(node: Node, image: Shape, outputs: Shape) -> tuple[Axis, ...]:
+    """The axes of average pooling; with `ceil_mode` the last window may reach beyond the padding."""
+    size, out = ([int(length) for length in shape[2:]] for shape in (image, outputs))
+    return axes_of(node.attributes, size, node.attributes["kernel_shape"], out)
+
+
+def _window_sizes(axes: Sequence[Axis], with_pads: bool) -> np.ndarray:
     """What each output was divided by: the input pixels in its window, with the padding's where they count."""
     counts = np.ones((), np.float32)
-    for total, out, k, stride, begin, end in zip(size, outputs, kernel, strides, *pads, strict=True):
-        low, high = (0, total + begin + end) if with_pads else (begin, begin + total)
-        starts = np.arange(out) * stride
-        inside = np.minimum(starts + k, high) - np.maximum(starts, low)
+    for axis in axes:
+        before, behind = (axis.begin, axis.end) if with_pads else (0, 0)
+        reads = axis.reads()
+        inside = ((reads >= -before) & (reads < axis.size + behind)).sum(axis=0)
         counts = counts[..., None] * inside.astype(np.float32)
     return counts
 

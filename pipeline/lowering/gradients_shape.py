@@ -17,7 +17,9 @@ def scale(node: Node, g: Graph) -> Value:
     x, factor = node.inputs
     # A scalar: the runtime is slow with a vector of length 1.
     as_float = g.op("Reshape", g.op("Cast", factor, to=TensorProto.FLOAT), g.ints([]))
-    return g.op("Div" if node.attributes.get("scale_down", 0) else "Mul", x, as_float)
+    scaled = g.op("Div" if node.attributes.get("scale_down", 0) else "Mul", x, as_float)
+    g.remember(_scaled_key(scaled), (scaled,))
+    return scaled
 
 
 @lowers("ConcatTraining")
@@ -90,10 +92,18 @@ def trilu(node: Node, g: Graph) -> Value:
 
 @lowers("Expand")
 def expand(node: Node, g: Graph) -> Value:
-    """Expand(x, shape) → y; one pixel to a whole image, the gradient of global pooling, as a product with ones."""
+    """Expand(x, shape) → y; one pixel to a whole image, in the gradient of global pooling, as a product with ones."""
     shape, out = node.input_shapes[0], node.output_shapes[0]
-    if shape is None or out is None or len(shape) != len(out) or shape[:2] != out[:2] or set(shape[2:]) != {1}:
+    is_mean = g.recall_or_none(_scaled_key(node.inputs[0])) is not None
+    if not is_mean or shape is None or out is None or not all(isinstance(size, int) for size in out[1:]):
+        return g.op("Expand", *node.inputs)
+    if len(out) < 3 or shape != (*out[:2], *[1] * len(out[2:])):
         return g.op("Expand", *node.inputs)
     pixels = math.prod(int(size) for size in out[2:])
     column = g.op("Reshape", node.inputs[0], g.ints([-1, 1]))
     return g.reshape(g.op("MatMul", column, g.floats(np.ones((1, pixels)))), out)
+
+
+def _scaled_key(scaled: Value) -> str:
+    """Under which `scale` notes what it made: the gradient of a mean, and so of floats."""
+    return f"scaled/{scaled}"

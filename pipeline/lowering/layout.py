@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
+from pipeline.lowering.rules import Node
+from pipeline.lowering.windows import Axis
 
 Pair = tuple[int, int]
 
@@ -19,7 +21,7 @@ Pair = tuple[int, int]
 ELEMENTWISE = frozenset(
     {
         *("Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "Clip", "Sigmoid", "SigmoidGrad", "Tanh", "TanhGrad"),
-        *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
+        *("Add", "Sum", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
         *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
     }
 )
@@ -43,16 +45,22 @@ def batch_first(g: Graph, images: Value) -> Value:
     return turned
 
 
-def pick(g: Graph, images: Value, size: Pair, places: tuple[np.ndarray, np.ndarray]) -> Value:
-    """Pixels of C×H×W×N, zeros where a place is outside: C × (A·A') × (B·B'·N).
+def matrix(g: Graph, value: Value) -> Value:
+    """The first axis by all others."""
+    return g.op("Reshape", value, g.ints([0, -1]))
 
-    Args:
-      g: takes the nodes.
-      images: C×H×W×N.
-      size: H and W.
-      places: the row of each pixel, int64 A×B, and its column, int64 A'×B'.
-    """
-    rows, columns = np.broadcast_arrays(places[0][:, None, :, None], places[1][None, :, None, :])
+
+def add_bias(g: Graph, node: Node, product: Value, rank: int = 4) -> Value:
+    """The third input of a Conv, where it has one, added along the first axis of `product`, which has `rank` axes."""
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return product
+    return g.op("Add", product, g.op("Reshape", node.inputs[2], g.ints([-1, *[1] * (rank - 1)])))
+
+
+def pick(g: Graph, images: Value, axes: tuple[Axis, Axis]) -> Value:
+    """What windows read of C×H×W×N, zeros in the padding: C × taps × (places · N), rows before columns in both."""
+    size = axes[0].size, axes[1].size
+    rows, columns = np.broadcast_arrays(axes[0].reads()[:, None, :, None], axes[1].reads()[None, :, None, :])
     inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
     # One pixel of zeros behind the image stands for all that is outside.
     indices = np.where(inside, rows * size[1] + columns, math.prod(size))
@@ -60,7 +68,7 @@ def pick(g: Graph, images: Value, size: Pair, places: tuple[np.ndarray, np.ndarr
     if not inside.all():
         pixels = g.op("Pad", pixels, g.ints([0, 0, 0, 0, 1, 0]))
     picked = g.op("Gather", pixels, g.ints(indices.ravel()), axis=1)
-    return g.op("Reshape", picked, g.ints([0, len(places[0]) * len(places[1]), -1]))
+    return g.op("Reshape", picked, g.ints([0, axes[0].kernel * axes[1].kernel, -1]))
 
 
 def common_shape(g: Graph, op_type: str, inputs: Sequence[Value], shapes: Sequence[Shape | None]) -> Shape | None:
@@ -83,7 +91,8 @@ def all_batch_last(g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | N
 
 
 def _is_scalar(shape: Shape | None) -> bool:
-    return shape is not None and all(size == 1 for size in shape)
+    """Whether an operand of this shape, broadcast, leaves an image's shape as it is in either order."""
+    return shape is not None and len(shape) <= 4 and all(size == 1 for size in shape)
 
 
 def _key(images: Value) -> str:

@@ -21,8 +21,9 @@ import onnx
 from onnx import helper
 
 from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import batch_first, batch_last, pick
+from pipeline.lowering.layout import add_bias, batch_first, batch_last, pick
 from pipeline.lowering.rules import Node, lowers
+from pipeline.lowering.windows import Axis
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
 
@@ -74,13 +75,12 @@ class _Sizes:
         """Elements of the patch matrix for one image."""
         return self.taps * math.prod(self.pooled)
 
-    def places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns that each pooled pixel's patch reads: patch × pooled, along each axis."""
-        rows, columns = (
-            np.arange(patch)[:, None] + np.arange(pooled) * window
-            for patch, pooled, window in zip(self.patch, self.pooled, self.window, strict=True)
+    def patches(self) -> tuple[Axis, Axis]:
+        """The patches as windows over the rows and the columns of the input."""
+        return (
+            Axis(self.height, self.pooled[0], self.patch[0], self.window[0]),
+            Axis(self.width, self.pooled[1], self.patch[1], self.window[1]),
         )
-        return rows, columns
 
     def placement(self) -> np.ndarray:
         """Where each tap of the kernel lies in the patch in each phase: 0 or 1, float32, (KH·KW) × (phases·patch)."""
@@ -97,15 +97,13 @@ class _Sizes:
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
     sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
-    picked = pick(g, batch_last(g, node.inputs[0]), (sizes.height, sizes.width), sizes.places())
+    picked = pick(g, batch_last(g, node.inputs[0]), sizes.patches())
     # C × patch × (PH · PW · N) as a matrix of taps × (PH · PW · N): the order in memory is already that one.
     patches = g.op("Reshape", picked, g.ints([sizes.taps, -1]))
     products = g.op("MatMul", _stacked_weights(g, node.inputs[1], sizes), patches)
     phases = g.ops("Split", products, outputs=sizes.phases, axis=0)
     maximum = g.op("Max", *phases)
-    y = maximum
-    if len(node.inputs) > 2 and node.inputs[2]:
-        y = g.op("Add", y, g.op("Reshape", node.inputs[2], g.ints([-1, 1])))
+    y = add_bias(g, node, maximum, rank=2)
     if node.attributes["relu"]:
         y = g.op("Relu", y)
     g.remember(node.outputs[1], (maximum, y, patches, *phases))

@@ -1,14 +1,17 @@
 """The registry of lowering rules, and what a rule is given.
 
-A rule is one function for one operator of onnxruntime-training's graph. It writes operators of the ONNX standard into
-the graph and returns the names of its outputs.
+A rule is one function for one operator of onnxruntime-training's graph, of its own or of the standard. It writes
+operators of the ONNX standard into the graph and returns the names of its outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import onnx
+from onnx import helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Shape, Value
@@ -25,7 +28,8 @@ class Node:
     Attributes:
       inputs: value names, "" for an input left out.
       outputs: the names in the training graph, "" for an output nobody reads.
-      input_shapes, output_shapes: static sizes, a str for a symbolic one (the batch is "N"); None when unknown.
+      input_shapes, output_shapes: static sizes, a str for a symbolic one (the batch is "N"); None when unknown. Of
+        an elementwise operator they are those of N×C×H×W also where it is given C×H×W×N (`layout`).
     """
 
     op_type: str
@@ -35,6 +39,21 @@ class Node:
     attributes: Mapping[str, Any]
     input_shapes: tuple[Shape | None, ...]
     output_shapes: tuple[Shape | None, ...]
+
+    @classmethod
+    def of(
+        cls, proto: onnx.NodeProto, inputs: Sequence[Value], shapes: Mapping[str, Shape], read: Collection[str]
+    ) -> Node:
+        """The operator `proto`, reading `inputs`, in a graph of these shapes in which `read` are the values in use."""
+        return cls(
+            op_type=proto.op_type,
+            name=proto.name,
+            inputs=tuple(inputs),
+            outputs=tuple(name if name in read else "" for name in proto.output),
+            attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
+            input_shapes=tuple(shapes.get(name) for name in proto.input),
+            output_shapes=tuple(shapes.get(name) for name in proto.output),
+        )
 
     def input_shape(self, index: int) -> Shape:
         """Shape of an input.

@@ -106,7 +106,7 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
 
 def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str, Value]]:
     """Writes forward and backward pass; returns the loss, the flat gradient and the new buffers as a graph's output."""
-    training, newest = _in_order_of_update(network)
+    training, newest = in_order_of_update(network)
     give_step(g, STEP)
     values = lower(training, g, _given(network, training, g), network.shapes)
     gradients = {name: values[f"{name}_grad.accumulation.out"] for name in network.trainable}
@@ -116,7 +116,7 @@ def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str,
     return values[training.graph.output[0].name], gradient, buffers
 
 
-def _in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, str]]:
+def in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The training graph, a layer that is used twice updating its statistics twice; and where the newest ones stand."""
     training = onnx.ModelProto()
     training.CopyFrom(network.training)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.lowering import (
@@ -24,8 +24,6 @@ from pipeline.lowering import (
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
 from pipeline.lowering.layout import all_batch_last, batch_first, common_shape
 from pipeline.lowering.rules import RULES, Node
-
-__all__ = ["lower", "shapes_of"]
 
 # Importing a module of rules registers its rules.
 RULE_MODULES = (
@@ -49,7 +47,7 @@ def lower(
     """Writes every node of `model` into `g`.
 
     Args:
-      model: a training or eval graph of onnxruntime-training.
+      model: a training or eval graph of onnxruntime-training, or the preprocessing.
       g: takes the nodes.
       given: for each input of `model`, the value of `g` that stands for it.
       known_shapes: shapes of values of which `model` itself does not tell the shape.
@@ -71,7 +69,7 @@ def lower(
     )
     unknown: list[str] = []
     sizes: dict[str, Shape] = {}
-    read = _read_values(model)
+    read = read_values(model)
     for proto in model.graph.node:
         rule = RULES.get(proto.op_type)
         if rule is None and not _is_standard(proto):
@@ -88,7 +86,7 @@ def lower(
         if rule is None:
             results: tuple[Value, ...] = g.copy(proto, inputs)
         else:
-            returned = rule(_node(proto, inputs, shapes, read), g)
+            returned = rule(Node.of(proto, inputs, shapes, read), g)
             results = (returned,) if isinstance(returned, str) else returned
         if shape:
             results = tuple(batch_first(g, result) if result else "" for result in results)
@@ -123,22 +121,11 @@ def _note_shape(proto: onnx.NodeProto, shapes: dict[str, Shape], sizes: dict[str
         shapes.setdefault(proto.output[0], shapes[proto.input[0]])
 
 
-def _read_values(model: onnx.ModelProto) -> set[str]:
+def read_values(model: onnx.ModelProto) -> set[str]:
+    """Names of the values that an operator of the graph reads, or that it returns."""
     read = {output.name for output in model.graph.output}
     read.update(name for node in model.graph.node for name in node.input)
     return read
-
-
-def _node(proto: onnx.NodeProto, inputs: Sequence[Value], shapes: Mapping[str, Shape], read: set[str]) -> Node:
-    return Node(
-        op_type=proto.op_type,
-        name=proto.name,
-        inputs=tuple(inputs),
-        outputs=tuple(name if name in read else "" for name in proto.output),
-        attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
-        input_shapes=tuple(shapes.get(name) for name in proto.input),
-        output_shapes=tuple(shapes.get(name) for name in proto.output),
-    )
 
 
 def _is_standard(proto: onnx.NodeProto) -> bool:

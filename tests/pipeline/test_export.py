@@ -8,15 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
 from pipeline.errors import ModelError
-from pipeline.export import export, find_model
-from pipeline.model_folder import build_model_folder
+from pipeline.export import export
 from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
 from pipeline.split import split_parameters
+from tests.pipeline import stages
 
 MODULE = """
 import torch
@@ -34,7 +30,7 @@ class Centred(nn.Module):
     def forward(self, image):
         return self.last(self.norm(self.first(image - self.mean)).relu().mean((2, 3)))
 
-build = Centred
+network = Centred
 """
 SCALARS = """
 import torch
@@ -48,24 +44,18 @@ class Scaled(nn.Module):
     def forward(self, image):
         return image.mean((2, 3)) * self.scale + self.shift
 
-build = Scaled
+network = Scaled
 """
 PIXELS = Pixels(6, 6, 3)
 RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
 
 
 def test_buffers_and_parameters_without_a_gradient_stay_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "centred.py").write_text(MODULE)
-    export(find_model(f"{tmp_path / 'centred.py'}:build"), RECIPE, PIXELS, 2, 0, tmp_path / "export")
+    folder = stages.build(stages.module_of(MODULE, tmp_path), RECIPE, PIXELS, 2, tmp_path, seed=0)
     forward = onnx.load(tmp_path / "export" / "forward.onnx")
     trainable, _ = split_parameters(forward, ("*",))
     assert trainable == ["first.weight", "norm.weight", "norm.bias", "last.weight", "last.bias"]
-
-    build_artifacts(tmp_path / "export", RECIPE, 2, tmp_path / "artifacts")
-    build_model_folder("c", RECIPE, PIXELS, 2, tmp_path / "export", tmp_path / "artifacts", tmp_path / "model")
-    model = read_model(tmp_path / "model")
-    start = read_checkpoint(tmp_path / "model" / untrained_name(model), model)
-    engine = LoweredEngine(tmp_path / "model", model, start, RECIPE.batch_size, 1)
+    engine = stages.open_engine(folder, RECIPE.batch_size)
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
     label = np.array([0, 1, 1, 0])
     losses = [engine.train_step(image, label, 0.5, number) for number in range(1, 9)]
@@ -73,6 +63,6 @@ def test_buffers_and_parameters_without_a_gradient_stay_as_they_are(tmp_path: Pa
 
 
 def test_scalar_parameters_are_all_named(tmp_path: Path) -> None:
-    (tmp_path / "scaled.py").write_text(SCALARS)
+    source = stages.module_of(SCALARS, tmp_path)
     with pytest.raises(ModelError, match=r"scale, shift; give them the shape \[1\]"):
-        export(find_model(f"{tmp_path / 'scaled.py'}:build"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
+        export(source, RECIPE, PIXELS, 3, 0, tmp_path / "export")

@@ -13,14 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from device_runtime.engines.base import Engine
-from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.engines.reference import ReferenceEngine
-from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import export, find_model
-from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Pixels, Preprocessing, Recipe
+from tests.pipeline import stages
 from tests.pipeline.lowering.harness import RECIPE, assert_same, by_lowering, by_torch
 
 CLASSES, IMAGES = 5, 6
@@ -72,24 +68,18 @@ def test_a_loss_and_its_gradients_are_torchs(name: str, scale: float, tmp_path: 
 MODULE = """
 from torch import nn
 
-def small():
+def network():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 4, 5))
 """
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_engines_agree_on_the_losses_of_some_steps(name: str, tmp_path: Path) -> None:
-    (tmp_path / "small.py").write_text(MODULE)
     pixels, recipe = Pixels(6, 6, 1), replace(LOSSES[name][0], preprocessing=Preprocessing(6, 6))
-    export(find_model(f"{tmp_path / 'small.py'}:small"), recipe, pixels, CLASSES, 1, tmp_path / "export")
-    build_artifacts(tmp_path / "export", recipe, CLASSES, tmp_path / "artifacts")
-    folder = tmp_path / "model"
-    build_model_folder("small", recipe, pixels, CLASSES, tmp_path / "export", tmp_path / "artifacts", folder)
-    model = read_model(folder)
-    start = read_checkpoint(folder / untrained_name(model), model)
+    folder = stages.build(stages.module_of(MODULE, tmp_path), recipe, pixels, CLASSES, tmp_path)
     engines: list[Engine] = [
-        LoweredEngine(folder, model, start, IMAGES, 1),
-        ReferenceEngine(folder / "reference", model, start, 1),
+        stages.open_engine(folder, IMAGES),
+        ReferenceEngine(folder / "reference", read_model(folder), stages.untrained(folder), 1),
     ]
     random = np.random.default_rng(0)
     batches = [

@@ -14,14 +14,11 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
 from pipeline.errors import ModelError, UsageError
 from pipeline.export import export, find_model, recipe_of
-from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Pixels
+from tests.pipeline import stages
 
 CLASSES, SIDE = 4, 24
 PIXELS = Pixels(32, 32, 3)
@@ -53,11 +50,7 @@ def write(path: Path, module: nn.Module, opset: int = 15, dynamic: bool = True) 
 def build(path: Path, folder: Path) -> Path:
     """Every stage up to the model folder; returns it."""
     source = find_model("transfer", backbone=str(path))
-    recipe = recipe_of(source, PIXELS)
-    export(source, recipe, PIXELS, CLASSES, 1, folder / "export")
-    build_artifacts(folder / "export", recipe, CLASSES, folder / "artifacts")
-    build_model_folder(source.name, recipe, PIXELS, CLASSES, folder / "export", folder / "artifacts", folder / "model")
-    return folder / "model"
+    return stages.build(source, recipe_of(source, PIXELS), PIXELS, CLASSES, folder)
 
 
 NORMALISED = nn.Sequential(nn.Flatten(), nn.LayerNorm(24))
@@ -82,7 +75,7 @@ def test_the_head_trains_on_what_torch_gives(last: nn.Module, opset: int, tmp_pa
     )
     with torch.no_grad():
         np.testing.assert_allclose(features, module(image).numpy(), atol=1e-4)
-    engine = LoweredEngine(folder, model, read_checkpoint(folder / untrained_name(model), model), 8, 1)
+    engine = stages.open_engine(folder, 8)
     label = np.arange(8) % CLASSES
     losses = [engine.train_step(features, label, 0.1, step) for step in range(1, 60)]
     assert losses[-1] < losses[0]

@@ -21,15 +21,14 @@ from torch.nn import functional
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
 from pipeline.errors import LoweringError
-from pipeline.export import export, find_model, recipe_of
+from pipeline.export import recipe_of
 from pipeline.inference import write_inference_model
-from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Pixels
 from pipeline.rewrite import REWRITES, rewrite
 from pipeline.split import split_parameters
 from tests.invoking import ROOT
+from tests.pipeline import stages
 from tests.pipeline.lowering.harness import Array, Gradients, assert_same, by_lowering, by_torch
 
 Function = Callable[..., Tensor]
@@ -402,24 +401,19 @@ MODEL = """
 from torch import nn
 
 
-def build():
+def network():
     layers = [nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Hardswish(), nn.Conv2d(4, 4, 3), nn.PReLU(4)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 5))
 """
 
 
 def test_the_trained_model_keeps_its_operators(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(MODEL)
-    source, pixels = find_model(f"{tmp_path / 'own.py'}:build"), Pixels(8, 8, 1)
-    recipe = recipe_of(source, pixels)
-    exported, artifacts, folder = (tmp_path / name for name in ("export", "artifacts", "model"))
-    export(source, recipe, pixels, CLASSES, 1, exported)
-    build_artifacts(exported, recipe, CLASSES, artifacts)
-    build_model_folder(source.name, recipe, pixels, CLASSES, exported, artifacts, folder)
+    source, pixels = stages.module_of(MODEL, tmp_path), Pixels(8, 8, 1)
+    folder = stages.build(source, recipe_of(source, pixels), pixels, CLASSES, tmp_path)
     model = read_model(folder)
     assert "4.weight" in [parameter.name for parameter in model.parameters]
     checkpoint = folder / untrained_name(model)
-    write_inference_model(exported, folder, checkpoint, tmp_path / "trained.onnx")
+    write_inference_model(tmp_path / "export", folder, checkpoint, tmp_path / "trained.onnx")
     trained, evaluation = onnx.load(tmp_path / "trained.onnx"), onnx.load(folder / "eval_step.onnx")
     assert {"HardSwish", "PRelu", "InstanceNormalization"} <= {node.op_type for node in trained.graph.node}
     # The preprocessing has one of its own.

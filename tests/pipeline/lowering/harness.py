@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
 from pipeline.artifacts import build_artifacts
+from pipeline.export import write_graph
 from pipeline.lowering.dropout import STEP, give_step
 from pipeline.lowering.graph import Graph
-from pipeline.lowering.step import network_of
+from pipeline.lowering.step import in_order_of_update, network_of
 from pipeline.lowering.training_graph import lower
-from pipeline.onnx_file import OPSETS
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.rewrite import load_differentiable
 
@@ -42,20 +41,7 @@ class Gradients:
 
 def export_module(module: torch.nn.Module, example: torch.Tensor, folder: Path) -> onnx.ModelProto:
     """The forward graph as the export stage writes it, in `folder`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            (example,),
-            str(folder / "forward.onnx"),
-            dynamo=False,
-            training=torch.onnx.TrainingMode.TRAINING,
-            do_constant_folding=False,
-            opset_version=OPSETS[0],
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
-        )
+    write_graph(module, example, folder / "forward.onnx")
     return onnx.load(folder / "forward.onnx")
 
 
@@ -84,7 +70,8 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     """Lowers a training graph and runs one batch."""
     computed = {name for node in training.graph.node for name in node.output}
     trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
-    network = network_of(training, training, training, forward, trainable)
+    network = network_of(training, training, None, forward, trainable)
+    training, _ = in_order_of_update(network)
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
     statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}

@@ -12,13 +12,11 @@ import torch
 from torch import nn
 
 from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
 from device_runtime.formats.model import Model, read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import export, find_model
 from pipeline.inference import write_inference_model
-from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
+from tests.pipeline import stages
 
 PIXELS = Pixels(8, 8, 3)
 RECIPE = Recipe(Preprocessing(8, 8), Optimizer("sgd", (("momentum", 0.9),)))
@@ -53,11 +51,7 @@ def network():
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """export/, artifacts/ and model/ of the network."""
     folder = tmp_path_factory.mktemp("norm")
-    (folder / "net.py").write_text(NETWORK)
-    source = find_model(f"{folder / 'net.py'}:network")
-    export(source, RECIPE, PIXELS, 5, 3, folder / "export")
-    build_artifacts(folder / "export", RECIPE, 5, folder / "artifacts")
-    build_model_folder("net", RECIPE, PIXELS, 5, folder / "export", folder / "artifacts", folder / "model")
+    stages.build(stages.module_of(NETWORK, folder), RECIPE, PIXELS, 5, folder, seed=3)
     return folder
 
 
@@ -86,9 +80,7 @@ def flat(module: nn.Module, names: Sequence[str]) -> np.ndarray:
 
 
 def open_engine(folder: Path, batch_size: int) -> tuple[LoweredEngine, Model]:
-    model = read_model(folder / "model")
-    start = read_checkpoint(folder / "model" / untrained_name(model), model)
-    return LoweredEngine(folder / "model", model, start, batch_size, 1), model
+    return stages.open_engine(folder / "model", batch_size), read_model(folder / "model")
 
 
 def test_losses_parameters_and_statistics_are_torchs(folder: Path) -> None:

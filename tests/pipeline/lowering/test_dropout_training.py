@@ -9,12 +9,9 @@ import pytest
 
 from device_runtime.engines.base import Batch
 from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import export, find_model
-from pipeline.model_folder import build_model_folder
+from device_runtime.formats.checkpoint import Checkpoint
 from pipeline.recipe import Pixels, Preprocessing, Recipe
+from tests.pipeline import stages
 
 PIXELS = Pixels(4, 4, 1)
 RECIPE = Recipe(Preprocessing(4, 4))
@@ -32,11 +29,7 @@ def network():
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of the network."""
     folder = tmp_path_factory.mktemp("dropout")
-    (folder / "net.py").write_text(NETWORK)
-    export(find_model(f"{folder / 'net.py'}:network"), RECIPE, PIXELS, 3, 0, folder / "export")
-    build_artifacts(folder / "export", RECIPE, 3, folder / "artifacts")
-    build_model_folder("net", RECIPE, PIXELS, 3, folder / "export", folder / "artifacts", folder / "model")
-    return folder / "model"
+    return stages.build(stages.module_of(NETWORK, folder), RECIPE, PIXELS, 3, folder, seed=0)
 
 
 def batches(count: int) -> list[Batch]:
@@ -47,8 +40,7 @@ def batches(count: int) -> list[Batch]:
 
 def engine_of(folder: Path, start: Checkpoint | None = None) -> LoweredEngine:
     """An engine that starts untrained, or from a checkpoint."""
-    model = read_model(folder)
-    return LoweredEngine(folder, model, start or read_checkpoint(folder / untrained_name(model), model), 5, 1)
+    return stages.open_engine(folder, 5, start=start)
 
 
 def trained(engine: LoweredEngine, given: list[Batch], first: int) -> list[float]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.pipeline.lowering.harness import Array, assert_same, by_lowering, by_torch
 
@@ -56,6 +57,34 @@ def test_convolution(name: str, tmp_path: Path) -> None:
     layers = [nn.Conv2d(3, 4, 1), CONVOLUTIONS[name]()]
     size = nn.Sequential(*layers)(torch.from_numpy(image)).flatten(1).shape[1]
     check(nn.Sequential(*layers, *head(size)), image, tmp_path)
+
+
+class Pyramid(nn.Module):
+    """One image convolved with the same weights in two ways."""
+
+    def __init__(self, groups: int, **other: int) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(3, 4, 1)
+        self.convolution = nn.Conv2d(4, 4, 3, padding=1, groups=groups)
+        self.groups, self.other = groups, other
+        self.after = nn.LazyLinear(CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits."""
+        hidden = torch.relu(self.before(image))
+        weight, bias = self.convolution.weight, self.convolution.bias
+        first = self.convolution(hidden)
+        second = functional.conv2d(hidden, weight, bias, groups=self.groups, **self.other)
+        logits: Tensor = self.after(torch.cat([first.flatten(1), second.flatten(1)], 1))
+        return logits
+
+
+@pytest.mark.parametrize("other", [{"stride": 2}, {"dilation": 2, "padding": 2}], ids=["strided", "dilated"])
+@pytest.mark.parametrize("groups", [1, 4], ids=["narrow", "depthwise"])
+def test_convolutions_that_share_image_and_weights(groups: int, other: dict[str, int], tmp_path: Path) -> None:
+    module, image = Pyramid(groups, **other), image_of(3, 3, 7, 8)
+    module(torch.from_numpy(image))
+    check(module, image, tmp_path)
 
 
 POOLED: dict[str, Callable[[], list[nn.Module]]] = {

@@ -58,6 +58,20 @@ class Attention(nn.Module):
         return logits
 
 
+class Beside(nn.Module):
+    """The image itself, which trains nothing, beside its normalised self."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(2)
+        self.after = nn.Linear(96, CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.after(torch.cat([image, self.norm(image)], 1).flatten(1))
+        return logits
+
+
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -75,6 +89,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda x: x.sum(1),
     "arithmetic": lambda x: x + x * 2 - x / 3,
     "broadcasting": lambda x: x * x.mean((2, 3), keepdim=True) + x.sum(1, keepdim=True),
+    "a fifth axis": lambda x: (functional.conv2d(x, torch.ones(2, 2, 3, 3).to(x)) * torch.full((1,) * 5, 2.0))[0],
     "exp, sqrt, log, pow": lambda x: torch.exp(x) + torch.sqrt(x * x + 1) + torch.log(x**2 + 1),
     "where": lambda x: torch.where(x > 0, x * 3, x),
     "concat": lambda x: torch.cat([x, x * 2], 1),
@@ -82,6 +97,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "slice with steps": lambda x: x[:, :, 1:, ::2],
     "pad": lambda x: functional.pad(x, (1, 1, 2, 0)),
     "transpose": lambda x: x.permute(0, 2, 3, 1),
+    "a mask for whole images": lambda x: torch.where((x.mean((2, 3), keepdim=True) > 0).expand(-1, -1, 4, 6), x, -x),
+    "an index for whole images": lambda x: x.gather(1, x.sum((2, 3), True).argmax(1, True).expand(-1, -1, 4, 6)),
     "batched products": lambda x: x @ x.transpose(2, 3),
 }
 
@@ -109,6 +126,10 @@ def test_layer_norm_with_parameters(tmp_path: Path) -> None:
 
 def test_attention_over_an_embedding(tmp_path: Path) -> None:
     check(Attention(), tmp_path)
+
+
+def test_an_image_beside_what_is_made_of_it(tmp_path: Path) -> None:
+    check(Beside(), tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (4, 3, 7), (2, 3, 4, 6), (2, 3, 2, 3, 4)])

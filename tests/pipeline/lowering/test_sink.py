@@ -7,15 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import export, find_model
-from pipeline.model_folder import build_model_folder
+from device_runtime.engines.base import Batch
 from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer
+from tests.pipeline import stages
 
-PIXELS = Pixels(6, 6, 1)
+PIXELS, BATCH = Pixels(6, 6, 1), 8
 
 NETWORK = """
 from torch import nn
@@ -31,18 +27,22 @@ OPTIMIZERS = (
 )
 
 
+def build(folder: Path, text: str) -> Path:
+    """The model folder of the network, with an optimizer."""
+    recipe = Recipe(Preprocessing(6, 6), parse_optimizer(text))
+    return stages.build(stages.module_of(NETWORK, folder), recipe, PIXELS, 4, folder)
+
+
+def batches_of(count: int) -> list[Batch]:
+    random = np.random.default_rng(0)
+    return [(random.integers(0, 256, (BATCH, 6, 6, 1), np.uint8), random.integers(0, 4, BATCH)) for _ in range(count)]
+
+
 @pytest.mark.parametrize("text", OPTIMIZERS)
 def test_sinking_equals_single_steps(text: str, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(NETWORK)
-    recipe = Recipe(Preprocessing(6, 6), parse_optimizer(text))
-    parts = [tmp_path / name for name in ("export", "artifacts", "model")]
-    export(find_model(f"{tmp_path / 'net.py'}:network"), recipe, PIXELS, 4, 1, parts[0])
-    build_artifacts(parts[0], recipe, 4, parts[1])
-    build_model_folder("net", recipe, PIXELS, 4, *parts)
-    random = np.random.default_rng(0)
-    batches = [(random.integers(0, 256, (8, 6, 6, 1), np.uint8), random.integers(0, 4, 8)) for _ in range(7)]
+    folder, batches = build(tmp_path, text), batches_of(7)
     rates = [0.01 / step for step in range(1, 8)]
-    single, sunk = open_engine(parts[2]), open_engine(parts[2])
+    single, sunk = (stages.open_engine(folder, BATCH) for _ in range(2))
     expected = [single.train_step(*batch, rates[index], index + 1) for index, batch in enumerate(batches)]
     # Two calls of different length: the second goes on from the state and the step of the first.
     losses = sunk.train_steps(batches[:5], rates[:5], 1) + sunk.train_steps(batches[5:], rates[5:], 6)
@@ -53,6 +53,12 @@ def test_sinking_equals_single_steps(text: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(sunk.states()[name], state, rtol=1e-6, atol=1e-7)
 
 
-def open_engine(folder: Path) -> LoweredEngine:
-    model = read_model(folder)
-    return LoweredEngine(folder, model, read_checkpoint(folder / untrained_name(model), model), 8, 1)
+def test_single_and_sunk_steps_may_take_turns(tmp_path: Path) -> None:
+    folder, batches = build(tmp_path, "adam"), batches_of(6)
+    rates = [0.01] * 6
+    single, mixed = (stages.open_engine(folder, BATCH) for _ in range(2))
+    expected = [single.train_step(*batch, 0.01, step) for step, batch in enumerate(batches, 1)]
+    losses = [mixed.train_step(*batches[0], 0.01, 1), *mixed.train_steps(batches[1:4], rates[1:4], 2)]
+    losses += [mixed.train_step(*batches[4], 0.01, 5), mixed.train_step(*batches[5], 0.01, 6)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    np.testing.assert_allclose(mixed.parameters(), single.parameters(), rtol=1e-6, atol=1e-7)

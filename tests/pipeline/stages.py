@@ -1,0 +1,39 @@
+"""The host's stages in one call, and an engine on what they made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device_runtime.engines.lowered import LoweredEngine
+from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
+from device_runtime.formats.model import read_model
+from pipeline.artifacts import build_artifacts
+from pipeline.export import ModelSource, export, find_model
+from pipeline.model_folder import build_model_folder
+from pipeline.recipe import Pixels, Recipe
+
+
+def module_of(text: str, folder: Path) -> ModelSource:
+    """A Python file with this text, whose `network()` is the model."""
+    (folder / "own.py").write_text(text)
+    return find_model(f"{folder / 'own.py'}:network")
+
+
+def build(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> Path:
+    """Fills `folder` with export/, artifacts/ and model/; returns the last."""
+    exported, artifacts, model = (folder / name for name in ("export", "artifacts", "model"))
+    export(source, recipe, pixels, classes, seed, exported)
+    build_artifacts(exported, recipe, classes, artifacts)
+    build_model_folder(source.name, recipe, pixels, classes, exported, artifacts, model)
+    return model
+
+
+def untrained(folder: Path) -> Checkpoint:
+    """The checkpoint that a model folder starts with."""
+    model = read_model(folder)
+    return read_checkpoint(folder / untrained_name(model), model)
+
+
+def open_engine(folder: Path, batch_size: int, threads: int = 1, start: Checkpoint | None = None) -> LoweredEngine:
+    """The lowered engine on a model folder, untrained or from a checkpoint."""
+    return LoweredEngine(folder, read_model(folder), start or untrained(folder), batch_size, threads)
