@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.settings import Settings, number, positive_number, target_name, whole_number
 
 HELP = {
@@ -64,7 +64,11 @@ def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
     """A task whose options are explained by HELP."""
     names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
     texts = HELP | (BENCH_HELP if body.__name__ == "bench" else {})
-    documented_body: Task[Callable[..., None]] = task(help={name: texts[name] for name in names})(body)
+    documented_body: Task[Callable[..., None]] = task(
+        help={name: texts[name] for name in names},
+        # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
+        auto_shortflags=False,
+    )(body)
     return documented_body
 
 
@@ -186,7 +190,7 @@ def train(
             *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
         settings = _settings(target, "", "lenet", seed, build, serial)
-        run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
+        run_on_existing(settings, "train.sh", _checked([*options, *_common(threads, engine)], target))
 
 
 @documented
@@ -203,10 +207,8 @@ def eval_(
     with one_line_errors():
         from pipeline.run import run_on_existing
 
-        chosen = ["-f", str(Path(checkpoint).resolve())] if checkpoint else []
-        run_on_existing(
-            _settings(target, "", "lenet", "1", build, serial), "eval.sh", [*chosen, *_common(threads, engine)]
-        )
+        options = [*_start(checkpoint, target), *_checked(_common(threads, engine), target)]
+        run_on_existing(_settings(target, "", "lenet", "1", build, serial), "eval.sh", options)
 
 
 @documented
@@ -261,7 +263,7 @@ def run(
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
         chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, head, backbone)
-        run_all(replace(settings, **chosen), [*options, *common], common)
+        run_all(replace(settings, **chosen), _checked([*options, *common], target), common)
 
 
 @documented
@@ -384,25 +386,51 @@ def _training(
     verbose: bool,
     seed: str,
 ) -> list[str]:
-    """Options of the runner for train.sh; the runner itself says what is wrong with a value."""
+    """Options of the runner for train.sh."""
     pairs = [
-        ("-c", cycles),
+        ("--cycles", cycles),
         ("--epochs", epochs),
         ("--learning-rate", learning_rate),
         ("--batch-size", batch_size),
         ("--accumulate", accumulate),
         ("--sink-size", sink_size),
-        ("-s", save_every),
+        ("--save-every", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),
         ("--augment", augment),
         ("--seed", seed),
     ]
-    return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])
+    return [word for option, value in pairs if value for word in (option, value)] + (["--verbose"] if verbose else [])
 
 
 def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
     return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
+
+
+def _checked(words: list[str], target: str) -> list[str]:
+    """Options of the runner that it will take: wrong ones are told before anything is built."""
+    from device_runtime.options import OptionsError, parse
+
+    try:
+        options = parse(["-f", "model", "-d", "dataset", *words], Path())
+    except OptionsError as error:
+        raise UsageError(str(error)) from None
+    if options.cycles == 0:
+        raise UsageError("--cycles 0 trains nothing: give at least 1")
+    if options.engine == "reference" and target != "x86":
+        raise UsageError(f"--engine reference does not run on {target}: use --engine lowered")
+    return words
+
+
+def _start(checkpoint: str, target: str) -> list[str]:
+    """Option of the runner for the checkpoint to start from."""
+    if not checkpoint:
+        return []
+    if target != "x86":
+        raise UsageError(f"--checkpoint is for --target x86: {target} evaluates the checkpoint of its last training")
+    if not Path(checkpoint).is_file():
+        raise UsageError(f"the checkpoint {checkpoint} does not exist")
+    return ["-f", str(Path(checkpoint).resolve())]
 
 
 def _choices(

@@ -144,9 +144,7 @@ WRONG = {
     "a missing model file": (["run", "--model", "no.onnx"], "no.onnx does not exist"),
     "a missing data folder": (["run", "--data", "/no/such"], "/no/such does not exist"),
     "a negative seed": (["run", "--seed", "-1"], "--seed -1"),
-    "a word for cycles": (["run", "--cycles", "many"], "'many' is not a whole number"),
     "a negative learning rate": (["run", "--learning-rate", "-1"], "'-1' is not a learning rate"),
-    "an unknown schedule": (["run", "--schedule", "zigzag"], "invalid choice: 'zigzag'"),
     "a batch larger than the data": (["run", "--batch-size", "6000"], "give a smaller --batch-size"),
 }
 
