@@ -12,7 +12,7 @@ from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
 from pipeline.artifacts import build_artifacts
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, PipelineError
 from pipeline.export import export, find_model
 from pipeline.model_folder import build_model_folder
 from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
@@ -50,6 +50,30 @@ class Scaled(nn.Module):
 
 build = Scaled
 """
+OUTPUTS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(3, 3)
+
+class Two(Net):
+    def forward(self, image):
+        return self.last(image.mean((2, 3))), image
+
+class Whole(Net):
+    def forward(self, image):
+        return self.last(image.mean((2, 3))).long()
+
+class Frozen(Net):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+    def forward(self, image):
+        return self.last(image.mean((2, 3)))
+"""
 PIXELS = Pixels(6, 6, 3)
 RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
 
@@ -76,3 +100,18 @@ def test_scalar_parameters_are_all_named(tmp_path: Path) -> None:
     (tmp_path / "scaled.py").write_text(SCALARS)
     with pytest.raises(ModelError, match=r"scale, shift; give them the shape \[1\]"):
         export(find_model(f"{tmp_path / 'scaled.py'}:build"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("Two", "'Two' gives 2 outputs"),
+        ("Whole", "an output of type int64: the logits have to be float32"),
+        ("Frozen", "no parameter to train"),
+    ],
+)
+def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OUTPUTS)
+    with pytest.raises(PipelineError, match=message):
+        export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
