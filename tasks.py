@@ -47,23 +47,26 @@ HELP = {
     "no-cache": "pass every image through a frozen backbone each time",
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",
-    "checkpoint": "a checkpoint on this machine, for --target x86 (default: the last of the package)",
+    "checkpoint": "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder",
     "repeats": "interleaved rounds, of which the median is taken",
     "seconds": "least duration of an engine's turn in a round",
     "networks": "lenet, mobilenet, transformer, or some of them with commas (default: all)",
 }
 
-# Where an option means something else to `bench`.
-BENCH_HELP = {
-    "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
-    "data": "folder with photographs to convert and train on; without it, some are generated",
+# Where an option means something else to a task.
+OTHER_HELP = {
+    "bench": {
+        "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+        "data": "folder with photographs to convert and train on; without it, some are generated",
+    },
+    "train": {"checkpoint": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
 }
 
 
 def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
     """A task whose options are explained by HELP."""
     names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
-    texts = HELP | (BENCH_HELP if body.__name__ == "bench" else {})
+    texts = HELP | OTHER_HELP.get(body.__name__, {})
     documented_body: Task[Callable[..., None]] = task(
         help={name: texts[name] for name in names},
         # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
@@ -166,6 +169,7 @@ def train(
     target: str = "x86",
     build: str = "build",
     serial: str = "",
+    checkpoint: str = "",
     cycles: str = "",
     epochs: str = "",
     learning_rate: str = "",
@@ -189,8 +193,8 @@ def train(
             *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
             *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
-        settings = _settings(target, "", "lenet", seed, build, serial)
-        run_on_existing(settings, "train.sh", _checked([*options, *_common(threads, engine)], target))
+        options = [*_start(checkpoint, target), *_checked([*options, *_common(threads, engine)], target)]
+        run_on_existing(_settings(target, "", "lenet", seed, build, serial), "train.sh", options)
 
 
 @documented
@@ -427,7 +431,11 @@ def _start(checkpoint: str, target: str) -> list[str]:
     if not checkpoint:
         return []
     if target != "x86":
-        raise UsageError(f"--checkpoint is for --target x86: {target} evaluates the checkpoint of its last training")
+        from pipeline.targets.device import ROOT
+
+        if "/" in checkpoint:
+            raise UsageError(f"--checkpoint {checkpoint}: give the name of a file in the device's {ROOT}/output")
+        return ["-f", f"{ROOT}/output/{checkpoint}"]
     if not Path(checkpoint).is_file():
         raise UsageError(f"the checkpoint {checkpoint} does not exist")
     return ["-f", str(Path(checkpoint).resolve())]

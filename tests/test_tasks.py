@@ -20,7 +20,7 @@ WRONG = {
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
     "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
-    "checkpoint on a device": (["eval", "--target", "arm64", "--checkpoint", "x"], "--checkpoint is for --target x86"),
+    "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
 }
 
 

@@ -118,6 +118,17 @@ def test_train_eval_and_pull_are_usable_alone(build: Path, tmp_path: Path) -> No
     assert accuracy_from_raw_pixels(folder / "lenet_trained.onnx", build) == pytest.approx(trained.accuracies[-1])
 
 
+def test_a_training_goes_on_from_a_checkpoint(build: Path) -> None:
+    output = build / "package-x86" / "output"
+    assert invoke("train", "--cycles", "30", "--build", build).code == 0
+    whole = losses(output)
+    assert invoke("train", "--cycles", "20", "--build", build).code == 0
+    checkpoint = output / "lenet_trained_20.safetensors"
+    rest = invoke("train", "--cycles", "10", "--checkpoint", checkpoint, "--build", build)
+    assert rest.code == 0, rest.stderr
+    assert losses(output) == whole
+
+
 def test_verbose_names_every_node(build: Path) -> None:
     run = invoke("train", "--cycles", "1", "--verbose", "--build", build)
     assert run.code == 0, run.stderr
