@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,13 +142,16 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
 def _module(source: ModelSource) -> ModuleType:
     if source.python_file is None:
         return importlib.import_module(f"pipeline.models.{source.name}")
-    spec = importlib.util.spec_from_file_location(source.python_file.stem, source.python_file)
+    # Under a name of its own: a file called random.py is not to hide the library's.
+    spec = importlib.util.spec_from_file_location(f"model file {source.python_file}", source.python_file)
     if spec is None or spec.loader is None:
         raise ModelError(f"{source.python_file} is not a Python module")
     module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look themselves up there.
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{source.python_file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
