@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.settings import Settings, number, positive_number, target_name, whole_number
 
 HELP = {
@@ -48,24 +48,31 @@ HELP = {
     "no-cache": "pass every image through a frozen backbone each time",
     "runs": "folder that takes the results",
     "serial": "adb serial of the device, when there are several",
-    "checkpoint": "a checkpoint on this machine, for --target x86 (default: the last of the package)",
+    "checkpoint": "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder",
     "repeats": "interleaved rounds, of which the median is taken",
     "seconds": "least duration of an engine's turn in a round",
     "networks": "lenet, mobilenet, transformer, or some of them with commas (default: all)",
 }
 
-# Where an option means something else to `bench`.
-BENCH_HELP = {
-    "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
-    "data": "folder with photographs to convert and train on; without it, some are generated",
+# Where an option means something else to a task.
+OTHER_HELP = {
+    "bench": {
+        "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+        "data": "folder with photographs to convert and train on; without it, some are generated",
+    },
+    "train": {"checkpoint": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
 }
 
 
 def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
     """A task whose options are explained by HELP."""
     names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
-    texts = HELP | (BENCH_HELP if body.__name__ == "bench" else {})
-    documented_body: Task[Callable[..., None]] = task(help={name: texts[name] for name in names})(body)
+    texts = HELP | OTHER_HELP.get(body.__name__, {})
+    documented_body: Task[Callable[..., None]] = task(
+        help={name: texts[name] for name in names},
+        # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
+        auto_shortflags=False,
+    )(body)
     return documented_body
 
 
@@ -166,6 +173,7 @@ def train(
     target: str = "x86",
     build: str = "build",
     serial: str = "",
+    checkpoint: str = "",
     cycles: str = "",
     epochs: str = "",
     learning_rate: str = "",
@@ -189,8 +197,8 @@ def train(
             *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
             *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
-        settings = _settings(target, "", "lenet", seed, build, serial)
-        run_on_existing(settings, "train.sh", [*options, *_common(threads, engine)])
+        options = [*_start(checkpoint, target), *_checked([*options, *_common(threads, engine)], target)]
+        run_on_existing(_settings(target, "", "lenet", seed, build, serial), "train.sh", options)
 
 
 @documented
@@ -207,10 +215,8 @@ def eval_(
     with one_line_errors():
         from pipeline.run import run_on_existing
 
-        chosen = ["-f", str(Path(checkpoint).resolve())] if checkpoint else []
-        run_on_existing(
-            _settings(target, "", "lenet", "1", build, serial), "eval.sh", [*chosen, *_common(threads, engine)]
-        )
+        options = [*_start(checkpoint, target), *_checked(_common(threads, engine), target)]
+        run_on_existing(_settings(target, "", "lenet", "1", build, serial), "eval.sh", options)
 
 
 @documented
@@ -266,7 +272,7 @@ def run(
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
         chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
-        run_all(replace(settings, **chosen), [*options, *common], common)
+        run_all(replace(settings, **chosen), _checked([*options, *common], target), common)
 
 
 @documented
@@ -389,25 +395,55 @@ def _training(
     verbose: bool,
     seed: str,
 ) -> list[str]:
-    """Options of the runner for train.sh; the runner itself says what is wrong with a value."""
+    """Options of the runner for train.sh."""
     pairs = [
-        ("-c", cycles),
+        ("--cycles", cycles),
         ("--epochs", epochs),
         ("--learning-rate", learning_rate),
         ("--batch-size", batch_size),
         ("--accumulate", accumulate),
         ("--sink-size", sink_size),
-        ("-s", save_every),
+        ("--save-every", save_every),
         ("--target-accuracy", target_accuracy),
         ("--schedule", schedule),
         ("--augment", augment),
         ("--seed", seed),
     ]
-    return [word for option, value in pairs if value for word in (option, value)] + (["-v"] if verbose else [])
+    return [word for option, value in pairs if value for word in (option, value)] + (["--verbose"] if verbose else [])
 
 
 def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
     return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
+
+
+def _checked(words: list[str], target: str) -> list[str]:
+    """Options of the runner that it will take: wrong ones are told before anything is built."""
+    from device_runtime.options import OptionsError, parse
+
+    try:
+        options = parse(["-f", "model", "-d", "dataset", *words], Path())
+    except OptionsError as error:
+        raise UsageError(str(error)) from None
+    if options.cycles == 0:
+        raise UsageError("--cycles 0 trains nothing: give at least 1")
+    if options.engine == "reference" and target != "x86":
+        raise UsageError(f"--engine reference does not run on {target}: use --engine lowered")
+    return words
+
+
+def _start(checkpoint: str, target: str) -> list[str]:
+    """Option of the runner for the checkpoint to start from."""
+    if not checkpoint:
+        return []
+    if target != "x86":
+        from pipeline.targets.device import ROOT
+
+        if "/" in checkpoint:
+            raise UsageError(f"--checkpoint {checkpoint}: give the name of a file in the device's {ROOT}/output")
+        return ["-f", f"{ROOT}/output/{checkpoint}"]
+    if not Path(checkpoint).is_file():
+        raise UsageError(f"the checkpoint {checkpoint} does not exist")
+    return ["-f", str(Path(checkpoint).resolve())]
 
 
 def _choices(

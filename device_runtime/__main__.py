@@ -9,19 +9,26 @@ from pathlib import Path
 from types import FrameType
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.options import parse
-from device_runtime.runner import run
 
+WRONG_OPTIONS = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
 
 def main() -> int:
-    """Runs and returns the exit code: 0, 1 on bad input, 130 and 143 when interrupted or terminated."""
+    """Runs and returns the exit code: 0, 1 on bad input, 2 on bad options, 130 if interrupted, 143 if terminated."""
     package = Path(__file__).resolve().parent.parent
-    options = parse(sys.argv[1:], package)
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        # Within, because they take long enough to be interrupted.
+        from device_runtime.options import OptionsError, parse
+        from device_runtime.runner import run
+
+        try:
+            options = parse(sys.argv[1:], package)
+        except OptionsError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return WRONG_OPTIONS
         run(options, package)
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)

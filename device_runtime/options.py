@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from device_runtime.augmentation import AUGMENTATIONS
 from device_runtime.schedules import SCHEDULES
@@ -14,6 +15,16 @@ ENGINES = ("lowered", "reference")
 
 # The runtime starts as many as it is told: a slip of the finger would freeze the device.
 _MOST_THREADS = 256
+
+
+class OptionsError(Exception):
+    """An option is unknown, or its value cannot be meant; the message names it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Hands the message over, where argparse prints it below its usage and ends the program."""
+        raise OptionsError(message.removeprefix("argument "))
 
 
 @dataclass(frozen=True)
@@ -43,20 +54,23 @@ class Options:
 
 
 def parse(arguments: Sequence[str], package: Path) -> Options:
-    """Reads the command line; on a wrong one argparse prints a line and exits with code 2.
+    """Reads the command line.
 
     Args:
       arguments: without the program's name.
       package: folder whose `output/` takes the results by default.
+
+    Raises:
+      OptionsError: it is wrong.
     """
-    parser = argparse.ArgumentParser(prog="device_runtime", description="Trains and evaluates on this device.")
+    parser = _Parser(prog="device_runtime", description="Trains and evaluates on this device.")
     add = parser.add_argument
     add("-f", dest="file", type=Path, required=True, metavar="MODEL", help="model folder or checkpoint (.safetensors)")
     add("-d", dest="data", type=Path, required=True, metavar="FOLDER", help="dataset folder")
-    add("-c", dest="cycles", type=_count, metavar="N", help="training cycles (steps); 0 evaluates only")
-    add("-s", dest="save_every", type=_count, default=0, metavar="N", help="save a checkpoint every N cycles")
-    add("-v", dest="verbose", action="store_true", help="print sizes and every node's inputs and outputs")
-    add("--epochs", type=_positive, metavar="N", help="passes over the training split, instead of -c")
+    add("--cycles", "-c", type=_count, metavar="N", help="training cycles (steps); 0 evaluates only")
+    add("--save-every", "-s", type=_count, default=0, metavar="N", help="save a checkpoint every N cycles")
+    add("--verbose", "-v", action="store_true", help="print sizes and every node's inputs and outputs")
+    add("--epochs", type=_positive, metavar="N", help="passes over the training split, instead of --cycles")
     add("--learning-rate", type=_rate, metavar="RATE", help="learning rate")
     add("--schedule", choices=SCHEDULES, default="constant", help="learning rate over time")
     add("--warmup", type=_count, default=0, metavar="N", help="cycles over which the learning rate rises from 0")
@@ -73,9 +87,11 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     add("--output", type=Path, default=package / "output", metavar="FOLDER", help="takes checkpoints and metrics")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.epochs is not None and options.cycles is not None:
-        parser.error("give -c or --epochs, not both")
+        parser.error("give --cycles or --epochs, not both")
     if options.accumulate > 1 and options.sink_size > 1:
         parser.error("give --accumulate or --sink-size, not both")
+    if options.engine == "reference" and max(options.accumulate, options.sink_size) > 1:
+        parser.error("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
     return options
 
 

@@ -122,8 +122,10 @@ def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:
     # Each engine is imported when it is used: the reference's packages do not exist on a device.
     if options.engine == "reference":
-        from device_runtime.engines.reference import ReferenceEngine
-
+        try:
+            from device_runtime.engines.reference import ReferenceEngine
+        except ModuleNotFoundError as error:
+            raise FormatError("--engine reference runs on x86 alone: use --engine lowered") from error
         return ReferenceEngine(folder / "reference", model, start, options.threads)
     from device_runtime.engines.lowered import LoweredEngine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from typing import IO, cast
 from pipeline.errors import CommandError
 
 LAST_LINES = 15
+FULL_DISK = os.strerror(errno.ENOSPC)
 
 
 def run(
@@ -45,6 +47,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"`{shlex.join(words)}` did not end within {timeout_s:g} s and was stopped") from error
     if done.returncode != 0:
+        if FULL_DISK in done.stdout + done.stderr:
+            raise CommandError(f"`{shlex.join(words)}` found the disk full: make room there and where TMPDIR is")
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:])
         raise CommandError(f"`{shlex.join(words)}` ended with exit code {done.returncode}:\n{last}")
     return done.stdout

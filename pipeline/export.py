@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
             raise UsageError(
                 "--head chooses what of EfficientNet-Lite0 the head stands on: leave it out with --backbone"
             )
+        if head and head not in models.HEADS:
+            raise UsageError(f"--head {head}: give one of {', '.join(models.HEADS)}")
         chosen = find_model(backbone) if backbone else None
         if backbone in models.names():
             raise UsageError(f"--backbone {backbone}: give a file model.onnx or path/to/module.py:factory")
@@ -143,13 +146,16 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
 def _module(source: ModelSource) -> ModuleType:
     if source.python_file is None:
         return importlib.import_module(f"pipeline.models.{source.name}")
-    spec = importlib.util.spec_from_file_location(source.python_file.stem, source.python_file)
+    # Under a name of its own: a file called random.py is not to hide the library's.
+    spec = importlib.util.spec_from_file_location(f"model file {source.python_file}", source.python_file)
     if spec is None or spec.loader is None:
         raise ModelError(f"{source.python_file} is not a Python module")
     module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look themselves up there.
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{source.python_file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -226,7 +232,8 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width}: {first}"
+            f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width} "
+            f"(channels×height×width; --data gives the channels, the model's recipe the size): {first}"
         ) from error
     forward = onnx.load(path)
     for tensor in forward.graph.initializer:
@@ -272,7 +279,15 @@ def _check_opset(trained: onnx.ModelProto, source: ModelSource) -> None:
 def _check_output(forward: onnx.ModelProto, source: ModelSource, classes: int) -> None:
     import onnx
 
+    if len(forward.graph.output) != 1:
+        raise ModelError(
+            f"the model {source.name!r} gives {len(forward.graph.output)} outputs: it has to give logits alone"
+        )
     inferred = onnx.shape_inference.infer_shapes(forward)
+    kind = inferred.graph.output[0].type.tensor_type.elem_type
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED):
+        name = onnx.TensorProto.DataType.Name(kind).lower()
+        raise ModelError(f"the model {source.name!r} gives an output of type {name}: the logits have to be float32")
     shape = [dim.dim_value for dim in inferred.graph.output[0].type.tensor_type.shape.dim]
     if len(shape) != 2 or shape[1] not in (0, classes):
         raise ModelError(

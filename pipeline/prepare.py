@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.export import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import Progress
-from pipeline.recipe import Pixels, Recipe, parse_optimizer, with_options
+from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 
@@ -40,6 +40,7 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
     """
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = find_model(settings.model, settings.head, settings.backbone)
+    _chosen(Recipe(Preprocessing(1, 1)), settings)
     options = ConvertOptions(classes=settings.classes)
     with progress.counted("convert") as on_progress:
         dataset = convert(settings.data, settings.build, options, on_progress)

@@ -13,19 +13,28 @@ from pipeline.files import new_file
 WIDTH, HEIGHT, MARGIN = 720, 280, 44
 
 
+def read_metrics(results: Path) -> list[dict[str, Any]]:
+    """The records of a results folder's metrics.jsonl, without a last one that was half written when the power went."""
+    file = results / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 def write_report(results: Path) -> None:
     """Reads metrics.jsonl of a results folder and writes report.html beside it: loss curve, evaluations, settings."""
-    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
+    records = read_metrics(results)
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] in ("evaluation", "report")]
     start = next(record for record in records if record["event"] == "start")
-    end = records[-1]
+    # A training that was interrupted has none.
+    end = records[-1] if records[-1]["event"] == "end" else {}
+    heading = html.escape(f"{start['model']}, {len(steps)} steps")
     page = "\n".join(
         [
             "<!doctype html><meta charset=utf-8>",
-            f"<title>{html.escape(results.name)}</title>",
+            f"<title>{heading}</title>",
             "<style>body{font:15px sans-serif;max-width:760px;margin:2em auto}td{padding:.1em 1em .1em 0}</style>",
-            f"<h1>{html.escape(str(start['model']))}, {len(steps)} steps</h1>",
+            f"<h1>{heading}</h1>",
             "<h2>Loss</h2>",
             _chart([(record["step"], record["loss"]) for record in steps]),
             "<h2>Accuracy</h2>",

@@ -15,7 +15,7 @@ from pipeline.files import new_folder
 from pipeline.inference import write_inference_model
 from pipeline.prepare import make_package, prepare
 from pipeline.progress import Progress
-from pipeline.report import write_report
+from pipeline.report import read_metrics, write_report
 from pipeline.settings import Settings
 from pipeline.targets.base import Target
 
@@ -39,6 +39,8 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
       PipelineError: any stage failed.
     """
     progress = Progress()
+    # First, because the stages may take minutes: a device that is missing is told at once.
+    connect(settings, settings.build / f"package-{settings.target}")
     prepared = prepare(settings, progress)
     package = make_package(prepared, settings, progress)
     target = push(settings, package, progress)
@@ -84,17 +86,24 @@ def run_script(target: Target, script: str, options: Sequence[str], say: Callabl
     """Runs a script of the package on the target.
 
     Raises:
-      RunFailed: it ended with another exit code than 0; its last line says why.
+      RunFailed: it ended with another exit code than 0; the message carries why: what it called an error, which is not
+        said before, or else its last line.
     """
-    lines: list[str] = []
+    errors: list[str] = []
+    last = "no output"
 
     def on_line(line: str) -> None:
-        lines[:] = [line]
-        say(line)
+        nonlocal last
+        if line.startswith("error: "):
+            errors.append(line.removeprefix("error: "))
+        else:
+            last = line
+            say(line)
 
     code = target.run(script, options, on_line)
     if code != 0:
-        raise RunFailed(f"{script} on {target.name} ended with exit code {code}: {lines[0] if lines else 'no output'}")
+        ending = ": " + "; ".join(errors) if errors else f" ended with exit code {code}: {last}"
+        raise RunFailed(f"{script} on {target.name}{ending}")
 
 
 def existing_package(settings: Settings) -> Path:
@@ -127,10 +136,11 @@ def collect(build: Path, package: Path, results: Path) -> None:
     """
     name = read_manifest(package / MANIFEST).model
     shutil.copy(package / MANIFEST, results)
-    checkpoints = sorted(results.glob("*_trained_*.safetensors"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
-    if not checkpoints:
+    # Not the one of the most steps: an earlier, longer training may have left its own there.
+    saved = [results / record["file"] for record in read_metrics(results) if record["event"] == "checkpoint"]
+    if not saved or not saved[-1].is_file():
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
-    write_inference_model(build / name / "export", package / "model", checkpoints[-1], results / f"{name}_trained.onnx")
+    write_inference_model(build / name / "export", package / "model", saved[-1], results / f"{name}_trained.onnx")
     write_report(results)
 
 

@@ -82,10 +82,10 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
     statistics = {name for n in forward.graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
     candidates = [name for name in floats if name not in statistics]
     trainable = [name for name in candidates if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not candidates:
+        raise UsageError("the model has no parameter to train: all are frozen, or of another type than float32")
     if not trainable:
-        raise UsageError(
-            f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20]) or 'none'}"
-        )
+        raise UsageError(f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20])}")
     return trainable, [name for name in floats if name not in trainable]
 
 

@@ -26,7 +26,9 @@ class ReferenceEngine:
     def __init__(self, folder: Path, model: Model, start: Checkpoint, threads: int) -> None:
         api = _import_api()
         if not (folder / "training_model.onnx").is_file():
-            raise FormatError(f"{folder} has no training artifacts: --engine reference needs a package for x86")
+            raise FormatError(
+                f"{model.name} has no training artifacts, its frozen backbone stands before them: use --engine lowered"
+            )
         if not (folder / "optimizer_model.onnx").is_file():
             raise FormatError(
                 f"onnxruntime-training has no optimizer {model.optimizer.name} with these options: use --engine lowered"

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import pkgutil
 
+# What the head of `transfer` may stand on; here, because that module imports torch.
+HEADS = ("logits", "features")
+
 
 def names() -> list[str]:
     """Names of the models of this folder, without importing any of them (they import torch)."""

@@ -11,7 +11,6 @@ import io
 import torch
 from torch import nn
 
-from pipeline.errors import UsageError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 
 RECIPE = Recipe(
@@ -55,22 +54,14 @@ def new_head(features: int, classes: int) -> nn.Linear:
     return head
 
 
-HEADS = ("logits", "features")
-
-
 def build(classes: int, head: str = "logits", backbone: nn.Module | None = None) -> nn.Module:
     """A pretrained backbone and a new head.
 
     Args:
       classes: number of logits.
-      head: stands on the backbone's 1000 logits, as in the original, or on its pooled features.
+      head: one of `HEADS`; stands on the backbone's 1000 logits, as in the original, or on its pooled features.
       backbone: a module that gives N×F from N×3×224×224, instead of EfficientNet-Lite0.
-
-    Raises:
-      UsageError: there is no such head.
     """
-    if head not in HEADS:
-        raise UsageError(f"--head {head}: give one of {', '.join(HEADS)}")
     chosen = backbone or (_backbone() if head == "logits" else _Pooled(_backbone()))
     chosen.eval()
     with torch.no_grad():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.commands import converse
+from pipeline.commands import converse, run
 from pipeline.errors import CommandError
 
 COUNT = "import sys\nfor number, line in enumerate(sys.stdin): print(number, flush=True)"
@@ -29,3 +29,10 @@ def test_a_program_that_takes_too_long_is_stopped() -> None:
         pytest.raises(CommandError, match=r"gave no answer within 0\.2 s"),
     ):
         ask()
+
+
+def test_a_full_disk_is_one_line() -> None:
+    program = [sys.executable, "-c", "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"]
+    with pytest.raises(CommandError, match="found the disk full") as caught:
+        run(program, timeout_s=30)
+    assert "\n" not in str(caught.value)

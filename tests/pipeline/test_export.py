@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.errors import ModelError
-from pipeline.export import export
+from pipeline.errors import ModelError, PipelineError
+from pipeline.export import build_module, export, find_model
 from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
 from pipeline.split import split_parameters
 from tests.pipeline import stages
@@ -46,6 +46,30 @@ class Scaled(nn.Module):
 
 network = Scaled
 """
+OUTPUTS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(3, 3)
+
+class Two(Net):
+    def forward(self, image):
+        return self.last(image.mean((2, 3))), image
+
+class Whole(Net):
+    def forward(self, image):
+        return self.last(image.mean((2, 3))).long()
+
+class Frozen(Net):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+    def forward(self, image):
+        return self.last(image.mean((2, 3)))
+"""
 PIXELS = Pixels(6, 6, 3)
 RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
 
@@ -66,3 +90,41 @@ def test_scalar_parameters_are_all_named(tmp_path: Path) -> None:
     source = stages.module_of(SCALARS, tmp_path)
     with pytest.raises(ModelError, match=r"scale, shift; give them the shape \[1\]"):
         export(source, RECIPE, PIXELS, 3, 0, tmp_path / "export")
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("Two", "'Two' gives 2 outputs"),
+        ("Whole", "an output of type int64: the logits have to be float32"),
+        ("Frozen", "no parameter to train"),
+    ],
+)
+def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OUTPUTS)
+    with pytest.raises(PipelineError, match=message):
+        export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
+
+
+def test_a_model_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from torch import nn\n"
+        "@dataclass\n"
+        "class Sizes:\n"
+        "    width: int = 5\n"
+        "def build():\n"
+        "    return nn.Linear(2, Sizes().width)\n"
+    )
+    assert [tuple(p.shape) for p in build_module(find_model(f"{tmp_path / 'own.py'}:build"), 5, 0).parameters()] == [
+        (5, 2),
+        (5,),
+    ]
+
+
+def test_a_model_file_that_ends_the_program_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(ModelError, match=r"own\.py cannot be imported: SystemExit: 3"):
+        build_module(find_model(f"{tmp_path / 'own.py'}:build"), 5, 0)

@@ -1,0 +1,42 @@
+"""What the tasks say to a wrong option before they begin, and their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.invoking import invoke
+
+WRONG = {
+    "cycles": (["run", "--cycles", "many"], "--cycles/-c: 'many' is not a whole number of at least 0"),
+    "no cycles": (["run", "--cycles", "0"], "--cycles 0 trains nothing"),
+    "cycles and epochs": (["run", "--cycles", "1", "--epochs", "1"], "give --cycles or --epochs, not both"),
+    "learning rate": (["run", "--learning-rate", "nan"], "--learning-rate: 'nan' is not a learning rate"),
+    "schedule": (["run", "--schedule", "zigzag"], "--schedule: invalid choice: 'zigzag'"),
+    "augment": (["train", "--augment", "rotate"], "--augment: 'rotate' is no augmentation"),
+    "threads": (["eval", "--threads", "0"], "--threads: '0' is not a whole number of at least 1"),
+    "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
+    "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
+    "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
+    "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
+    "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_option_is_one_line_before_anything_is_built(name: str, tmp_path: Path) -> None:
+    words, message = WRONG[name]
+    run = invoke(*words, "--build", tmp_path / "build")
+    assert run.code == 2
+    assert run.stderr.startswith("error: ")
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert run.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_names_no_letter_that_only_chance_gave() -> None:
+    options = [line.split()[0] for line in invoke("--help", "run").stdout.splitlines() if line.startswith("  -")]
+    assert len(options) > 20
+    assert all(option.startswith("--") and len(option) > 4 for option in options)
