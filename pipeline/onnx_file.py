@@ -44,6 +44,15 @@ def load_network(path: Path) -> onnx.ModelProto:
     return _named(converted, path)
 
 
+def files_of(path: Path) -> list[Path]:
+    """The file of a model, and those beside it that hold its weights."""
+    import onnx
+
+    stored = (tensor.external_data for tensor in onnx.load(path, load_external_data=False).graph.initializer)
+    names = {entry.value for entries in stored for entry in entries if entry.key == "location"}
+    return [path, *(path.parent / name for name in sorted(names))]
+
+
 def opset_of(model: onnx.ModelProto) -> int:
     """The version of the ONNX standard that a model is written in."""
     return next((int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)

@@ -11,6 +11,7 @@ from device_runtime.formats.dataset import Description, read_description
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.export import ModelSource, find_model, recipe_of
+from pipeline.onnx_file import files_of
 from pipeline.package import build_package
 from pipeline.progress import Progress
 from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
@@ -172,7 +173,9 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
 def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
     sources = [source, source.backbone] if source.backbone else [source]
-    files = [path.read_bytes() for part in sources for path in (part.onnx_file, part.python_file) if path]
+    paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
+    paths += [part.python_file for part in sources if part.python_file]
+    files = [path.read_bytes() for path in paths]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 

@@ -52,13 +52,29 @@ class Optimizer:
         if self.name not in OPTIMIZER_OPTIONS:
             raise UsageError(f"unknown optimizer {self.name!r}: one of {', '.join(OPTIMIZER_OPTIONS)}")
         known = OPTIMIZER_OPTIONS[self.name]
-        for option, _ in self.options:
+        for option, value in self.options:
             if option not in known:
                 raise UsageError(f"the optimizer {self.name} has no option {option!r}: it has {', '.join(known)}")
+            _check_option(option, value)
+        values = self.values()
+        if values.get("nesterov") and not (values["momentum"] and not values["dampening"]):
+            raise UsageError("nesterov=1 takes momentum above 0 and no dampening")
 
     def values(self) -> dict[str, float]:
         """Every option of this optimizer with its value."""
         return {**OPTIMIZER_OPTIONS[self.name], **dict(self.options)}
+
+
+def _check_option(option: str, value: float) -> None:
+    """Refuses what torch's optimizers refuse, and what no training survives."""
+    if option in ("nesterov", "centered"):
+        fits, wanted = value in (0, 1), "0 or 1"
+    elif option in ("beta1", "beta2", "alpha"):
+        fits, wanted = 0 <= value < 1, "a number from 0 to below 1"
+    else:
+        fits, wanted = 0 <= value < float("inf"), "a number of at least 0"
+    if not fits:
+        raise UsageError(f"the optimizer's {option}={value:g}: give {wanted}")
 
 
 def parse_optimizer(text: str) -> Optimizer:

@@ -9,6 +9,9 @@ from pipeline.errors import UsageError
 
 TARGETS = ("x86", "arm64")
 
+# What torch takes as a seed.
+LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -64,7 +67,7 @@ def whole_number(option: str, text: str | int, least: int) -> int:
     """Reads an option's value.
 
     Raises:
-      UsageError: it is not a whole number of at least `least`.
+      UsageError: it is not a whole number from `least` to LARGEST.
     """
     try:
         value = int(text)
@@ -72,6 +75,8 @@ def whole_number(option: str, text: str | int, least: int) -> int:
         value = least - 1
     if value < least:
         raise UsageError(f"--{option} {text}: give a whole number of at least {least}")
+    if value > LARGEST:
+        raise UsageError(f"--{option} {text}: give a whole number of at most {LARGEST}")
     return value
 
 

@@ -19,6 +19,7 @@ WRONG = {
     "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
+    "a seed beyond 64 bits": (["run", "--seed", "9223372036854775808"], "at most 9223372036854775807"),
     "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
     "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
 }

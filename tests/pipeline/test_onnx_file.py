@@ -17,6 +17,7 @@ from torch import nn
 from device_runtime.formats.model import read_model
 from pipeline.errors import ModelError, UsageError
 from pipeline.export import export, find_model, recipe_of
+from pipeline.onnx_file import files_of
 from pipeline.recipe import Pixels
 from tests.pipeline import stages
 
@@ -178,3 +179,10 @@ def test_the_choice_of_a_head_belongs_to_the_own_backbone() -> None:
         find_model("transfer", "features", "model.onnx")
     with pytest.raises(UsageError, match="--backbone lenet: give a file"):
         find_model("transfer", None, "lenet")
+
+
+def test_weights_in_a_file_of_their_own_belong_to_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", small())
+    assert files_of(path) == [path]
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="net.bin", size_threshold=0)
+    assert files_of(path) == [path, tmp_path / "net.bin"]
