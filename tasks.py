@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from invoke.collection import Collection
@@ -78,7 +80,8 @@ def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns an error of the pipeline into one line on stderr and its exit code."""
+    """Turns a pipeline error into one line on stderr and its exit code; SIGTERM cleans up as an interrupt does."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except PipelineError as error:
@@ -90,6 +93,10 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(143)
 
 
 @documented

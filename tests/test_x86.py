@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 
 from device_runtime.formats.dataset import load_dataset
-from tests.invoking import invoke
+from tests.invoking import ROOT, invoke
 
 pytestmark = pytest.mark.slow
 
@@ -127,6 +127,18 @@ def test_a_training_goes_on_from_a_checkpoint(build: Path) -> None:
     rest = invoke("train", "--cycles", "10", "--checkpoint", checkpoint, "--build", build)
     assert rest.code == 0, rest.stderr
     assert losses(output) == whole
+
+
+def test_a_task_that_is_terminated_ends_the_training(build: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "invoke", "train", "--cycles", "1000000", "--build", str(build)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as task:
+        assert task.stdout is not None
+        assert task.stdout.readline().startswith("100:")
+        children = Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
+        task.terminate()
+        assert task.wait(timeout=60) == 143
+    assert children
+    assert not [child for child in children if Path("/proc", child).exists()]
 
 
 def test_verbose_names_every_node(build: Path) -> None:
