@@ -13,8 +13,8 @@ from pipeline.lowering.layout import add_bias, batch_first, batch_last, matrix, 
 from pipeline.lowering.rules import Node
 from pipeline.lowering.windows import Axis, image_axes
 
-# Rows of the gathered matrix: with more, gathering takes more memory than it is worth.
-_ROWS_LIMIT = 64
+# Rows of the gathered matrix, and its elements for one image: beyond, it takes more memory than it is worth.
+_ROWS_LIMIT, _ELEMENTS_LIMIT = 64, 2**19
 
 
 def narrow_axes(node: Node, image: Shape | None, weights: Shape | None) -> tuple[Axis, Axis] | None:
@@ -22,7 +22,9 @@ def narrow_axes(node: Node, image: Shape | None, weights: Shape | None) -> tuple
     axes = image_axes(node.attributes, image, weights)
     if axes is None or weights is None or int(node.attributes.get("group", 1)) != 1 or weights[2:] == (1, 1):
         return None
-    return axes if math.prod(int(size) for size in weights[1:]) <= _ROWS_LIMIT else None
+    rows = math.prod(int(size) for size in weights[1:])
+    elements = rows * math.prod(axis.out for axis in axes)
+    return axes if rows <= _ROWS_LIMIT and elements <= _ELEMENTS_LIMIT else None
 
 
 def convolve(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
