@@ -124,7 +124,7 @@ def test_a_device_that_does_not_know_the_key_is_unauthorized(emulator: EmulatedD
 
 def test_a_small_disk_runs_full(emulator: EmulatedDevice) -> None:
     with emulated_device(Hardware(disk_bytes=1 << 20), beside=emulator) as small:
-        with pytest.raises(CommandError, match="exit code"):
+        with pytest.raises(CommandError, match="found the disk full"):
             small.shell(f"head -c 2000000 /dev/zero >{FOLDER}/file")
         assert small.shell(f"stat -c %s {FOLDER}/file") == f"{1 << 20}\n"
         assert small.shell(f"df {FOLDER} | tail -n 1").split()[1] == "1024"
