@@ -18,12 +18,14 @@ TERMINATED = 143
 def main() -> int:
     """Runs and returns the exit code: 0, 1 on bad input, 2 on bad options, 130 if interrupted, 143 if terminated."""
     package = Path(__file__).resolve().parent.parent
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        # Within, because they take long enough to be interrupted.
-        from device_runtime.options import OptionsError, parse
-        from device_runtime.runner import run
+    # While extension modules load they turn the exception of a signal's handler into an ImportError of their own.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from device_runtime.options import OptionsError, parse
+    from device_runtime.runner import run
 
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, interrupt)
+    try:
         try:
             options = parse(sys.argv[1:], package)
         except OptionsError as error:

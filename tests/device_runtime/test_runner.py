@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from device_runtime.batches import Batches
 from device_runtime.schedules import learning_rate_at
+from tests.invoking import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,27 @@ def test_a_terminated_training_leaves_nothing_half_written(package: Path, tmp_pa
     assert b"Traceback" not in stderr
     assert all(load_file(file) for file in tmp_path.glob("*.safetensors"))
     assert not list(tmp_path.glob(".*"))
+
+
+SIGNAL_WHILE_NUMPY_LOADS = """
+import os, signal, sys
+
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "datetime" and "numpy" in sys.modules:
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Signal())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_runner_that_is_ended_while_it_loads_dies_by_the_signal(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SIGNAL_WHILE_NUMPY_LOADS.replace("{signal}", name))
+    words = [sys.executable, "-m", "device_runtime", "--help"]
+    done = subprocess.run(words, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}, capture_output=True, text=True, check=False)
+    assert done.returncode == -getattr(signal, name)
+    assert done.stderr == ""
 
 
 def test_a_checkpoint_of_another_model_is_refused(package: Path, tmp_path: Path) -> None:
