@@ -48,6 +48,17 @@ class Axis:
         read: np.ndarray = taps - self.begin + np.arange(self.out) * self.stride
         return read
 
+    def readers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The taps that read each input, and for which outputs: both (windows that overlap) × size.
+
+        The tap is -1 where fewer windows read the input. For a dilation of 1 and no padding.
+        """
+        last, overlap = np.arange(self.size) // self.stride, -(-self.kernel // self.stride)
+        outputs = last - np.arange(overlap)[:, None]
+        taps = np.arange(self.size) - outputs * self.stride
+        inside = (outputs >= 0) & (outputs < self.out) & (taps < self.kernel)
+        return np.where(inside, taps, -1), outputs
+
 
 def axes_of(
     attributes: Mapping[str, Any], size: Sequence[int], kernel: Sequence[int], outputs: Sequence[int] | None = None
