@@ -16,7 +16,7 @@ _BOUNDS = ("at least", "at most")
 def relu_grad(node: Node, g: Graph) -> Value:
     """ReluGrad(dy, y) → dx: dy where the output (or the input, the sign is the same) is above 0."""
     dy, y = node.inputs
-    return g.mask(g.op("Greater", y, g.floats(0.0)), dy)
+    return g.where_positive(y, dy)
 
 
 @lowers("Clip")

@@ -132,7 +132,7 @@ def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     maximum, y, patches, weights, *phases = g.recall(handle)
     gradient = g.op("Reshape", batch_last(g, dy), g.ints([sizes.out_channels, -1]))
     if node.attributes["relu"]:
-        gradient = g.mask(g.op("Greater", y, g.floats(0.0)), gradient)
+        gradient = g.where_positive(y, gradient)
     db = g.sum(gradient, [1]) if node.wants(2) else ""
     stacked = g.op("Concat", *_to_first_maximum(g, gradient, phases, maximum), axis=0)
     return (
