@@ -108,6 +108,16 @@ def test_it_trains_on_the_device(first: First) -> None:
     assert (first.run.results / "lenet_trained.onnx").is_file()
 
 
+def test_a_training_goes_on_from_a_checkpoint_on_the_device(first: First, emulator: EmulatedDevice) -> None:
+    again = invoke(
+        *("train", "--target", "arm64", "--build", first.build, "--cycles", "2"),
+        *("--checkpoint", f"lenet_trained_{CYCLES}.safetensors"),
+        env=environment(emulator),
+    )
+    assert again.code == 0, again.stderr
+    assert f"lenet_trained_{CYCLES + 2}.safetensors" in emulator.shell(f"ls {ROOT}/output")
+
+
 def test_the_peak_memory_of_the_training_is_recorded(first: First) -> None:
     end = json.loads((first.run.results / "metrics.jsonl").read_text().splitlines()[-1])
     assert 20 * 2**20 < end["peak_memory_bytes"] < 400 * 2**20
