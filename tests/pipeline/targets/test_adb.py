@@ -148,13 +148,12 @@ def test_a_server_that_has_gone_is_not_started_behind_the_users_back(server: Ser
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_an_error_in_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as wedged:
-        started = time.monotonic()
-        with pytest.raises(
-            TargetError, match=r"does not answer `host:devices` \(no answer within 0\.2 s\): run `adb kill"
-        ):
-            adb.ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
-        assert time.monotonic() - started < 2
+    # It would say nothing for ever: nothing but the deadline ends this.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as wedged,
+        pytest.raises(TargetError, match=r"does not answer `host:devices` \(no answer within 0\.2 s\): run `adb kill"),
+    ):
+        adb.ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
 
 
 def test_a_refusal_is_handed_on(server: Server) -> None:
