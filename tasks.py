@@ -104,10 +104,9 @@ def export(c: Context, model: str = "lenet", data: str = "", seed: str = "1", bu
     """Export the model to forward.onnx, and its preprocessing."""
     with one_line_errors():
         from pipeline.prepare import export_model, prepare
-        from pipeline.progress import Progress
 
         settings = _settings("x86", data, model, seed, build)
-        print(export_model(prepare(settings, Progress()), settings, Progress()))
+        print(export_model(prepare(settings), settings))
 
 
 @documented
@@ -115,10 +114,9 @@ def artifacts(c: Context, model: str = "lenet", data: str = "", seed: str = "1",
     """Build onnxruntime-training's artifacts: gradient graph, eval graph, optimizer, checkpoint."""
     with one_line_errors():
         from pipeline.prepare import make_artifacts, prepare
-        from pipeline.progress import Progress
 
         settings = _settings("x86", data, model, seed, build)
-        print(make_artifacts(prepare(settings, Progress()), settings, Progress()))
+        print(make_artifacts(prepare(settings), settings))
 
 
 @documented
@@ -127,9 +125,9 @@ def convert(c: Context, data: str = "", classes: str = "", build: str = "build")
     with one_line_errors():
         from pipeline.datasets.convert import ConvertOptions
         from pipeline.datasets.convert import convert as convert_dataset
-        from pipeline.progress import Progress
+        from pipeline.progress import counted
 
-        with Progress().counted("convert") as on_progress:
+        with counted("convert") as on_progress:
             options = ConvertOptions(classes=_words(classes))
             folder = convert_dataset(Path(data) if data else None, Path(build), options, on_progress)
         print(folder)
@@ -140,9 +138,8 @@ def runtime(c: Context, target: str = "x86", build: str = "build") -> None:
     """Assemble the runtime folder of a target."""
     with one_line_errors():
         from pipeline.prepare import make_runtime
-        from pipeline.progress import Progress
 
-        print(make_runtime(_settings(target, "", "lenet", "1", build), Progress()))
+        print(make_runtime(_settings(target, "", "lenet", "1", build)))
 
 
 @documented
@@ -165,13 +162,12 @@ def package(
     """Package runtime, model, dataset and runner into one folder."""
     with one_line_errors():
         from pipeline.prepare import make_package, prepare
-        from pipeline.progress import Progress
 
         settings = _settings(target, data, model, seed, build)
         settings = replace(
             settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
         )
-        print(make_package(prepare(settings, Progress()), settings, Progress()))
+        print(make_package(prepare(settings), settings))
 
 
 @documented

@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.export import ModelSource, find_model, recipe_of
 from pipeline.onnx_file import files_of
 from pipeline.package import build_package
-from pipeline.progress import Progress
+from pipeline.progress import counted, stage
 from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
@@ -33,7 +33,7 @@ class Prepared:
     model: Path
 
 
-def prepare(settings: Settings, progress: Progress) -> Prepared:
+def prepare(settings: Settings) -> Prepared:
     """Converts the dataset and names the folders of the later stages; runs none of them yet.
 
     Raises:
@@ -43,7 +43,7 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
     source = find_model(settings.model, settings.head, settings.backbone)
     _chosen(Recipe(Preprocessing(1, 1)), settings)
     options = ConvertOptions(classes=settings.classes)
-    with progress.counted("convert") as on_progress:
+    with counted("convert") as on_progress:
         dataset = convert(settings.data, settings.build, options, on_progress)
     return prepared_on(dataset, source, settings)
 
@@ -65,12 +65,12 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     )
 
 
-def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+def export_model(prepared: Prepared, settings: Settings) -> Path:
     """Runs the export stage if its inputs changed; returns its folder."""
     from pipeline.export import export
 
     key = _export_key(prepared, settings)
-    with progress.stage("export"):
+    with stage("export"):
         build_once(
             prepared.export,
             key,
@@ -81,13 +81,13 @@ def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> 
     return prepared.export
 
 
-def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+def make_artifacts(prepared: Prepared, settings: Settings) -> Path:
     """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
     from pipeline.artifacts import build_artifacts
 
-    export_model(prepared, settings, progress)
+    export_model(prepared, settings)
     key = key_of("artifacts", _export_key(prepared, settings))
-    with progress.stage("artifacts"):
+    with stage("artifacts"):
         build_once(
             prepared.artifacts,
             key,
@@ -99,7 +99,6 @@ def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -
 def make_package(
     prepared: Prepared,
     settings: Settings,
-    progress: Progress,
     into: Path | None = None,
     extra: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
@@ -108,15 +107,14 @@ def make_package(
     Args:
       prepared: what to package.
       settings: where things come from and go to.
-      progress: names the stages.
       into: takes the package; None: the build folder.
       extra: further files of the package by name.
     """
     from pipeline.model_folder import build_model_folder
 
-    make_artifacts(prepared, settings, progress)
+    make_artifacts(prepared, settings)
     key = key_of("model", _export_key(prepared, settings))
-    with progress.stage("lower"):
+    with stage("lower"):
         build_once(
             prepared.model,
             key,
@@ -130,8 +128,8 @@ def make_package(
                 prepared.model,
             ),
         )
-    runtime = make_runtime(settings, progress)
-    with progress.stage("package"):
+    runtime = make_runtime(settings)
+    with stage("package"):
         return build_package(
             settings.target,
             prepared.source.name,
@@ -143,9 +141,9 @@ def make_package(
         )
 
 
-def make_runtime(settings: Settings, progress: Progress) -> Path:
+def make_runtime(settings: Settings) -> Path:
     """Runs the runtime stage if its pins changed; returns its folder."""
-    with progress.stage("runtime"):
+    with stage("runtime"):
         if settings.target == "x86":
             from pipeline.runtime import build_x86
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunFailed
+from pipeline.progress import OnProgress
 from pipeline.report import read_metrics, write_report
 from pipeline.run import run_script
-from pipeline.targets.base import OnBytes, OnLine
+from pipeline.targets.base import OnLine
 
 START = '{"event": "start", "model": "tiny", "seed": 1}\n'
 STEP = '{"event": "step", "step": 1, "loss": 0.5}\n'
@@ -26,7 +27,7 @@ class Saying:
         self._code = code
         self._lines = lines
 
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
         return 0
 
     def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:

@@ -13,7 +13,8 @@ from pipeline.bench.results import Timing
 from pipeline.bench.steps import measure_on
 from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
-from pipeline.targets.base import OnBytes, OnLine
+from pipeline.progress import OnProgress
+from pipeline.targets.base import OnLine
 from tests.invoking import invoke
 from tests.pipeline.datasets.photographs import write_folders
 
@@ -26,7 +27,7 @@ class Printing:
     def __init__(self, *lines: str) -> None:
         self._lines = lines
 
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
         return 0
 
     def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
