@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,16 +22,26 @@ from pipeline.stages import build_once, key_of, program_digest
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a dataset that fit each other, and the folders of the stages."""
+    """A model and a dataset that fit each other, the seed of the weights, and the folders of the stages."""
 
     source: ModelSource
     recipe: Recipe
     pixels: Pixels
     classes: int
+    seed: int
     dataset: Path
     export: Path
     artifacts: Path
     model: Path
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of all that the export is made of."""
+        sources = [self.source, self.source.backbone] if self.source.backbone else [self.source]
+        paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
+        paths += [part.python_file for part in sources if part.python_file]
+        files = [path.read_bytes() for path in paths]
+        return key_of(program_digest(), self.source, files, self.recipe, self.pixels, self.classes, self.seed)
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -42,10 +53,17 @@ def prepare(settings: Settings) -> Prepared:
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = find_model(settings.model, settings.head, settings.backbone)
     _chosen(Recipe(Preprocessing(1, 1)), settings)
-    options = ConvertOptions(classes=settings.classes)
+    return prepared_on(convert_data(settings), source, settings)
+
+
+def convert_data(settings: Settings) -> Path:
+    """Runs the convert stage if its inputs changed; returns the dataset's folder.
+
+    Raises:
+      DatasetError, UsageError: the dataset cannot be read.
+    """
     with counted("convert") as on_progress:
-        dataset = convert(settings.data, settings.build, options, on_progress)
-    return prepared_on(dataset, source, settings)
+        return convert(settings.data, settings.build, ConvertOptions(classes=settings.classes), on_progress)
 
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
@@ -58,6 +76,7 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
         _chosen(recipe_of(source, pixels), settings),
         pixels,
         _classes(description),
+        settings.seed,
         dataset,
         folder / "export",
         folder / "artifacts",
@@ -65,32 +84,30 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     )
 
 
-def export_model(prepared: Prepared, settings: Settings) -> Path:
+def export_model(prepared: Prepared) -> Path:
     """Runs the export stage if its inputs changed; returns its folder."""
     from pipeline.export import export
 
-    key = _export_key(prepared, settings)
     with stage("export"):
         build_once(
             prepared.export,
-            key,
+            prepared.key,
             lambda: export(
-                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, settings.seed, prepared.export
+                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, prepared.export
             ),
         )
     return prepared.export
 
 
-def make_artifacts(prepared: Prepared, settings: Settings) -> Path:
+def make_artifacts(prepared: Prepared) -> Path:
     """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
     from pipeline.artifacts import build_artifacts
 
-    export_model(prepared, settings)
-    key = key_of("artifacts", _export_key(prepared, settings))
+    export_model(prepared)
     with stage("artifacts"):
         build_once(
             prepared.artifacts,
-            key,
+            key_of("artifacts", prepared.key),
             lambda: build_artifacts(prepared.export, prepared.recipe, prepared.classes, prepared.artifacts),
         )
     return prepared.artifacts
@@ -112,12 +129,11 @@ def make_package(
     """
     from pipeline.model_folder import build_model_folder
 
-    make_artifacts(prepared, settings)
-    key = key_of("model", _export_key(prepared, settings))
+    make_artifacts(prepared)
     with stage("lower"):
         build_once(
             prepared.model,
-            key,
+            key_of("model", prepared.key),
             lambda: build_model_folder(
                 prepared.source.name,
                 prepared.recipe,
@@ -166,15 +182,6 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
         label_smoothing=settings.label_smoothing,
         frozen_dtype=settings.frozen_dtype,
     )
-
-
-def _export_key(prepared: Prepared, settings: Settings) -> str:
-    source = prepared.source
-    sources = [source, source.backbone] if source.backbone else [source]
-    paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
-    paths += [part.python_file for part in sources if part.python_file]
-    files = [path.read_bytes() for path in paths]
-    return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
 
 def _classes(description: Description) -> int:

@@ -77,7 +77,7 @@ def build_network(name: str, target: str, build: Path) -> Built:
     from pipeline.split import split_parameters
 
     network = NETWORKS[name]
-    settings = Settings(target, None, network.model, build, Path("runs"), 1)
+    settings = Settings(target, network.model, build)
     if network.pixels is None:
         prepared = prepare(settings)
     else:

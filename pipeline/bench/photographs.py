@@ -83,7 +83,7 @@ def _convert(listing: Listing, workers: int, folder: Path) -> float:
 
 def _measure_cache(dataset: Path, temporary: Path, build: Path) -> CacheResult:
     """Packages `--model transfer` into `temporary`, whose cache is empty, and trains it."""
-    settings = Settings("x86", None, "transfer", build, Path("runs"), 1)
+    settings = Settings("x86", "transfer", build)
     prepared = prepared_on(dataset, find_model("transfer"), settings)
     target = LocalTarget(make_package(prepared, settings, temporary))
     pass_s = answers_of(target, ["features"])[0]["ms"] / 1000

@@ -69,7 +69,7 @@ def bench(options: BenchOptions) -> None:
 
 
 def _measure_network(built: Built, options: BenchOptions) -> NetworkResult:
-    settings = Settings(options.target, None, built.network.model, options.build, Path("runs"), 1, options.serial)
+    settings = Settings(options.target, built.network.model, options.build, serial=options.serial)
     target = push(settings, built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
     if options.target == "x86":
