@@ -11,8 +11,7 @@ from types import MappingProxyType
 from device_runtime.formats.dataset import Description, read_description
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
-from pipeline.export import ModelSource, find_model, recipe_of
-from pipeline.onnx_file import files_of
+from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import counted, stage
 from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
@@ -37,10 +36,7 @@ class Prepared:
     @cached_property
     def key(self) -> str:
         """A digest of all that the export is made of."""
-        sources = [self.source, self.source.backbone] if self.source.backbone else [self.source]
-        paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
-        paths += [part.python_file for part in sources if part.python_file]
-        files = [path.read_bytes() for path in paths]
+        files = [path.read_bytes() for path in self.source.files()]
         return key_of(program_digest(), self.source, files, self.recipe, self.pixels, self.classes, self.seed)
 
 

@@ -17,8 +17,8 @@ from pipeline.datasets.image_set import convert_images
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.places import find_places
 from pipeline.errors import UsageError
-from pipeline.export import find_model
 from pipeline.files import explain_os_error
+from pipeline.model_source import find_model
 from pipeline.prepare import make_package, prepared_on
 from pipeline.settings import Settings
 from pipeline.targets.local import LocalTarget

@@ -16,7 +16,8 @@ from torch import nn
 
 from device_runtime.formats.model import read_model
 from pipeline.errors import ModelError, UsageError
-from pipeline.export import export, find_model, recipe_of
+from pipeline.export import export
+from pipeline.model_source import find_model, recipe_of
 from pipeline.onnx_file import files_of
 from pipeline.recipe import Pixels
 from tests.pipeline import stages

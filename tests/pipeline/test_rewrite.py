@@ -22,8 +22,8 @@ from torch.nn import functional
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
 from pipeline.errors import LoweringError
-from pipeline.export import recipe_of
 from pipeline.inference import write_inference_model
+from pipeline.model_source import recipe_of
 from pipeline.recipe import Pixels
 from pipeline.rewrite import REWRITES, rewrite
 from pipeline.split import split_parameters
