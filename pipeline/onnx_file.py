@@ -83,6 +83,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     import torch
     from onnx import TensorProto, compose, helper, numpy_helper
 
+    from pipeline.inference_mode import trains
     from pipeline.models.transfer import new_head
 
     own = _load(path)
@@ -90,7 +91,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     converted = _converted(own)
     # The names of the head are free behind the prefix.
     model = compose.add_prefix(_named(own if converted is None else converted, path), "backbone/")
-    if any(attribute.name == "training_mode" and attribute.i for n in model.graph.node for attribute in n.attribute):
+    if any(trains(node) for node in model.graph.node):
         raise ModelError(f"{path} normalises batches as in training: export it in inference mode (model.eval())")
     _rename(model, f"backbone/{IMAGE}", IMAGE)
     sizes = (pixels.channels, preprocessing.height, preprocessing.width)

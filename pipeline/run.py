@@ -13,6 +13,7 @@ from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import new_folder
 from pipeline.inference import write_inference_model
+from pipeline.package import package_folder
 from pipeline.prepare import make_package, prepare
 from pipeline.progress import transfer
 from pipeline.report import read_metrics, write_report
@@ -39,7 +40,7 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
       PipelineError: any stage failed.
     """
     # First, because the stages may take minutes: a device that is missing is told at once.
-    connect(settings, settings.build / f"package-{settings.target}")
+    connect(settings, package_folder(settings.build, settings.target))
     prepared = prepare(settings)
     package = make_package(prepared, settings)
     target = push(settings, package)
@@ -111,7 +112,7 @@ def existing_package(settings: Settings) -> Path:
     Raises:
       TargetError: there is none.
     """
-    package = settings.build / f"package-{settings.target}"
+    package = package_folder(settings.build, settings.target)
     if not (package / MANIFEST).is_file():
         raise TargetError(f"{package} does not exist: run `invoke package --target {settings.target}` first")
     return package
