@@ -21,6 +21,9 @@ from pipeline.recipe import Pixels, Recipe
 if TYPE_CHECKING:
     import onnx
 
+    from pipeline.lowering.graph import Shape
+    from pipeline.lowering.step import Network
+
 
 def build_model_folder(
     name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path, folder: Path
@@ -33,7 +36,6 @@ def build_model_folder(
     import onnx
 
     from pipeline.half import store_half
-    from pipeline.lowering.optimizers import state_names
     from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
         build_eval_step,
@@ -44,7 +46,7 @@ def build_model_folder(
     )
     from pipeline.preprocess import after_preprocessing
     from pipeline.rewrite import load_differentiable
-    from pipeline.split import FEATURES, split_parameters, trained_part
+    from pipeline.split import split_parameters, trained_part
 
     forward = load_differentiable(export_folder)
     backbone = export_folder / "backbone.onnx"
@@ -57,24 +59,7 @@ def build_model_folder(
         forward,
         trainable,
     )
-    options = recipe.optimizer.values()
-    model = Model(
-        name=name,
-        input=Input(pixels.height, pixels.width, pixels.channels),
-        classes=classes,
-        parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
-        buffers=layout((n, tuple(int(s) for s in shape)) for n, shape in network.buffers.items()),
-        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
-        features=tuple(int(s) for s in network.shapes[FEATURES][1:]) if backbone.exists() else None,
-        recipe=RecipeRecord(
-            recipe.batch_size,
-            recipe.cycles,
-            recipe.learning_rate,
-            recipe.report_every,
-            recipe.evaluate_every,
-            recipe.target_accuracy,
-        ),
-    )
+    model = _describe(name, recipe, pixels, classes, network)
     with new_folder(folder) as temporary:
         train_step = build_train_step(network, recipe.optimizer)
         graphs = {
@@ -94,6 +79,35 @@ def build_model_folder(
         write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
         if not backbone.exists():
             _copy_reference(export_folder, artifacts, temporary / "reference")
+
+
+def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
+    """What model.json says of the graphs of a network."""
+    from pipeline.lowering.optimizers import state_names
+    from pipeline.split import FEATURES
+
+    options = recipe.optimizer.values()
+    return Model(
+        name=name,
+        input=Input(pixels.height, pixels.width, pixels.channels),
+        classes=classes,
+        parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
+        buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),
+        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
+        features=_static(network.shapes[FEATURES][1:]) if network.preprocess is None else None,
+        recipe=RecipeRecord(
+            recipe.batch_size,
+            recipe.cycles,
+            recipe.learning_rate,
+            recipe.report_every,
+            recipe.evaluate_every,
+            recipe.target_accuracy,
+        ),
+    )
+
+
+def _static(shape: Shape) -> tuple[int, ...]:
+    return tuple(int(size) for size in shape)
 
 
 def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:

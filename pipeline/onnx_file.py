@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.recipe import Pixels, Preprocessing
+from pipeline.renaming import rename
 
 if TYPE_CHECKING:
     import onnx
@@ -93,7 +94,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     model = compose.add_prefix(_named(own if converted is None else converted, path), "backbone/")
     if any(trains(node) for node in model.graph.node):
         raise ModelError(f"{path} normalises batches as in training: export it in inference mode (model.eval())")
-    _rename(model, f"backbone/{IMAGE}", IMAGE)
+    rename(model, f"backbone/{IMAGE}", IMAGE)
     sizes = (pixels.channels, preprocessing.height, preprocessing.width)
     features = _features(model, path, sizes)
     # The files often leave these open, and shape inference does not always find them.
@@ -116,8 +117,8 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
 def _named(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     import onnx
 
-    _rename(model, model.graph.input[0].name, IMAGE)
-    _rename(model, model.graph.output[0].name, LOGITS)
+    rename(model, model.graph.input[0].name, IMAGE)
+    rename(model, model.graph.output[0].name, LOGITS)
     for info in (model.graph.input[0], model.graph.output[0]):
         info.type.tensor_type.shape.dim[0].dim_param = "N"
     # Shapes that the exporter noted may hold the batch size of its example.
@@ -187,11 +188,3 @@ def _features(model: onnx.ModelProto, path: Path, sizes: tuple[int, int, int]) -
             "pool and flatten its output, and export it with a dynamic batch"
         )
     return int(shape[1])
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    for node in model.graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
-    for info in [*model.graph.input, *model.graph.output]:
-        info.name = new if info.name == old else info.name

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.recipe import Pixels, Preprocessing
+from pipeline.renaming import rename
 
 if TYPE_CHECKING:
     import onnx
@@ -84,11 +85,8 @@ def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> 
     prefixed = compose.add_prefix(preprocess, "preprocess/")
     prefixed.ir_version = model.ir_version
     merged = compose.merge_models(prefixed, model, io_map=[("preprocess/image", "image")])
-    pixels = merged.graph.input[0].name
-    for node in merged.graph.node:
-        # The name is free again: what was the model's input is now a value of the preprocessing.
-        node.input[:] = ["image" if name == pixels else name for name in node.input]
-    merged.graph.input[0].name = "image"
+    # The name is free again: what was the model's input is now a value of the preprocessing.
+    rename(merged, merged.graph.input[0].name, "image")
     onnx.checker.check_model(merged)
     return merged
 
