@@ -11,12 +11,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError, PipelineError
 from pipeline.files import new_folder
 from pipeline.model_source import ModelSource, build_module
 from pipeline.onnx_file import OPSETS, load_network, opset_of, with_head
 from pipeline.preprocess import build_preprocessing
-from pipeline.recipe import Pixels, Recipe
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     import onnx

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
-from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
+from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from pipeline.files import new_folder
-from pipeline.recipe import Pixels, Recipe
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     import onnx
@@ -89,7 +89,7 @@ def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: 
     options = recipe.optimizer.values()
     return Model(
         name=name,
-        input=Input(pixels.height, pixels.width, pixels.channels),
+        input=pixels,
         classes=classes,
         parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
         buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from device_runtime.formats.model import Pixels
 from pipeline import models
 from pipeline.errors import ModelError, PipelineError, UsageError
 from pipeline.onnx_file import files_of, fit_preprocessing
-from pipeline.recipe import Pixels, Preprocessing, Recipe
+from pipeline.recipe import Preprocessing, Recipe
 
 if TYPE_CHECKING:
     import torch

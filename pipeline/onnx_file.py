@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError
-from pipeline.recipe import Pixels, Preprocessing
+from pipeline.recipe import Preprocessing
 from pipeline.renaming import rename
 
 if TYPE_CHECKING:

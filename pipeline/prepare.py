@@ -9,12 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
+from device_runtime.formats.model import Pixels
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import counted, stage
-from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
+from pipeline.recipe import Preprocessing, Recipe, parse_optimizer, with_options
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 

@@ -28,15 +28,6 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """One image of the dataset: uint8, height × width × channels."""
-
-    height: int
-    width: int
-    channels: int
-
-
-@dataclass(frozen=True)
 class Optimizer:
     """An optimizer by torch's name for it, with torch's options and defaults.
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import FILE_NAME, Description, Strip, write_description
+from device_runtime.formats.model import Pixels
 from pipeline.bench.flops import step_flops
 from pipeline.errors import UsageError
 from pipeline.files import new_folder
 from pipeline.model_source import find_model
 from pipeline.prepare import Prepared, make_package, prepare, prepared_on
-from pipeline.recipe import Pixels
 from pipeline.settings import Settings
 
 MODELS = Path(__file__).parent / "models"

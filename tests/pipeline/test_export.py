@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError, PipelineError
 from pipeline.export import export
 from pipeline.model_source import find_model
-from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.split import split_parameters
 from tests.pipeline import stages
 
