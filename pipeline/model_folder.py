@@ -15,6 +15,7 @@ import numpy as np
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
+from pipeline.artifacts import DIFFERENTIABLE
 from pipeline.files import new_folder
 from pipeline.recipe import Recipe
 
@@ -45,10 +46,9 @@ def build_model_folder(
         network_of,
     )
     from pipeline.preprocess import after_preprocessing
-    from pipeline.rewrite import load_differentiable
     from pipeline.split import split_parameters, trained_part
 
-    forward = load_differentiable(export_folder)
+    forward = onnx.load(artifacts / DIFFERENTIABLE)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
     trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
@@ -122,5 +122,5 @@ def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
 
 
 def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:
-    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*", DIFFERENTIABLE))
     shutil.copy(export_folder / "preprocess.onnx", folder)
