@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 # gradients, and that of the lowered graphs, which has layer normalisation.
 OPSETS = (15, 17)
 
-# Later versions add types that no float32 network has, and ONNX Runtime 1.19.2 reads none above 10.
-_IR_VERSION = 8
-
 IMAGE, LOGITS = "image", "logits"
 
 
@@ -135,9 +132,11 @@ def _load(path: Path) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from pipeline.lowering.graph import IR_VERSION
+
     try:
         model = onnx.load(path)
-        model.ir_version = min(model.ir_version, _IR_VERSION)
+        model.ir_version = min(model.ir_version, IR_VERSION)
         onnx.checker.check_model(model)
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
         raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error

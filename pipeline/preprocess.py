@@ -27,6 +27,8 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
     import onnx
     from onnx import TensorProto, helper
 
+    from pipeline.lowering.graph import IR_VERSION
+
     factor, offset = _affine(pixels.channels, preprocessing)
     nodes = [
         helper.make_node("Cast", ["pixels"], ["pixels_float"], to=TensorProto.FLOAT),
@@ -71,7 +73,7 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
         ],
         initializers,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
 
 def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:

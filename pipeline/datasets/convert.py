@@ -83,7 +83,7 @@ def convert(
         raise DatasetError(
             f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
             "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; or a folder "
-            "of images (.jpg, .png, .bmp, .webp) for each class; or Places365's val_256/ with its two text files"
+            "of images (.jpg, .png, .bmp, .webp, .gif) for each class; or Places365's val_256/ with its two text files"
         )
     if (target / dataset_format.FILE_NAME).is_file():
         return target

@@ -43,7 +43,7 @@ def convert_images(
     workers: int | None,
     on_progress: OnProgress,
     on_warning: Callable[[str], None],
-) -> Description:
+) -> None:
     """Writes one BMP for each image, and dataset.json, into `folder`.
 
     Args:
@@ -71,9 +71,7 @@ def convert_images(
     for line in broken:
         on_warning(f"left out: {line}")
     good = [job for job, reason in zip(jobs, reasons, strict=True) if not reason]
-    description = _describe(listing, name, good)
-    write_description(folder, description)
-    return description
+    write_description(folder, _describe(listing, name, good))
 
 
 def split_of(key: str, seed: int) -> str:
