@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
 
 def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, seed: int, folder: Path) -> None:
-    """Writes forward.onnx and preprocess.onnx into `folder`, which appears whole or not at all.
+    """Writes the files of the stage into `folder`, which appears whole or not at all.
 
     Args:
       source: the model.
-      recipe: tells the size of the model's input.
+      recipe: tells the size of the model's input, what trains, and how the rest is stored.
       pixels: the dataset's images.
       classes: number of logits.
       seed: draws the initial weights.
-      folder: takes the two files.
+      folder: takes the files.
 
     Raises:
       ModelError: the model cannot be built or exported, or its input or output does not fit the dataset.
+      UsageError: no parameter matches the recipe's `trainable`, or its mean or std does not fit the images' channels.
     """
     import onnx
 

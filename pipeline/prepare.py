@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
@@ -15,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import counted, stage
-from pipeline.recipe import Preprocessing, Recipe, parse_optimizer, with_options
+from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 
@@ -171,14 +172,14 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
     trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
-    return with_options(
-        recipe,
-        optimizer=optimizer,
-        trainable=trainable,
-        loss=settings.loss,
-        label_smoothing=settings.label_smoothing,
-        frozen_dtype=settings.frozen_dtype,
-    )
+    choices: dict[str, Any] = {
+        "optimizer": optimizer,
+        "trainable": trainable,
+        "loss": settings.loss,
+        "label_smoothing": settings.label_smoothing,
+        "frozen_dtype": settings.frozen_dtype,
+    }
+    return replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
 
 
 def _classes(description: Description) -> int:
