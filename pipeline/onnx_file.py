@@ -79,11 +79,9 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     Raises:
       ModelError: the file is no backbone: float32 N×C×H×W → N×F, for any N.
     """
-    import torch
-    from onnx import TensorProto, compose, helper, numpy_helper
+    from onnx import compose
 
     from pipeline.inference_mode import trains
-    from pipeline.models.transfer import new_head
 
     own = _load(path)
     # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
@@ -98,18 +96,25 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     # The files often leave these open, and shape inference does not always find them.
     for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
         dim.dim_value = size
-    model.graph.value_info.append(
-        helper.make_tensor_value_info(f"backbone/{LOGITS}", TensorProto.FLOAT, ["N", features])
-    )
-    torch.manual_seed(seed)
-    head = new_head(features, classes)
-    for name, tensor in head.state_dict().items():
-        model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), f"head.{name}"))
-    inputs = [f"backbone/{LOGITS}", "head.weight", "head.bias"]
-    model.graph.node.append(helper.make_node("Gemm", inputs, [LOGITS], "head", transB=1))
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", classes]))
+    _append_head(model, features, classes, seed)
     return model
+
+
+def _append_head(model: onnx.ModelProto, features: int, classes: int, seed: int) -> None:
+    """Puts an untrained dense layer behind a backbone whose output is `backbone/logits`, float32 N×features."""
+    import torch
+    from onnx import TensorProto, helper, numpy_helper
+
+    from pipeline.models.transfer import new_head
+
+    graph, given = model.graph, f"backbone/{LOGITS}"
+    graph.value_info.append(helper.make_tensor_value_info(given, TensorProto.FLOAT, ["N", features]))
+    torch.manual_seed(seed)
+    for name, tensor in new_head(features, classes).state_dict().items():
+        graph.initializer.append(numpy_helper.from_array(tensor.numpy(), f"head.{name}"))
+    graph.node.append(helper.make_node("Gemm", [given, "head.weight", "head.bias"], [LOGITS], "head", transB=1))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", classes]))
 
 
 def _named(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
