@@ -13,6 +13,7 @@ from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
+from pipeline.files import sha256_of
 from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import counted, stage
@@ -38,7 +39,7 @@ class Prepared:
     @cached_property
     def key(self) -> str:
         """A digest of all that the export is made of."""
-        files = [path.read_bytes() for path in self.source.files()]
+        files = [sha256_of(path) for path in self.source.files()]
         return key_of(program_digest(), self.source, files, self.recipe, self.pixels, self.classes, self.seed)
 
 
