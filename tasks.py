@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
+from inspect import Parameter, Signature
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -20,62 +21,95 @@ from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError, UsageError
 from pipeline.settings import Settings, number, positive_number, target_name, whole_number
 
-HELP = {
-    "target": "x86 (this machine) or arm64 (a device connected by adb)",
-    "data": "folder with the dataset; without it, a sample of real MNIST digits",
-    "model": "a model's name, model.onnx, or path/to/module.py:factory",
-    "seed": "draws the initial weights and the order of the images",
-    "build": "folder of everything that can be built again",
-    "cycles": "training steps (default: the model's recipe)",
-    "epochs": "passes over the training images, instead of --cycles",
-    "learning-rate": "learning rate (default: the model's recipe)",
-    "batch-size": "images of one step (default: the model's recipe)",
-    "accumulate": "batches whose mean gradient makes one step",
-    "sink-size": "steps that the runtime makes in one call",
-    "threads": "threads of the runtime on the target",
-    "save-every": "save a checkpoint every so many steps",
-    "target-accuracy": "stop at this accuracy on the test images",
-    "schedule": "learning rate over time: constant, step or cosine",
-    "augment": "change training images: flip, crop, or both with a comma",
-    "engine": "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
-    "verbose": "print sizes and the inputs and outputs of every node",
-    "classes": "of photographs, the classes to take, with commas (default: the first ten)",
-    "optimizer": "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01",
-    "frozen-dtype": "how frozen weights are stored: float32, or float16 for half the size",
-    "loss": "cross_entropy, mean_squared_error or binary_cross_entropy",
-    "label-smoothing": "of cross entropy, the share of each label that is spread over all classes",
-    "trainable": "what trains: head, all, or patterns over parameter names, with commas",
-    "head": "of --model transfer: logits (the backbone's 1000 outputs) or features",
-    "backbone": "of --model transfer: another backbone, model.onnx or path/to/module.py:factory",
-    "no-cache": "pass every image through a frozen backbone each time",
-    "runs": "folder that takes the results",
-    "serial": "adb serial of the device, when there are several",
-    "checkpoint": "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder",
-    "repeats": "interleaved rounds, of which the median is taken",
-    "seconds": "least duration of an engine's turn in a round",
-    "networks": "lenet, mobilenet, transformer, or some of them with commas (default: all)",
-}
 
-# Where an option means something else to a task.
-OTHER_HELP = {
-    "bench": {
-        "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
-        "data": "folder with photographs to convert and train on; without it, some are generated",
-    },
-    "train": {"checkpoint": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
-}
+@dataclass(frozen=True)
+class Options:
+    """Every option, as it is typed, with its help and its default; each task takes some of them."""
+
+    target: Annotated[str, "x86 (this machine) or arm64 (a device connected by adb)"] = "x86"
+    data: Annotated[str, "folder with the dataset; without it, a sample of real MNIST digits"] = ""
+    model: Annotated[str, "a model's name, model.onnx, or path/to/module.py:factory"] = "lenet"
+    seed: Annotated[str, "draws the initial weights and the order of the images"] = "1"
+    build: Annotated[str, "folder of everything that can be built again"] = "build"
+    runs: Annotated[str, "folder that takes the results"] = "runs"
+    serial: Annotated[str, "adb serial of the device, when there are several"] = ""
+    checkpoint: Annotated[
+        str, "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder"
+    ] = ""
+
+    cycles: Annotated[str, "training steps (default: the model's recipe)"] = ""
+    epochs: Annotated[str, "passes over the training images, instead of --cycles"] = ""
+    learning_rate: Annotated[str, "learning rate (default: the model's recipe)"] = ""
+    batch_size: Annotated[str, "images of one step (default: the model's recipe)"] = ""
+    accumulate: Annotated[str, "batches whose mean gradient makes one step"] = ""
+    sink_size: Annotated[str, "steps that the runtime makes in one call"] = ""
+    save_every: Annotated[str, "save a checkpoint every so many steps"] = ""
+    target_accuracy: Annotated[str, "stop at this accuracy on the test images"] = ""
+    schedule: Annotated[str, "learning rate over time: constant, step or cosine"] = ""
+    augment: Annotated[str, "change training images: flip, crop, or both with a comma"] = ""
+    verbose: Annotated[bool, "print sizes and the inputs and outputs of every node"] = False
+    threads: Annotated[str, "threads of the runtime on the target"] = "1"
+    engine: Annotated[str, "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)"] = ""
+    no_cache: Annotated[bool, "pass every image through a frozen backbone each time"] = False
+
+    classes: Annotated[str, "of photographs, the classes to take, with commas (default: the first ten)"] = ""
+    optimizer: Annotated[str, "adam, adamw, sgd or rmsprop, with options: sgd,momentum=0.9,dampening=0.01"] = ""
+    trainable: Annotated[str, "what trains: head, all, or patterns over parameter names, with commas"] = ""
+    loss: Annotated[str, "cross_entropy, mean_squared_error or binary_cross_entropy"] = ""
+    label_smoothing: Annotated[str, "of cross entropy, the share of each label that is spread over all classes"] = ""
+    frozen_dtype: Annotated[str, "how frozen weights are stored: float32, or float16 for half the size"] = ""
+    head: Annotated[str, "of --model transfer: logits (the backbone's 1000 outputs) or features"] = ""
+    backbone: Annotated[str, "of --model transfer: another backbone, model.onnx or path/to/module.py:factory"] = ""
+
+    repeats: Annotated[str, "interleaved rounds, of which the median is taken"] = "10"
+    seconds: Annotated[str, "least duration of an engine's turn in a round"] = "0.2"
+    networks: Annotated[str, "lenet, mobilenet, transformer, or some of them with commas (default: all)"] = ""
 
 
-def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
-    """A task whose options are explained by HELP."""
-    names = [name.replace("_", "-") for name in list(inspect.signature(body).parameters)[1:]]
-    texts = HELP | OTHER_HELP.get(body.__name__, {})
-    documented_body: Task[Callable[..., None]] = task(
-        help={name: texts[name] for name in names},
-        # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
-        auto_shortflags=False,
-    )(body)
-    return documented_body
+DEFAULTS = Options()
+
+# Options of the runner: for every script, and for train.sh alone.
+RUNNER = ("threads", "engine")
+TRAINING = (
+    *("cycles", "epochs", "learning_rate", "batch_size", "accumulate", "sink_size", "save_every", "target_accuracy"),
+    *("schedule", "augment", "seed", "verbose"),
+)
+# Chosen of the model and its recipe.
+CHOICES = ("classes", "optimizer", "trainable", "loss", "label_smoothing", "frozen_dtype", "head", "backbone")
+
+Body = Callable[[Options], None]
+
+
+def takes(*names: str, **other_help: str) -> Callable[[Body], Task[Body]]:
+    """A task of a function of the options: the user may give those of `names`, the others have their defaults.
+
+    Args:
+      names: fields of `Options`.
+      other_help: what an option means to this task, where that is something else.
+    """
+
+    def make(body: Body) -> Task[Body]:
+        @functools.wraps(body)
+        def run_task(c: Context, **given: Any) -> None:
+            with one_line_errors():
+                body(Options(**given))
+
+        # invoke reads a task's options from here.
+        run_task.__signature__ = Signature(  # type: ignore[attr-defined]
+            [
+                Parameter("c", Parameter.POSITIONAL_OR_KEYWORD),
+                *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=getattr(DEFAULTS, n)) for n in names),
+            ]
+        )
+        hints = get_type_hints(Options, include_extras=True)
+        made: Task[Body] = task(
+            help={name: hints[name].__metadata__[0] for name in names} | other_help,
+            # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
+            auto_shortflags=False,
+        )(run_task)
+        return made
+
+    return make
 
 
 @contextmanager
@@ -99,272 +133,161 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(143)
 
 
-@documented
-def export(c: Context, model: str = "lenet", data: str = "", seed: str = "1", build: str = "build") -> None:
+@takes("model", "data", "seed", "build")
+def export(options: Options) -> None:
     """Export the model to forward.onnx, and its preprocessing."""
-    with one_line_errors():
-        from pipeline.prepare import export_model, prepare
-        from pipeline.progress import Progress
+    from pipeline.prepare import export_model, prepare
 
-        settings = _settings("x86", data, model, seed, build)
-        print(export_model(prepare(settings, Progress()), settings, Progress()))
+    print(export_model(prepare(_settings(options))))
 
 
-@documented
-def artifacts(c: Context, model: str = "lenet", data: str = "", seed: str = "1", build: str = "build") -> None:
+@takes("model", "data", "seed", "build")
+def artifacts(options: Options) -> None:
     """Build onnxruntime-training's artifacts: gradient graph, eval graph, optimizer, checkpoint."""
-    with one_line_errors():
-        from pipeline.prepare import make_artifacts, prepare
-        from pipeline.progress import Progress
+    from pipeline.prepare import make_artifacts, prepare
 
-        settings = _settings("x86", data, model, seed, build)
-        print(make_artifacts(prepare(settings, Progress()), settings, Progress()))
+    print(make_artifacts(prepare(_settings(options))))
 
 
-@documented
-def convert(c: Context, data: str = "", classes: str = "", build: str = "build") -> None:
+@takes("data", "classes", "build")
+def convert(options: Options) -> None:
     """Convert a dataset to BMP."""
-    with one_line_errors():
-        from pipeline.datasets.convert import ConvertOptions
-        from pipeline.datasets.convert import convert as convert_dataset
-        from pipeline.progress import Progress
+    from pipeline.prepare import convert_data
 
-        with Progress().counted("convert") as on_progress:
-            options = ConvertOptions(classes=_words(classes))
-            folder = convert_dataset(Path(data) if data else None, Path(build), options, on_progress)
-        print(folder)
+    print(convert_data(_settings(options)))
 
 
-@documented
-def runtime(c: Context, target: str = "x86", build: str = "build") -> None:
+@takes("target", "build")
+def runtime(options: Options) -> None:
     """Assemble the runtime folder of a target."""
-    with one_line_errors():
-        from pipeline.prepare import make_runtime
-        from pipeline.progress import Progress
+    from pipeline.prepare import make_runtime
 
-        print(make_runtime(_settings(target, "", "lenet", "1", build), Progress()))
+    print(make_runtime(_settings(options)))
 
 
-@documented
-def package(
-    c: Context,
-    target: str = "x86",
-    model: str = "lenet",
-    data: str = "",
-    classes: str = "",
-    optimizer: str = "",
-    trainable: str = "",
-    loss: str = "",
-    label_smoothing: str = "",
-    frozen_dtype: str = "",
-    head: str = "",
-    backbone: str = "",
-    seed: str = "1",
-    build: str = "build",
-) -> None:
+@takes("target", "model", "data", *CHOICES, "seed", "build")
+def package(options: Options) -> None:
     """Package runtime, model, dataset and runner into one folder."""
-    with one_line_errors():
-        from pipeline.prepare import make_package, prepare
-        from pipeline.progress import Progress
+    from pipeline.prepare import make_package, prepare
 
-        settings = _settings(target, data, model, seed, build)
-        settings = replace(
-            settings, **_choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
-        )
-        print(make_package(prepare(settings, Progress()), settings, Progress()))
+    settings = _settings(options)
+    print(make_package(prepare(settings), settings))
 
 
-@documented
-def train(
-    c: Context,
-    target: str = "x86",
-    build: str = "build",
-    serial: str = "",
-    checkpoint: str = "",
-    cycles: str = "",
-    epochs: str = "",
-    learning_rate: str = "",
-    batch_size: str = "",
-    accumulate: str = "",
-    sink_size: str = "",
-    seed: str = "1",
-    threads: str = "1",
-    save_every: str = "",
-    target_accuracy: str = "",
-    schedule: str = "",
-    augment: str = "",
-    engine: str = "",
-    verbose: bool = False,
-) -> None:
+@takes(
+    *("target", "build", "serial", "checkpoint", *TRAINING, *RUNNER),
+    checkpoint="go on from this one: x86: its file; arm64: its name in the device's output folder",
+)
+def train(options: Options) -> None:
     """Train the package on its target."""
-    with one_line_errors():
-        from pipeline.run import run_on_existing
+    from pipeline.run import run_on_existing
 
-        options = _training(
-            *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
-            *(save_every, target_accuracy, schedule, augment, verbose, seed),
-        )
-        options = [*_start(checkpoint, target), *_checked([*options, *_common(threads, engine)], target)]
-        run_on_existing(_settings(target, "", "lenet", seed, build, serial), "train.sh", options)
+    words = [*_start(options), *_checked([*_words(options, TRAINING), *_words(options, RUNNER)], options.target)]
+    run_on_existing(_settings(options), "train.sh", words)
 
 
-@documented
-def eval_(
-    c: Context,
-    target: str = "x86",
-    build: str = "build",
-    serial: str = "",
-    checkpoint: str = "",
-    threads: str = "1",
-    engine: str = "",
-) -> None:
+@takes("target", "build", "serial", "checkpoint", *RUNNER)
+def eval_(options: Options) -> None:
     """Evaluate the last checkpoint of the target's package."""
-    with one_line_errors():
-        from pipeline.run import run_on_existing
+    from pipeline.run import run_on_existing
 
-        options = [*_start(checkpoint, target), *_checked(_common(threads, engine), target)]
-        run_on_existing(_settings(target, "", "lenet", "1", build, serial), "eval.sh", options)
+    words = [*_start(options), *_checked(_words(options, RUNNER), options.target)]
+    run_on_existing(_settings(options), "eval.sh", words)
 
 
-@documented
-def pull(c: Context, target: str = "x86", build: str = "build", runs: str = "runs", serial: str = "") -> None:
+@takes("target", "build", "runs", "serial")
+def pull(options: Options) -> None:
     """Pull checkpoints and metrics of the last training."""
-    with one_line_errors():
-        from pipeline.run import pull_results
+    from pipeline.run import pull_results
 
-        print(pull_results(_settings(target, "", "lenet", "1", build, serial, runs)))
+    print(pull_results(_settings(options)))
 
 
-@documented
-def run(
-    c: Context,
-    target: str = "x86",
-    data: str = "",
-    model: str = "lenet",
-    cycles: str = "",
-    epochs: str = "",
-    learning_rate: str = "",
-    batch_size: str = "",
-    accumulate: str = "",
-    sink_size: str = "",
-    seed: str = "1",
-    threads: str = "1",
-    save_every: str = "",
-    target_accuracy: str = "",
-    schedule: str = "",
-    augment: str = "",
-    engine: str = "",
-    verbose: bool = False,
-    classes: str = "",
-    optimizer: str = "",
-    trainable: str = "",
-    loss: str = "",
-    label_smoothing: str = "",
-    frozen_dtype: str = "",
-    head: str = "",
-    backbone: str = "",
-    no_cache: bool = False,
-    build: str = "build",
-    runs: str = "runs",
-    serial: str = "",
-) -> None:
+@takes("target", "data", "model", *TRAINING, *RUNNER, "no_cache", *CHOICES, "build", "runs", "serial")
+def run(options: Options) -> None:
     """Export, package, push, evaluate, train, evaluate again and pull the results."""
-    with one_line_errors():
-        from pipeline.run import run as run_all
+    from pipeline.run import run as run_all
 
-        options = _training(
-            *(cycles, epochs, learning_rate, batch_size, accumulate, sink_size),
-            *(save_every, target_accuracy, schedule, augment, verbose, seed),
-        )
-        common = _common(threads, engine, no_cache)
-        settings = _settings(target, data, model, seed, build, serial, runs)
-        chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
-        run_all(replace(settings, **chosen), _checked([*options, *common], target), common)
+    settings = _settings(options)
+    common = _words(options, (*RUNNER, "no_cache"))
+    run_all(settings, _checked([*_words(options, TRAINING), *common], options.target), common)
 
 
-@documented
-def status(c: Context, serial: str = "") -> None:
+@takes("serial")
+def status(options: Options) -> None:
     """Say what runs on the device."""
-    with one_line_errors():
-        from pipeline.targets.device import AdbTarget
+    from pipeline.targets.device import AdbTarget
 
-        print(AdbTarget.connect(serial or None).status())
+    print(AdbTarget.connect(options.serial or None).status())
 
 
-@documented
-def attach(c: Context, serial: str = "") -> None:
+@takes("serial")
+def attach(options: Options) -> None:
     """Stream the output of the device's job, from its beginning, until it ends."""
-    with one_line_errors():
-        from pipeline.targets.device import AdbTarget
+    from pipeline.targets.device import AdbTarget
 
-        raise SystemExit(AdbTarget.connect(serial or None).attach(lambda line: print(line, flush=True)))
+    raise SystemExit(AdbTarget.connect(options.serial or None).attach(lambda line: print(line, flush=True)))
 
 
-@documented
-def stop(c: Context, serial: str = "") -> None:
+@takes("serial")
+def stop(options: Options) -> None:
     """End the device's job."""
-    with one_line_errors():
-        from pipeline.targets.device import AdbTarget
+    from pipeline.targets.device import AdbTarget
 
-        AdbTarget.connect(serial or None).stop()
+    AdbTarget.connect(options.serial or None).stop()
 
 
 @task(name="start")
+@one_line_errors()
 def emulator_start(c: Context) -> None:
     """Start an emulated arm64 device (Linux, root); prints what to set to use it."""
-    with one_line_errors():
-        from tests.emulator.device import start
+    from tests.emulator.device import start
 
-        device = start()
-        print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
+    device = start()
+    print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
 
 
 @task(name="stop")
+@one_line_errors()
 def emulator_stop(c: Context) -> None:
     """Stop the emulated device and its adb server."""
-    with one_line_errors():
-        from tests.emulator import device
+    from tests.emulator import device
 
-        device.stop()
+    device.stop()
 
 
 @task(name="status")
+@one_line_errors()
 def emulator_status(c: Context) -> None:
     """List the emulated devices that run."""
-    with one_line_errors():
-        from tests.emulator import device
+    from tests.emulator import device
 
-        for running in device.status():
-            print(f"{running.name}: {running.serial}, adb server on port {running.adb_server_port}")
+    for running in device.status():
+        print(f"{running.name}: {running.serial}, adb server on port {running.adb_server_port}")
 
 
-@documented
-def bench(
-    c: Context,
-    target: str = "x86",
-    networks: str = "",
-    repeats: str = "10",
-    seconds: str = "0.2",
-    data: str = "",
-    build: str = "build",
-    serial: str = "",
-) -> None:
+@takes(
+    *("target", "networks", "repeats", "seconds", "data", "build", "serial"),
+    target="x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+    data="folder with photographs to convert and train on; without it, some are generated",
+)
+def bench(options: Options) -> None:
     """Measure the train step against onnxruntime-training and torch, memory, and what photographs cost."""
-    with one_line_errors():
-        from pipeline.bench.networks import choose
-        from pipeline.bench.run import BenchOptions
-        from pipeline.bench.run import bench as run_bench
+    from pipeline.bench.networks import choose
+    from pipeline.bench.run import BenchOptions
+    from pipeline.bench.run import bench as run_bench
 
-        options = BenchOptions(
-            choose(networks),
-            whole_number("repeats", repeats, 1),
-            positive_number("seconds", seconds),
-            Path(data) if data else None,
-            target_name(target),
-            serial or None,
-            Path(build),
+    run_bench(
+        BenchOptions(
+            choose(options.networks),
+            whole_number("repeats", options.repeats, 1),
+            positive_number("seconds", options.seconds),
+            Path(options.data) if options.data else None,
+            target_name(options.target),
+            options.serial or None,
+            Path(options.build),
         )
-        run_bench(options)
+    )
 
 
 @task
@@ -374,53 +297,34 @@ def check(c: Context) -> None:
         c.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
 
 
-def _settings(
-    target: str, data: str, model: str, seed: str, build: str, serial: str = "", runs: str = "runs"
-) -> Settings:
+def _settings(options: Options) -> Settings:
     return Settings(
-        target,
-        Path(data) if data else None,
-        model,
-        Path(build),
-        Path(runs),
-        whole_number("seed", seed, 0),
-        serial or None,
+        target=options.target,
+        data=Path(options.data) if options.data else None,
+        model=options.model,
+        build=Path(options.build),
+        runs=Path(options.runs),
+        seed=whole_number("seed", options.seed, 0),
+        serial=options.serial or None,
+        classes=tuple(word.strip() for word in options.classes.split(",")) if options.classes else (),
+        optimizer=options.optimizer or None,
+        trainable=options.trainable or None,
+        loss=options.loss or None,
+        label_smoothing=number("label-smoothing", options.label_smoothing) if options.label_smoothing else None,
+        frozen_dtype=options.frozen_dtype or None,
+        head=options.head or None,
+        backbone=options.backbone or None,
     )
 
 
-def _training(
-    cycles: str,
-    epochs: str,
-    learning_rate: str,
-    batch_size: str,
-    accumulate: str,
-    sink_size: str,
-    save_every: str,
-    target_accuracy: str,
-    schedule: str,
-    augment: str,
-    verbose: bool,
-    seed: str,
-) -> list[str]:
-    """Options of the runner for train.sh."""
-    pairs = [
-        ("--cycles", cycles),
-        ("--epochs", epochs),
-        ("--learning-rate", learning_rate),
-        ("--batch-size", batch_size),
-        ("--accumulate", accumulate),
-        ("--sink-size", sink_size),
-        ("--save-every", save_every),
-        ("--target-accuracy", target_accuracy),
-        ("--schedule", schedule),
-        ("--augment", augment),
-        ("--seed", seed),
-    ]
-    return [word for option, value in pairs if value for word in (option, value)] + (["--verbose"] if verbose else [])
-
-
-def _common(threads: str, engine: str, no_cache: bool = False) -> list[str]:
-    return ["--threads", threads, *(["--engine", engine] if engine else []), *(["--no-cache"] if no_cache else [])]
+def _words(options: Options, names: Sequence[str]) -> list[str]:
+    """Some of the options as the runner takes them, under the same names."""
+    words: list[str] = []
+    for name in names:
+        value: str | bool = getattr(options, name)
+        if value:
+            words += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else [])]
+    return words
 
 
 def _checked(words: list[str], target: str) -> list[str]:
@@ -438,11 +342,12 @@ def _checked(words: list[str], target: str) -> list[str]:
     return words
 
 
-def _start(checkpoint: str, target: str) -> list[str]:
+def _start(options: Options) -> list[str]:
     """Option of the runner for the checkpoint to start from."""
+    checkpoint = options.checkpoint
     if not checkpoint:
         return []
-    if target != "x86":
+    if options.target != "x86":
         from pipeline.targets.device import ROOT
 
         if "/" in checkpoint:
@@ -451,33 +356,6 @@ def _start(checkpoint: str, target: str) -> list[str]:
     if not Path(checkpoint).is_file():
         raise UsageError(f"the checkpoint {checkpoint} does not exist")
     return ["-f", str(Path(checkpoint).resolve())]
-
-
-def _choices(
-    classes: str,
-    optimizer: str,
-    trainable: str,
-    loss: str,
-    label_smoothing: str,
-    frozen_dtype: str,
-    head: str,
-    backbone: str,
-) -> dict[str, Any]:
-    """Fields of Settings for what the user chose of model and recipe."""
-    return {
-        "classes": _words(classes),
-        "optimizer": optimizer or None,
-        "trainable": trainable or None,
-        "loss": loss or None,
-        "frozen_dtype": frozen_dtype or None,
-        "label_smoothing": number("label-smoothing", label_smoothing) if label_smoothing else None,
-        "head": head or None,
-        "backbone": backbone or None,
-    }
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 namespace = Collection(

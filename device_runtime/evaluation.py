@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.engines.base import Engine
+from device_runtime.metrics import Metrics
 
 
 class Images(Protocol):
@@ -38,11 +39,23 @@ class Evaluation:
     images: int
     seconds: float
 
+    def record(self, metrics: Metrics, step: int, split: str) -> None:
+        """Records it as that of the whole of `split` after update `step`."""
+        metrics.record(
+            "evaluation",
+            step=step,
+            split=split,
+            accuracy=self.accuracy,
+            loss=self.loss,
+            images=self.images,
+            seconds=round(self.seconds, 3),
+        )
 
-def evaluate(engine: Engine, images: Images, batch_size: int, first: int | None = None) -> Evaluation:
-    """Evaluates every image of a split, or `first` of them as `spread` picks them; the last batch may be smaller."""
+
+def evaluate(engine: Engine, images: Images, batch_size: int, at_most: int | None = None) -> Evaluation:
+    """Evaluates every image of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller."""
     started = time.perf_counter()
-    order = np.arange(len(images)) if first is None else spread(len(images), first)
+    order = np.arange(len(images)) if at_most is None else spread(len(images), at_most)
     correct, loss_sum = 0, 0.0
     for start in range(0, len(order), batch_size):
         inputs, label = images.batch(order[start : start + batch_size])

@@ -10,6 +10,7 @@ from pathlib import Path
 from device_runtime.augmentation import Augmented
 from device_runtime.evaluation import Images, ImagesOfEpoch
 from device_runtime.formats.dataset import Dataset
+from device_runtime.formats.manifest import CACHE
 from device_runtime.formats.model import Model
 from device_runtime.options import Options
 
@@ -54,7 +55,7 @@ def open_inputs(
         through = partial(LiveFeatures, backbone=backbone)
         splits = {name: through(split) for name, split in dataset.splits.items()}
         if options.cache:
-            cache = FeatureCache(backbone, model.features, package / "cache")
+            cache = FeatureCache(backbone, model.features, package / CACHE)
             names = _used_again(final, training, augmented=bool(options.augment))
             splits |= {name: CachedFeatures(dataset.splits[name], cache) for name in names}
 

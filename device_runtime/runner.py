@@ -108,15 +108,7 @@ def _train(engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Pat
 def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int, metrics: Metrics) -> None:
     evaluation = evaluate(engine, inputs.splits[inputs.final], batch_size)
     say(final_line(inputs.final, evaluation.accuracy))
-    metrics.record(
-        "evaluation",
-        step=step,
-        split=inputs.final,
-        accuracy=evaluation.accuracy,
-        loss=evaluation.loss,
-        images=evaluation.images,
-        seconds=round(evaluation.seconds, 3),
-    )
+    evaluation.record(metrics, step, inputs.final)
 
 
 def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:

@@ -184,15 +184,7 @@ class Trainer:
 
     def _evaluate(self, step: int) -> float:
         evaluation = evaluate(self._engine, self._test, self._plan.batch_size)
-        self._metrics.record(
-            "evaluation",
-            step=step,
-            split="test",
-            accuracy=evaluation.accuracy,
-            loss=evaluation.loss,
-            images=evaluation.images,
-            seconds=round(evaluation.seconds, 3),
-        )
+        evaluation.record(self._metrics, step, "test")
         return evaluation.accuracy
 
     def _is_target(self, accuracy: float) -> bool:

@@ -1,7 +1,8 @@
 """Second stage: forward.onnx → the training artifacts of onnxruntime-training.
 
-Reads the export folder; writes training_model.onnx, eval_model.onnx, checkpoint and, for the optimizers that
-onnxruntime-training knows, optimizer_model.onnx.
+Reads the export folder; writes differentiable.onnx, the forward graph as it is differentiated (`pipeline/rewrite.py`),
+training_model.onnx, eval_model.onnx, checkpoint and, for the optimizers that onnxruntime-training knows,
+optimizer_model.onnx.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pipeline.recipe import Optimizer, Recipe
 if TYPE_CHECKING:
     import onnx
 
+DIFFERENTIABLE = "differentiable.onnx"
+
 
 def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: Path) -> None:
     """Writes the artifacts into `folder`, which appears whole or not at all.
@@ -38,10 +41,10 @@ def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: P
 
     forward = load_differentiable(export_folder)
     trainable, frozen = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
-    if not is_fused(recipe):
-        forward = with_loss(forward, recipe, classes)
+    with_its_loss = forward if is_fused(recipe) else with_loss(forward, recipe, classes)
     with new_folder(folder) as temporary:
-        _generate(forward, trainable, frozen, recipe, temporary)
+        onnx.save(forward, temporary / DIFFERENTIABLE)
+        _generate(with_its_loss, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
         _make_loadable(temporary / "eval_model.onnx")
 

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
-from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
+from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
+from pipeline.artifacts import DIFFERENTIABLE
 from pipeline.files import new_folder
-from pipeline.recipe import Pixels, Recipe
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     import onnx
+
+    from pipeline.lowering.graph import Shape
+    from pipeline.lowering.step import Network
 
 
 def build_model_folder(
@@ -33,7 +37,6 @@ def build_model_folder(
     import onnx
 
     from pipeline.half import store_half
-    from pipeline.lowering.optimizers import state_names
     from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
         build_eval_step,
@@ -43,10 +46,9 @@ def build_model_folder(
         network_of,
     )
     from pipeline.preprocess import after_preprocessing
-    from pipeline.rewrite import load_differentiable
-    from pipeline.split import FEATURES, split_parameters, trained_part
+    from pipeline.split import split_parameters, trained_part
 
-    forward = load_differentiable(export_folder)
+    forward = onnx.load(artifacts / DIFFERENTIABLE)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
     trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
@@ -57,24 +59,7 @@ def build_model_folder(
         forward,
         trainable,
     )
-    options = recipe.optimizer.values()
-    model = Model(
-        name=name,
-        input=Input(pixels.height, pixels.width, pixels.channels),
-        classes=classes,
-        parameters=layout((n, tuple(int(s) for s in shape)) for n, shape in network.trainable.items()),
-        buffers=layout((n, tuple(int(s) for s in shape)) for n, shape in network.buffers.items()),
-        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
-        features=tuple(int(s) for s in network.shapes[FEATURES][1:]) if backbone.exists() else None,
-        recipe=RecipeRecord(
-            recipe.batch_size,
-            recipe.cycles,
-            recipe.learning_rate,
-            recipe.report_every,
-            recipe.evaluate_every,
-            recipe.target_accuracy,
-        ),
-    )
+    model = _describe(name, recipe, pixels, classes, network)
     with new_folder(folder) as temporary:
         train_step = build_train_step(network, recipe.optimizer)
         graphs = {
@@ -96,6 +81,35 @@ def build_model_folder(
             _copy_reference(export_folder, artifacts, temporary / "reference")
 
 
+def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
+    """What model.json says of the graphs of a network."""
+    from pipeline.lowering.optimizers import state_names
+    from pipeline.split import FEATURES
+
+    options = recipe.optimizer.values()
+    return Model(
+        name=name,
+        input=pixels,
+        classes=classes,
+        parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
+        buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),
+        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
+        features=_static(network.shapes[FEATURES][1:]) if network.preprocess is None else None,
+        recipe=RecipeRecord(
+            recipe.batch_size,
+            recipe.cycles,
+            recipe.learning_rate,
+            recipe.report_every,
+            recipe.evaluate_every,
+            recipe.target_accuracy,
+        ),
+    )
+
+
+def _static(shape: Shape) -> tuple[int, ...]:
+    return tuple(int(size) for size in shape)
+
+
 def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
     from onnx import numpy_helper
 
@@ -108,5 +122,5 @@ def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
 
 
 def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:
-    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*", DIFFERENTIABLE))
     shutil.copy(export_folder / "preprocess.onnx", folder)

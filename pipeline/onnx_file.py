@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError
-from pipeline.recipe import Pixels, Preprocessing
+from pipeline.recipe import Preprocessing
+from pipeline.renaming import rename
 
 if TYPE_CHECKING:
     import onnx
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 # Opsets of the graphs here, best first: the last for whose every operator onnxruntime-training 1.19.2 has its
 # gradients, and that of the lowered graphs, which has layer normalisation.
 OPSETS = (15, 17)
-
-# Later versions add types that no float32 network has, and ONNX Runtime 1.19.2 reads none above 10.
-_IR_VERSION = 8
 
 IMAGE, LOGITS = "image", "logits"
 
@@ -80,43 +79,49 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     Raises:
       ModelError: the file is no backbone: float32 N×C×H×W → N×F, for any N.
     """
-    import torch
-    from onnx import TensorProto, compose, helper, numpy_helper
+    from onnx import compose
 
-    from pipeline.models.transfer import new_head
+    from pipeline.inference_mode import trains
 
     own = _load(path)
     # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
     converted = _converted(own)
     # The names of the head are free behind the prefix.
     model = compose.add_prefix(_named(own if converted is None else converted, path), "backbone/")
-    if any(attribute.name == "training_mode" and attribute.i for n in model.graph.node for attribute in n.attribute):
+    if any(trains(node) for node in model.graph.node):
         raise ModelError(f"{path} normalises batches as in training: export it in inference mode (model.eval())")
-    _rename(model, f"backbone/{IMAGE}", IMAGE)
+    rename(model, f"backbone/{IMAGE}", IMAGE)
     sizes = (pixels.channels, preprocessing.height, preprocessing.width)
     features = _features(model, path, sizes)
     # The files often leave these open, and shape inference does not always find them.
     for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
         dim.dim_value = size
-    model.graph.value_info.append(
-        helper.make_tensor_value_info(f"backbone/{LOGITS}", TensorProto.FLOAT, ["N", features])
-    )
-    torch.manual_seed(seed)
-    head = new_head(features, classes)
-    for name, tensor in head.state_dict().items():
-        model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), f"head.{name}"))
-    inputs = [f"backbone/{LOGITS}", "head.weight", "head.bias"]
-    model.graph.node.append(helper.make_node("Gemm", inputs, [LOGITS], "head", transB=1))
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", classes]))
+    _append_head(model, features, classes, seed)
     return model
+
+
+def _append_head(model: onnx.ModelProto, features: int, classes: int, seed: int) -> None:
+    """Puts an untrained dense layer behind a backbone whose output is `backbone/logits`, float32 N×features."""
+    import torch
+    from onnx import TensorProto, helper, numpy_helper
+
+    from pipeline.models.transfer import new_head
+
+    graph, given = model.graph, f"backbone/{LOGITS}"
+    graph.value_info.append(helper.make_tensor_value_info(given, TensorProto.FLOAT, ["N", features]))
+    torch.manual_seed(seed)
+    for name, tensor in new_head(features, classes).state_dict().items():
+        graph.initializer.append(numpy_helper.from_array(tensor.numpy(), f"head.{name}"))
+    graph.node.append(helper.make_node("Gemm", [given, "head.weight", "head.bias"], [LOGITS], "head", transB=1))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", classes]))
 
 
 def _named(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     import onnx
 
-    _rename(model, model.graph.input[0].name, IMAGE)
-    _rename(model, model.graph.output[0].name, LOGITS)
+    rename(model, model.graph.input[0].name, IMAGE)
+    rename(model, model.graph.output[0].name, LOGITS)
     for info in (model.graph.input[0], model.graph.output[0]):
         info.type.tensor_type.shape.dim[0].dim_param = "N"
     # Shapes that the exporter noted may hold the batch size of its example.
@@ -132,9 +137,11 @@ def _load(path: Path) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from pipeline.lowering.graph import IR_VERSION
+
     try:
         model = onnx.load(path)
-        model.ir_version = min(model.ir_version, _IR_VERSION)
+        model.ir_version = min(model.ir_version, IR_VERSION)
         onnx.checker.check_model(model)
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
         raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
@@ -186,11 +193,3 @@ def _features(model: onnx.ModelProto, path: Path, sizes: tuple[int, int, int]) -
             "pool and flatten its output, and export it with a dynamic batch"
         )
     return int(shape[1])
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    for node in model.graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
-    for info in [*model.graph.input, *model.graph.output]:
-        info.name = new if info.name == old else info.name

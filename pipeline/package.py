@@ -8,15 +8,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 import device_runtime
-from device_runtime.formats.manifest import Manifest, describe, write_manifest
+from device_runtime.formats.manifest import CACHE, Manifest, describe, write_manifest
 from pipeline.files import new_folder
 from pipeline.runtime import PACKAGING, read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
 
 SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "bench.sh", "job.sh")
 
-# Where the runner keeps the features of images.
-CACHE = "cache"
+
+def package_folder(build: Path, target: str) -> Path:
+    """Where the package of a target is."""
+    return build / f"package-{target}"
 
 
 def build_package(
@@ -39,7 +41,7 @@ def build_package(
       build: takes the package.
       extra: further files of the package by name.
     """
-    folder = build / f"package-{target}"
+    folder = package_folder(build, target)
     scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
     stamps = [(part / STAMP).read_text() for part in (runtime, model)]
     key = key_of(program_digest(), target, model_name, stamps, dataset.name, scripts, sorted(extra.items()))

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from device_runtime.formats.dataset import Description, read_description
+from device_runtime.formats.model import Pixels
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.errors import UsageError
-from pipeline.export import ModelSource, find_model, recipe_of
-from pipeline.onnx_file import files_of
+from pipeline.files import sha256_of
+from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
-from pipeline.progress import Progress
-from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
+from pipeline.progress import counted, stage
+from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a dataset that fit each other, and the folders of the stages."""
+    """A model and a dataset that fit each other, the seed of the weights, and the folders of the stages."""
 
     source: ModelSource
     recipe: Recipe
     pixels: Pixels
     classes: int
+    seed: int
     dataset: Path
     export: Path
     artifacts: Path
     model: Path
 
+    @cached_property
+    def key(self) -> str:
+        """A digest of all that the export is made of."""
+        files = [sha256_of(path) for path in self.source.files()]
+        return key_of(program_digest(), self.source, files, self.recipe, self.pixels, self.classes, self.seed)
 
-def prepare(settings: Settings, progress: Progress) -> Prepared:
+
+def prepare(settings: Settings) -> Prepared:
     """Converts the dataset and names the folders of the later stages; runs none of them yet.
 
     Raises:
@@ -42,10 +52,17 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = find_model(settings.model, settings.head, settings.backbone)
     _chosen(Recipe(Preprocessing(1, 1)), settings)
-    options = ConvertOptions(classes=settings.classes)
-    with progress.counted("convert") as on_progress:
-        dataset = convert(settings.data, settings.build, options, on_progress)
-    return prepared_on(dataset, source, settings)
+    return prepared_on(convert_data(settings), source, settings)
+
+
+def convert_data(settings: Settings) -> Path:
+    """Runs the convert stage if its inputs changed; returns the dataset's folder.
+
+    Raises:
+      DatasetError, UsageError: the dataset cannot be read.
+    """
+    with counted("convert") as on_progress:
+        return convert(settings.data, settings.build, ConvertOptions(classes=settings.classes), on_progress)
 
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
@@ -58,6 +75,7 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
         _chosen(recipe_of(source, pixels), settings),
         pixels,
         _classes(description),
+        settings.seed,
         dataset,
         folder / "export",
         folder / "artifacts",
@@ -65,32 +83,30 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     )
 
 
-def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+def export_model(prepared: Prepared) -> Path:
     """Runs the export stage if its inputs changed; returns its folder."""
     from pipeline.export import export
 
-    key = _export_key(prepared, settings)
-    with progress.stage("export"):
+    with stage("export"):
         build_once(
             prepared.export,
-            key,
+            prepared.key,
             lambda: export(
-                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, settings.seed, prepared.export
+                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, prepared.export
             ),
         )
     return prepared.export
 
 
-def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
+def make_artifacts(prepared: Prepared) -> Path:
     """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
     from pipeline.artifacts import build_artifacts
 
-    export_model(prepared, settings, progress)
-    key = key_of("artifacts", _export_key(prepared, settings))
-    with progress.stage("artifacts"):
+    export_model(prepared)
+    with stage("artifacts"):
         build_once(
             prepared.artifacts,
-            key,
+            key_of("artifacts", prepared.key),
             lambda: build_artifacts(prepared.export, prepared.recipe, prepared.classes, prepared.artifacts),
         )
     return prepared.artifacts
@@ -99,7 +115,6 @@ def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -
 def make_package(
     prepared: Prepared,
     settings: Settings,
-    progress: Progress,
     into: Path | None = None,
     extra: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
@@ -108,18 +123,16 @@ def make_package(
     Args:
       prepared: what to package.
       settings: where things come from and go to.
-      progress: names the stages.
       into: takes the package; None: the build folder.
       extra: further files of the package by name.
     """
     from pipeline.model_folder import build_model_folder
 
-    make_artifacts(prepared, settings, progress)
-    key = key_of("model", _export_key(prepared, settings))
-    with progress.stage("lower"):
+    make_artifacts(prepared)
+    with stage("lower"):
         build_once(
             prepared.model,
-            key,
+            key_of("model", prepared.key),
             lambda: build_model_folder(
                 prepared.source.name,
                 prepared.recipe,
@@ -130,8 +143,8 @@ def make_package(
                 prepared.model,
             ),
         )
-    runtime = make_runtime(settings, progress)
-    with progress.stage("package"):
+    runtime = make_runtime(settings)
+    with stage("package"):
         return build_package(
             settings.target,
             prepared.source.name,
@@ -143,9 +156,9 @@ def make_package(
         )
 
 
-def make_runtime(settings: Settings, progress: Progress) -> Path:
+def make_runtime(settings: Settings) -> Path:
     """Runs the runtime stage if its pins changed; returns its folder."""
-    with progress.stage("runtime"):
+    with stage("runtime"):
         if settings.target == "x86":
             from pipeline.runtime import build_x86
 
@@ -160,23 +173,14 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
     trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
-    return with_options(
-        recipe,
-        optimizer=optimizer,
-        trainable=trainable,
-        loss=settings.loss,
-        label_smoothing=settings.label_smoothing,
-        frozen_dtype=settings.frozen_dtype,
-    )
-
-
-def _export_key(prepared: Prepared, settings: Settings) -> str:
-    source = prepared.source
-    sources = [source, source.backbone] if source.backbone else [source]
-    paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
-    paths += [part.python_file for part in sources if part.python_file]
-    files = [path.read_bytes() for path in paths]
-    return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
+    choices: dict[str, Any] = {
+        "optimizer": optimizer,
+        "trainable": trainable,
+        "loss": settings.loss,
+        "label_smoothing": settings.label_smoothing,
+        "frozen_dtype": settings.frozen_dtype,
+    }
+    return replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
 
 
 def _classes(description: Description) -> int:

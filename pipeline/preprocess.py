@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import UsageError
-from pipeline.recipe import Pixels, Preprocessing
+from pipeline.recipe import Preprocessing
+from pipeline.renaming import rename
 
 if TYPE_CHECKING:
     import onnx
@@ -24,6 +26,8 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
     """
     import onnx
     from onnx import TensorProto, helper
+
+    from pipeline.lowering.graph import IR_VERSION
 
     factor, offset = _affine(pixels.channels, preprocessing)
     nodes = [
@@ -69,7 +73,7 @@ def build_preprocessing(pixels: Pixels, preprocessing: Preprocessing, opset: int
         ],
         initializers,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
 
 def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,11 +88,8 @@ def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> 
     prefixed = compose.add_prefix(preprocess, "preprocess/")
     prefixed.ir_version = model.ir_version
     merged = compose.merge_models(prefixed, model, io_map=[("preprocess/image", "image")])
-    pixels = merged.graph.input[0].name
-    for node in merged.graph.node:
-        # The name is free again: what was the model's input is now a value of the preprocessing.
-        node.input[:] = ["image" if name == pixels else name for name in node.input]
-    merged.graph.input[0].name = "image"
+    # The name is free again: what was the model's input is now a value of the preprocessing.
+    rename(merged, merged.graph.input[0].name, "image")
     onnx.checker.check_model(merged)
     return merged
 

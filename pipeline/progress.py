@@ -6,54 +6,62 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import ProgressColumn
+
+# Takes what is done and what there is in all: things or bytes.
+OnProgress = Callable[[int, int], None]
 
 QUICK_S = 0.2
 
 
-class Progress:
-    """Reports stages and transfers; silent about what takes no time."""
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Names a stage that takes long when it is over, and while it runs where output is a terminal."""
+    from rich.console import Console
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Names a stage that takes long when it is over, and while it runs where output is a terminal."""
-        from rich.console import Console
+    console = Console(stderr=True)
+    started = time.perf_counter()
+    with console.status(name) if console.is_terminal else nullcontext():
+        yield
+    seconds = time.perf_counter() - started
+    if seconds > QUICK_S:
+        print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
 
-        console = Console(stderr=True)
-        started = time.perf_counter()
-        if console.is_terminal:
-            with console.status(name):
-                yield
-        else:
-            yield
-        seconds = time.perf_counter() - started
-        if seconds > QUICK_S:
-            print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
 
-    @contextmanager
-    def counted(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar that counts; the callback takes things done and things in all."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bars
+@contextmanager
+def counted(name: str) -> Iterator[OnProgress]:
+    """A stage with a bar that counts things."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn
 
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with (
-            self.stage(name) if not console.is_terminal else nullcontext(),
-            Bars(*columns, console=console, disable=not console.is_terminal, transient=True) as bars,
-        ):
-            task = bars.add_task(name, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+    console = Console(stderr=True)
+    # A terminal shows one thing that moves at a time.
+    with (
+        nullcontext() if console.is_terminal else stage(name),
+        _bar(console, name, MofNCompleteColumn()) as on_progress,
+    ):
+        yield on_progress
 
-    @contextmanager
-    def transfer(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar with bytes and rate; the callback takes bytes done and bytes in all."""
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-        from rich.progress import Progress as Bars
 
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Bars(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
-            task = bars.add_task(name, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+@contextmanager
+def transfer(name: str) -> Iterator[OnProgress]:
+    """A bar with bytes and rate."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with _bar(Console(stderr=True), name, DownloadColumn(), TransferSpeedColumn()) as on_bytes:
+        yield on_bytes
+
+
+@contextmanager
+def _bar(console: Console, name: str, *columns: ProgressColumn) -> Iterator[OnProgress]:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    shown = (TextColumn("{task.description}"), BarColumn(), *columns)
+    with Progress(*shown, console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

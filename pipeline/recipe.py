@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from pipeline.errors import UsageError
 
@@ -25,15 +25,6 @@ class Preprocessing:
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """One image of the dataset: uint8, height × width × channels."""
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)
@@ -139,9 +130,3 @@ class Recipe:
             raise UsageError(f"a label smoothing of {self.label_smoothing:g}: give a number from 0 to below 1")
         if self.label_smoothing and self.loss != "cross_entropy":
             raise UsageError(f"label smoothing belongs to the loss cross_entropy, not to {self.loss}: leave it out")
-
-
-def with_options(recipe: Recipe, **changes: object) -> Recipe:
-    """The recipe with those of its fields replaced that are not None."""
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    return replace(recipe, **given)

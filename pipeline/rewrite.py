@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from pipeline.errors import LoweringError
 from pipeline.inference_mode import trains
 from pipeline.lowering.graph import Graph, Value
-from pipeline.lowering.rules import Node
+from pipeline.lowering.rules import Node, decorator_of
 from pipeline.lowering.training_graph import read_values, shapes_of
 from pipeline.rewrite_corrections import CORRECTIONS
 from pipeline.rewrite_einsum import write_einsum
@@ -27,17 +27,7 @@ from pipeline.split import trained_part
 Rewrite = Callable[[Node, Graph], Value]
 
 REWRITES: dict[str, Rewrite] = {}
-
-
-def rewrites(*op_types: str) -> Callable[[Rewrite], Rewrite]:
-    """Registers the decorated function as the rule of these operators."""
-
-    def register(rule: Rewrite) -> Rewrite:
-        for op_type in op_types:
-            REWRITES[op_type] = rule
-        return rule
-
-    return register
+rewrites = decorator_of(REWRITES)
 
 
 def load_differentiable(export_folder: Path) -> onnx.ModelProto:
@@ -50,7 +40,7 @@ def load_differentiable(export_folder: Path) -> onnx.ModelProto:
 
 
 def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `forward`, opset 15, in which every operator of the registries is rewritten, but for integers.
+    """A copy of `forward` in which every operator of the registries is rewritten, but for integers.
 
     All values of `forward` keep their names. New float constants are scalars, which are never taken for parameters. The
     copy tells the shapes of its values, which onnxruntime-training and the lowering ask for.

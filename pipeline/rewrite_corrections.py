@@ -8,23 +8,13 @@ from itertools import accumulate
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Value
-from pipeline.lowering.rules import Node
+from pipeline.lowering.rules import Node, decorator_of
 
 # What the outputs become, "" for one that nothing reads; None where the operator may stay.
 Correction = Callable[[Node, Graph], tuple[Value, ...] | None]
 
 CORRECTIONS: dict[str, Correction] = {}
-
-
-def corrects(*op_types: str) -> Callable[[Correction], Correction]:
-    """Registers the decorated function as the rule of these operators."""
-
-    def register(rule: Correction) -> Correction:
-        for op_type in op_types:
-            CORRECTIONS[op_type] = rule
-        return rule
-
-    return register
+corrects = decorator_of(CORRECTIONS)
 
 
 @corrects("Where")

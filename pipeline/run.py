@@ -13,8 +13,9 @@ from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import new_folder
 from pipeline.inference import write_inference_model
+from pipeline.package import package_folder
 from pipeline.prepare import make_package, prepare
-from pipeline.progress import Progress
+from pipeline.progress import transfer
 from pipeline.report import read_metrics, write_report
 from pipeline.settings import Settings
 from pipeline.targets.base import Target
@@ -38,12 +39,11 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
     Raises:
       PipelineError: any stage failed.
     """
-    progress = Progress()
     # First, because the stages may take minutes: a device that is missing is told at once.
-    connect(settings, settings.build / f"package-{settings.target}")
-    prepared = prepare(settings, progress)
-    package = make_package(prepared, settings, progress)
-    target = push(settings, package, progress)
+    connect(settings, package_folder(settings.build, settings.target))
+    prepared = prepare(settings)
+    package = make_package(prepared, settings)
+    target = push(settings, package)
     target.clear_output()
     final = results_path(settings, prepared.source.name)
     with new_folder(final) as results, (results / "log").open("w", buffering=1) as log:
@@ -61,10 +61,10 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
     return final
 
 
-def push(settings: Settings, package: Path, progress: Progress) -> Target:
+def push(settings: Settings, package: Path) -> Target:
     """Brings the package to the target and returns the target."""
     target = connect(settings, package)
-    with progress.transfer(f"push to {target.name}") as on_bytes:
+    with transfer(f"push to {target.name}") as on_bytes:
         sent = target.push(package, on_bytes)
     if sent:
         print(f"pushed {sent / 2**20:.1f} MiB to {target.name}", file=sys.stderr, flush=True)
@@ -112,7 +112,7 @@ def existing_package(settings: Settings) -> Path:
     Raises:
       TargetError: there is none.
     """
-    package = settings.build / f"package-{settings.target}"
+    package = package_folder(settings.build, settings.target)
     if not (package / MANIFEST).is_file():
         raise TargetError(f"{package} does not exist: run `invoke package --target {settings.target}` first")
     return package
@@ -155,7 +155,7 @@ def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:
 def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> None:
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
     package = existing_package(settings)
-    target = push(settings, package, Progress())
+    target = push(settings, package)
     run_script(target, script, options, lambda line: print(line, flush=True))
 
 

@@ -19,9 +19,9 @@ class Settings:
 
     Attributes:
       target: x86 or arm64.
-      data: the dataset's folder, or None for the carried sample of MNIST.
       model: a name, `model.onnx`, or `path/to/module.py:factory`.
       build: folder of everything that can be built again.
+      data: the dataset's folder, or None for the carried sample of MNIST.
       runs: folder of the results.
       seed: draws the initial weights and the order of the images.
       serial: the adb device, or None for the only one.
@@ -33,11 +33,11 @@ class Settings:
     """
 
     target: str
-    data: Path | None
     model: str
     build: Path
-    runs: Path
-    seed: int
+    data: Path | None = None
+    runs: Path = Path("runs")
+    seed: int = 1
     serial: str | None = None
     classes: tuple[str, ...] = ()
     optimizer: str | None = None

@@ -24,7 +24,7 @@ def with_shapes(forward: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
       ModelError: the graph does not run with a batch of another size than it was exported with.
     """
-    small, large = (_run(forward, batch) for batch in BATCHES)
+    small, large = (run_on_zeros(forward, batch) for batch in BATCHES)
     known = onnx.ModelProto()
     known.CopyFrom(forward)
     outputs = {output.name for output in forward.graph.output}
@@ -39,8 +39,12 @@ def with_shapes(forward: onnx.ModelProto) -> onnx.ModelProto:
     return known
 
 
-def _run(forward: onnx.ModelProto, batch: int) -> dict[str, npt.NDArray[np.generic]]:
-    """Every value of the graph for a batch of zeros."""
+def run_on_zeros(forward: onnx.ModelProto, batch: int) -> dict[str, npt.NDArray[np.generic]]:
+    """Every value that the graph computes for a batch of zeros.
+
+    Raises:
+      ModelError: it does not run with a batch of that size.
+    """
     import onnxruntime as ort
 
     watched = onnx.ModelProto()

@@ -15,6 +15,7 @@ from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
 from pipeline.inference_mode import BATCH_NORM, to_inference_mode
+from pipeline.renaming import rename
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
@@ -38,7 +39,7 @@ def split_forward(
     rest = extractor.extract_model(meeting, [LOGITS])
     to_inference_mode(backbone)
     for model in (backbone, rest):
-        _rename(model, meeting[0])
+        rename(model, meeting[0], FEATURES)
         for info in (*model.graph.input, *model.graph.output):
             info.type.tensor_type.shape.dim[0].dim_param = "N"
         model.ir_version = forward.ir_version
@@ -56,14 +57,6 @@ def _meeting_values(forward: onnx.ModelProto, trainable: Collection[str]) -> lis
         if images.intersection(node.input):
             images.update(node.output)
     return list(meeting)
-
-
-def _rename(model: onnx.ModelProto, name: str) -> None:
-    for node in model.graph.node:
-        node.input[:] = [FEATURES if value == name else value for value in node.input]
-        node.output[:] = [FEATURES if value == name else value for value in node.output]
-    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        info.name = FEATURES if info.name == name else info.name
 
 
 def trained_part(export_folder: Path) -> Path:

@@ -23,15 +23,14 @@ def key_of(*inputs: object) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def build_once(folder: Path, key: str, build: Callable[[], None]) -> bool:
-    """Calls `build`, which makes `folder`, unless the folder was made with the same key; returns whether it did."""
+def build_once(folder: Path, key: str, build: Callable[[], None]) -> None:
+    """Calls `build`, which makes `folder`, unless the folder was made with the same key."""
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text() == key:
-        return False
+        return
     build()
     with explain_os_error(stamp):
         stamp.write_text(key)
-    return True
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,12 @@ class Invoked:
     def results(self) -> Path:
         """The folder that `invoke run` named in its last line."""
         return Path(self.stdout.splitlines()[-1].removeprefix("results: "))
+
+
+def losses(results: Path) -> list[float]:
+    """The loss of each step of a training, from the folder that its metrics.jsonl is in."""
+    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if record["event"] == "step"]
 
 
 def invoke(*words: str | Path, env: dict[str, str] | None = None) -> Invoked:

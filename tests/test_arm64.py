@@ -24,7 +24,7 @@ from pipeline.targets.adb import Adb
 from pipeline.targets.device import AdbTarget
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, gone, unauthorized, unplugged
-from tests.invoking import Invoked, invoke
+from tests.invoking import Invoked, invoke, losses
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
@@ -77,11 +77,6 @@ def target(emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPat
     """The device with the package of the first run on it."""
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     return AdbTarget.connect(emulator.serial)
-
-
-def losses(results: Path) -> list[float]:
-    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
-    return [record["loss"] for record in records if record["event"] == "step"]
 
 
 def nothing(done: int, total: int) -> None:

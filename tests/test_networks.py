@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import read_model
-from pipeline.export import ModelSource
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.inference import write_inference_model
-from pipeline.recipe import Pixels, Preprocessing, Recipe
+from pipeline.model_source import ModelSource
+from pipeline.recipe import Preprocessing, Recipe
 from tests.networks import efficientnet_lite0, mobilenet_v2, mobilenet_v3_small, resnet18, transformer
 from tests.pipeline import stages
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch import nn
 
 from device_runtime.formats.dataset import load_dataset
 from tests.emulator.device import EmulatedDevice
-from tests.invoking import Invoked, invoke
+from tests.invoking import Invoked, invoke, losses
 
 pytestmark = pytest.mark.slow
 
@@ -70,11 +69,6 @@ def accuracies(run: Invoked) -> list[float]:
     return [float(line.split(" = ")[1]) for line in lines]
 
 
-def losses(run: Invoked) -> list[float]:
-    records = [json.loads(line) for line in (run.results / "metrics.jsonl").read_text().splitlines()]
-    return [record["loss"] for record in records if record["event"] == "step"]
-
-
 @pytest.mark.parametrize(
     ("options", "least"),
     [((), 0.82), (("--head", "features", "--learning-rate", "0.02"), 0.89)],
@@ -105,7 +99,7 @@ def test_it_prints_what_the_original_prints(trained: Invoked) -> None:
 
 def test_it_stops_at_the_target_accuracy(place: Path, photographs: Path) -> None:
     run = transfer(place, photographs, "--cycles", "400", "--target-accuracy", "0.8")
-    assert len(losses(run)) < 400
+    assert len(losses(run.results)) < 400
 
 
 def test_a_checkpoint_holds_only_what_trains(trained: Invoked) -> None:
@@ -137,13 +131,13 @@ def test_the_inference_model_gives_the_printed_accuracy_from_raw_pixels(trained:
 
 def test_the_losses_without_the_cache_are_the_same(trained: Invoked, place: Path, photographs: Path) -> None:
     plain = transfer(place, photographs, "--cycles", "5", "--no-cache")
-    np.testing.assert_allclose(losses(plain), losses(trained)[:5], rtol=1e-4)
+    np.testing.assert_allclose(losses(plain.results), losses(trained.results)[:5], rtol=1e-4)
 
 
 def test_augmented_images_pass_the_backbone_each_time(trained: Invoked, place: Path, photographs: Path) -> None:
     plain = transfer(place, photographs, "--cycles", "2", "--augment", "flip,crop")
-    np.testing.assert_allclose(losses(plain), losses(trained)[:2], rtol=0.5)
-    assert losses(plain) != losses(trained)[:2]
+    np.testing.assert_allclose(losses(plain.results), losses(trained.results)[:2], rtol=0.5)
+    assert losses(plain.results) != losses(trained.results)[:2]
 
 
 def test_the_train_and_the_eval_graph_agree_before_training(trained: Invoked, place: Path) -> None:
@@ -238,5 +232,5 @@ def test_a_small_backbone_on_the_emulated_device(emulator: EmulatedDevice, photo
         env={"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial},
     )
     assert run.code == 0, run.stderr
-    assert len(losses(run)) == 4
+    assert len(losses(run.results)) == 4
     assert len(accuracies(run)) == 3

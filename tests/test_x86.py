@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import stat
 import subprocess
@@ -14,14 +13,9 @@ import onnxruntime as ort
 import pytest
 
 from device_runtime.formats.dataset import load_dataset
-from tests.invoking import ROOT, invoke
+from tests.invoking import ROOT, invoke, losses
 
 pytestmark = pytest.mark.slow
-
-
-def losses(results: Path) -> list[float]:
-    records = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
-    return [record["loss"] for record in records if record["event"] == "step"]
 
 
 def accuracy_from_raw_pixels(model: Path, build: Path) -> float:

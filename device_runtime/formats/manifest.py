@@ -13,8 +13,11 @@ from device_runtime.formats.errors import FormatError
 FORMAT = 1
 FILE_NAME = "manifest.json"
 
+# The features of images that a frozen backbone has seen.
+CACHE = "cache"
+
 # What a run writes into a package is not part of it.
-RUN_FOLDERS = ("output", "cache", "job")
+RUN_FOLDERS = ("output", CACHE, "job")
 
 
 @dataclass(frozen=True)

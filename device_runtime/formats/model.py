@@ -32,8 +32,8 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Input:
-    """One image: uint8, height × width × channels."""
+class Pixels:
+    """One image of the dataset: uint8, height × width × channels."""
 
     height: int
     width: int
@@ -71,7 +71,7 @@ class Model:
     """
 
     name: str
-    input: Input
+    input: Pixels
     classes: int
     parameters: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
@@ -134,7 +134,7 @@ def _model(record: Mapping[str, Any]) -> Model:
     optimizer = record["optimizer"]
     return Model(
         name=record["name"],
-        input=Input(**record["input"]),
+        input=Pixels(**record["input"]),
         classes=record["classes"],
         parameters=_tensors(record["parameters"]),
         buffers=_tensors(record["buffers"]),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
-import numpy as np
+import onnx
 
-if TYPE_CHECKING:
-    import onnx
+from pipeline.shapes import run_on_zeros
 
 Shape = tuple[int, ...]
 
@@ -27,7 +25,9 @@ def step_flops(forward: onnx.ModelProto, trainable: Collection[str], image: Shap
       trainable: names of the parameters that train.
       image: shape of a batch, N×C×H×W.
     """
-    shapes = _shapes(forward, image)
+    # From a run: attention's hide from shape inference.
+    shapes = {name: value.shape for name, value in run_on_zeros(forward, image[0]).items()}
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in forward.graph.initializer} | {"image": image}
     trained = set(trainable)
     flops = 0
     for node in forward.graph.node:
@@ -47,21 +47,3 @@ def _multiply_adds(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
         return results * math.prod(right[1:])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return results * (left[0] if transposed else left[-1])
-
-
-def _shapes(forward: onnx.ModelProto, image: Shape) -> dict[str, Shape]:
-    """Shapes of the operands and results of all products, from one run: attention's hide from shape inference."""
-    import onnx
-    import onnxruntime as ort
-
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in forward.graph.initializer} | {"image": image}
-    products = (node for node in forward.graph.node if node.op_type in PRODUCTS)
-    names = dict.fromkeys(name for node in products for name in (*node.input[:2], node.output[0]))
-    unknown = [name for name in names if name not in shapes]
-    probed = onnx.ModelProto()
-    probed.CopyFrom(forward)
-    del probed.graph.output[:]
-    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
-    session = ort.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
-    values = session.run(unknown, {"image": np.zeros(image, np.float32)})
-    return shapes | {name: value.shape for name, value in zip(unknown, values, strict=True)}

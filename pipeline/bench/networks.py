@@ -9,13 +9,12 @@ import numpy as np
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import FILE_NAME, Description, Strip, write_description
+from device_runtime.formats.model import Pixels
 from pipeline.bench.flops import step_flops
 from pipeline.errors import UsageError
-from pipeline.export import find_model
 from pipeline.files import new_folder
+from pipeline.model_source import find_model
 from pipeline.prepare import Prepared, make_package, prepare, prepared_on
-from pipeline.progress import Progress
-from pipeline.recipe import Pixels
 from pipeline.settings import Settings
 
 MODELS = Path(__file__).parent / "models"
@@ -77,15 +76,15 @@ def build_network(name: str, target: str, build: Path) -> Built:
 
     from pipeline.split import split_parameters
 
-    network, progress = NETWORKS[name], Progress()
-    settings = Settings(target, None, network.model, build, Path("runs"), 1)
+    network = NETWORKS[name]
+    settings = Settings(target, network.model, build)
     if network.pixels is None:
-        prepared = prepare(settings, progress)
+        prepared = prepare(settings)
     else:
         dataset = _random_dataset(network.pixels, build)
         prepared = prepared_on(dataset, find_model(network.model), settings)
     extra = {PRODUCT_FILE: _product_model()}
-    package = make_package(prepared, settings, progress, build / "bench" / name, extra)
+    package = make_package(prepared, settings, build / "bench" / name, extra)
     recipe, channels = prepared.recipe, prepared.pixels.channels
     image = (recipe.batch_size, channels, recipe.preprocessing.height, recipe.preprocessing.width)
     forward = onnx.load(prepared.export / "forward.onnx")

@@ -17,10 +17,9 @@ from pipeline.datasets.image_set import convert_images
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.places import find_places
 from pipeline.errors import UsageError
-from pipeline.export import find_model
 from pipeline.files import explain_os_error
+from pipeline.model_source import find_model
 from pipeline.prepare import make_package, prepared_on
-from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.targets.local import LocalTarget
 
@@ -84,9 +83,9 @@ def _convert(listing: Listing, workers: int, folder: Path) -> float:
 
 def _measure_cache(dataset: Path, temporary: Path, build: Path) -> CacheResult:
     """Packages `--model transfer` into `temporary`, whose cache is empty, and trains it."""
-    settings = Settings("x86", None, "transfer", build, Path("runs"), 1)
+    settings = Settings("x86", "transfer", build)
     prepared = prepared_on(dataset, find_model("transfer"), settings)
-    target = LocalTarget(make_package(prepared, settings, Progress(), temporary))
+    target = LocalTarget(make_package(prepared, settings, temporary))
     pass_s = answers_of(target, ["features"])[0]["ms"] / 1000
     # A learning rate of 0, so that no epoch reaches an accuracy at which it would stop.
     cached = train(target, ["--epochs", str(EPOCHS), "--learning-rate", "0"])

@@ -19,8 +19,7 @@ from device_runtime.engines.reference import ReferenceEngine
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
 from device_runtime.metrics import peak_memory_bytes
-from pipeline.export import build_module, find_model, recipe_of
-from pipeline.recipe import Pixels
+from pipeline.model_source import build_module, find_model, recipe_of
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +68,7 @@ def main() -> None:
 def _task(name: str, package: Path, threads: int) -> Task:
     model = read_model(package / "model")
     size = model.input
-    recipe = recipe_of(find_model(name), Pixels(size.height, size.width, size.channels))
+    recipe = recipe_of(find_model(name), size)
     into, random = recipe.preprocessing, np.random.default_rng(0)
     shape = (model.recipe.batch_size, size.channels, into.height, into.width)
     mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (into.mean, into.std))

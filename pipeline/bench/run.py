@@ -16,7 +16,6 @@ from pipeline.bench.table import cache_lines, conversion_lines, network_lines, t
 from pipeline.bench.training import train
 from pipeline.errors import UsageError
 from pipeline.files import new_file
-from pipeline.progress import Progress
 from pipeline.run import push
 from pipeline.settings import Settings
 
@@ -70,8 +69,8 @@ def bench(options: BenchOptions) -> None:
 
 
 def _measure_network(built: Built, options: BenchOptions) -> NetworkResult:
-    settings = Settings(options.target, None, built.network.model, options.build, Path("runs"), 1, options.serial)
-    target = push(settings, built.package, Progress())
+    settings = Settings(options.target, built.network.model, options.build, serial=options.serial)
+    target = push(settings, built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
     if options.target == "x86":
         threads = measure_here(built, options.repeats, options.seconds, options.build)

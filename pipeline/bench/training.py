@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunFailed
+from pipeline.report import read_metrics
 from pipeline.run import run_script
 from pipeline.targets.base import Target
 
@@ -35,7 +36,7 @@ def train(target: Target, options: Sequence[str]) -> Training:
     run_script(target, "train.sh", options, lambda line: None)
     with tempfile.TemporaryDirectory() as folder:
         target.pull(Path(folder))
-        records = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+        records = read_metrics(Path(folder))
     steps = tuple(record["seconds"] for record in records if record["event"] == "step")
     return Training(steps, records[-1]["seconds"], records[-1]["peak_memory_bytes"])
 

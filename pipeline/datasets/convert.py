@@ -19,13 +19,12 @@ from pipeline.datasets.listing import Listing
 from pipeline.datasets.places import find_places
 from pipeline.errors import DatasetError, UsageError
 from pipeline.files import new_folder
+from pipeline.progress import OnProgress
 
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
 VERSION = 3
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def convert(
     source: Path | None,
     build: Path,
     options: ConvertOptions = ConvertOptions(),
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     on_warning: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> Path:
@@ -84,7 +83,7 @@ def convert(
         raise DatasetError(
             f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
             "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; or a folder "
-            "of images (.jpg, .png, .bmp, .webp) for each class; or Places365's val_256/ with its two text files"
+            "of images (.jpg, .png, .bmp, .webp, .gif) for each class; or Places365's val_256/ with its two text files"
         )
     if (target / dataset_format.FILE_NAME).is_file():
         return target

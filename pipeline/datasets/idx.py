@@ -54,7 +54,7 @@ def find_files(source: Path) -> list[Path]:
     return found
 
 
-def convert_idx(source: Path, name: str, folder: Path) -> Description:
+def convert_idx(source: Path, name: str, folder: Path) -> None:
     """Writes one BMP strip per split and class, and dataset.json, into `folder`.
 
     Raises:
@@ -76,9 +76,7 @@ def convert_idx(source: Path, name: str, folder: Path) -> Description:
         raise DatasetError(f"{source}: {'; '.join(problems)}. Download the files again")
     strips = {split: _write_strips(folder, split, *pair) for split, pair in arrays.items()}
     height, width = sizes.pop()
-    description = Description(name, height, width, 1, CLASSES, strips)
-    write_description(folder, description)
-    return description
+    write_description(folder, Description(name, height, width, 1, CLASSES, strips))
 
 
 def _find(source: Path, split: str, kind: str) -> Path | None:

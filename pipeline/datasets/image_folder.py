@@ -1,4 +1,4 @@
-"""Image folders, `<class>/*.jpg|png|bmp|webp` → a listing."""
+"""Image folders, `<class>/*.jpg|png|bmp|webp|gif` → a listing."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from device_runtime.formats.dataset import Description, Strip, write_description
 from pipeline.datasets.listing import Listing, brief
 from pipeline.datasets.photograph import CROPPED, BrokenImageError, allow_large_images, load_photograph
 from pipeline.errors import DatasetError
+from pipeline.progress import OnProgress
 
 # Upper ends of the splits' shares: 60, 20 and 20 percent.
 SPLITS = {"train": 0.6, "test": 0.8, "validation": 1.0}
@@ -40,9 +41,9 @@ def convert_images(
     seed: int,
     folder: Path,
     workers: int | None,
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
     on_warning: Callable[[str], None],
-) -> Description:
+) -> None:
     """Writes one BMP for each image, and dataset.json, into `folder`.
 
     Args:
@@ -70,9 +71,7 @@ def convert_images(
     for line in broken:
         on_warning(f"left out: {line}")
     good = [job for job, reason in zip(jobs, reasons, strict=True) if not reason]
-    description = _describe(listing, name, good)
-    write_description(folder, description)
-    return description
+    write_description(folder, _describe(listing, name, good))
 
 
 def split_of(key: str, seed: int) -> str:
@@ -94,7 +93,7 @@ def _job(listing: Listing, index: int, seed: int) -> _Job:
     return _Job(image.path, split, image.label, f"{split}/{listing.key(image)}.bmp")
 
 
-def _run(jobs: list[_Job], folder: Path, workers: int, on_progress: Callable[[int, int], None]) -> list[str]:
+def _run(jobs: list[_Job], folder: Path, workers: int, on_progress: OnProgress) -> list[str]:
     """Converts every image; returns for each why it is broken, or nothing."""
     # A fork would copy the locks of this process's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")

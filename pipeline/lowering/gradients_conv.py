@@ -31,9 +31,10 @@ class _Convolution:
     group: int
 
     @classmethod
-    def of(cls, node: Node, size: Sequence[int]) -> _Convolution:
-        """The convolution of `node`, whose third input are its weights, over an input of `size`."""
-        return cls(axes_of(node.attributes, size, _spatial(node, 2)), int(node.attributes.get("group", 1)))
+    def of(cls, node: Node, image: int, weights: int) -> _Convolution:
+        """The convolution that `node` is, or whose gradient, by the places of its operands among the node's inputs."""
+        axes = axes_of(node.attributes, _spatial(node, image), _spatial(node, weights))
+        return cls(axes, int(node.attributes.get("group", 1)))
 
     @property
     def kernel(self) -> list[int]:
@@ -75,7 +76,7 @@ def convolution(node: Node, g: Graph) -> Value:
     narrow = narrow_conv.narrow_axes(node, *node.input_shapes[:2])
     if narrow:
         return narrow_conv.convolve(node, g, narrow)
-    if known_batch_last(g, node.inputs[0]) and _is_pointwise(node):
+    if known_batch_last(g, node.inputs[0]) and _Convolution.of(node, 0, 1).is_pointwise:
         return _pointwise(node, g)
     return g.op("Conv", *node.inputs, **node.attributes)
 
@@ -84,7 +85,7 @@ def convolution(node: Node, g: Graph) -> Value:
 def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """ConvGrad(dy N×M×OH×OW, x N×C×H×W, w M×C/G×KH×KW) → dx, dw, db."""
     dy, x, w = node.inputs[:3]
-    conv = _Convolution.of(node, _spatial(node, 1))
+    conv = _Convolution.of(node, 1, 2)
     apart = depthwise_of(node, *node.input_shapes[1:3])
     narrow = narrow_conv.narrow_axes(node, *node.input_shapes[1:3])
     dx = dw = ""
@@ -114,7 +115,7 @@ def conv_transpose_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     The convolution whose input gradient it is, forward; x and dy change places in the gradient of its weights.
     """
     dy, x, w = node.inputs[:3]
-    conv = _Convolution.of(node, _spatial(node, 0))
+    conv = _Convolution.of(node, 0, 2)
     _check_transposed(node, conv)
     swapped = replace(
         node,
@@ -151,15 +152,6 @@ def _strided(g: Graph, conv: _Convolution, x: Value, w: Value) -> Value:
     """The convolution of x itself."""
     fitted, pads = fit(g, x, conv.axes)
     return g.op("Conv", fitted, w, strides=conv.strides, dilations=conv.dilations, pads=pads, group=conv.group)
-
-
-def _is_pointwise(node: Node) -> bool:
-    """Whether a Conv is one product for all pixels of an image of two axes."""
-    shape = node.input_shapes[1]
-    plain = {1} >= set(node.attributes.get("strides", [])) and not any(node.attributes.get("pads", []))
-    automatic = node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
-    grouped = node.attributes.get("group", 1) != 1
-    return shape is not None and shape[2:] == (1, 1) and plain and not automatic and not grouped
 
 
 def _pointwise(node: Node, g: Graph) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Value
@@ -28,7 +29,7 @@ def softmax_cross_entropy_loss_grad(node: Node, g: Graph) -> Value:
     dloss, log_probabilities, label = node.inputs[:3]
     difference = g.op("Sub", g.op("Exp", log_probabilities), _one_hot(node, g, label, 1))
     if _reduction(node) == "mean":
-        batch = g.op("Cast", g.op("Shape", label), to=1)
+        batch = g.op("Cast", g.op("Shape", label), to=TensorProto.FLOAT)
         dloss = g.op("Div", dloss, batch)
     return g.op("Mul", difference, dloss)
 

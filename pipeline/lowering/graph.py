@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 # What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
 # opset 15 mean the same in it (18 moves the axes of reductions into inputs).
 OPSET = 17
+# Later versions add types that no float32 network has, and ONNX Runtime 1.19.2 reads none above 10.
 IR_VERSION = 8
 
 Value = str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 from onnx import helper
@@ -17,8 +17,24 @@ from pipeline.errors import LoweringError
 from pipeline.lowering.graph import Graph, Shape, Value
 
 Rule = Callable[["Node", Graph], "Value | tuple[Value, ...]"]
+_Rule = TypeVar("_Rule")
+
+
+def decorator_of(rules: dict[str, _Rule]) -> Callable[..., Callable[[_Rule], _Rule]]:
+    """A decorator that registers a function in `rules` for each of the operators that it names."""
+
+    def registers(*op_types: str) -> Callable[[_Rule], _Rule]:
+        def register(rule: _Rule) -> _Rule:
+            rules.update(dict.fromkeys(op_types, rule))
+            return rule
+
+        return register
+
+    return registers
+
 
 RULES: dict[str, Rule] = {}
+lowers = decorator_of(RULES)
 
 
 @dataclass(frozen=True)
@@ -83,14 +99,3 @@ class Node:
                 "export the model with static shapes but for the batch"
             )
         return shape
-
-
-def lowers(*op_types: str) -> Callable[[Rule], Rule]:
-    """Registers the decorated function as the rule of these operators."""
-
-    def register(rule: Rule) -> Rule:
-        for op_type in op_types:
-            RULES[op_type] = rule
-        return rule
-
-    return register

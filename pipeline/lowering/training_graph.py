@@ -8,7 +8,9 @@ import onnx
 from onnx import numpy_helper
 
 from pipeline.errors import LoweringError
-from pipeline.lowering import (
+
+# Importing a module of rules registers its rules.
+from pipeline.lowering import (  # noqa: F401
     dropout,
     gradients_activation,
     gradients_conv,
@@ -24,21 +26,6 @@ from pipeline.lowering import (
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
 from pipeline.lowering.layout import all_batch_last, batch_first, common_shape
 from pipeline.lowering.rules import RULES, Node
-
-# Importing a module of rules registers its rules.
-RULE_MODULES = (
-    dropout,
-    gradients_activation,
-    gradients_conv,
-    gradients_loss,
-    gradients_norm,
-    gradients_pool,
-    gradients_product,
-    gradients_resize,
-    gradients_rms_norm,
-    gradients_shape,
-    pooled_conv,
-)
 
 
 def lower(
@@ -58,6 +45,7 @@ def lower(
     Raises:
       LoweringError: operators that no rule knows, all of them in one message.
     """
+    _check_known(model)
     shapes = {**known_shapes, **shapes_of(model)}
     model = pooled_conv.fuse(model, shapes)
     values = dict(given)
@@ -67,15 +55,9 @@ def lower(
             for tensor in model.graph.initializer
         }
     )
-    unknown: list[str] = []
     sizes: dict[str, Shape] = {}
     read = read_values(model)
     for proto in model.graph.node:
-        rule = RULES.get(proto.op_type)
-        if rule is None and not _is_standard(proto):
-            unknown.append(f"{proto.domain or 'ai.onnx'}:{proto.op_type} (node {proto.name!r})")
-        if unknown:
-            continue
         _note_shape(proto, shapes, sizes)
         inputs = [values[name] if name else "" for name in proto.input]
         input_shapes = [shapes.get(name) for name in proto.input]
@@ -83,20 +65,27 @@ def lower(
         if shape:
             inputs = all_batch_last(g, inputs, input_shapes)
             shapes.setdefault(proto.output[0], shape)
-        if rule is None:
-            results: tuple[Value, ...] = g.copy(proto, inputs)
-        else:
-            returned = rule(Node.of(proto, inputs, shapes, read), g)
-            results = (returned,) if isinstance(returned, str) else returned
+        rule = RULES.get(proto.op_type)
+        returned = rule(Node.of(proto, inputs, shapes, read), g) if rule else g.copy(proto, inputs)
+        results = (returned,) if isinstance(returned, str) else returned
         if shape:
             results = tuple(batch_first(g, result) if result else "" for result in results)
         values.update({name: value for name, value in zip(proto.output, results, strict=False) if name})
+    return values
+
+
+def _check_known(model: onnx.ModelProto) -> None:
+    """Refuses operators that no rule knows and the standard has not, all of them in one message."""
+    unknown = [
+        f"{node.domain or 'ai.onnx'}:{node.op_type} (node {node.name!r})"
+        for node in model.graph.node
+        if node.op_type not in RULES and not _is_standard(node)
+    ]
     if unknown:
         raise LoweringError(
             f"no form in the ONNX standard is known for {', '.join(unknown)}: "
             "replace the operator in the model, or freeze the parameters before it; docs/operators.md lists what works"
         )
-    return values
 
 
 def shapes_of(model: onnx.ModelProto) -> dict[str, Shape]:

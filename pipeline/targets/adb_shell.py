@@ -7,6 +7,7 @@ code apart; a device without it gets a marker line. This module knows sockets an
 from __future__ import annotations
 
 import select
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +71,7 @@ def marked(command: str, marker: str, stdin: Stdin) -> str:
     Such a connection cannot be closed in one direction alone, so `head` ends what the command reads.
     """
     source = f"head -c {stdin.size_bytes} | " if stdin.size_bytes else "</dev/null "
-    return f"{source}sh -c {_quoted(command)} 2>&1; echo {marker}$?"
+    return f"{source}sh -c {shlex.quote(command)} 2>&1; echo {marker}$?"
 
 
 def run_v2(connection: socket.socket, stdin: Stdin, take: OnOutput, clock: Clock) -> tuple[int, bytes]:
@@ -151,7 +152,3 @@ def _framed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         yield HEADER.pack(STDIN, len(chunk)) + chunk
     yield HEADER.pack(CLOSE_STDIN, 0)
-
-
-def _quoted(command: str) -> str:
-    return "'" + command.replace("'", "'\\''") + "'"

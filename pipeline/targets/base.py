@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.progress import OnProgress
+
 OnLine = Callable[[str], None]
-OnBytes = Callable[[int, int], None]
 
 
 class Target(Protocol):
@@ -15,7 +16,7 @@ class Target(Protocol):
 
     name: str
 
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
         """Brings the package there, or what changed of it; returns the bytes sent.
 
         Args:

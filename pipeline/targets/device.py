@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import TargetError
 from pipeline.files import new_file, sha256_of
+from pipeline.progress import OnProgress
 from pipeline.targets import adb
 from pipeline.targets.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb_parse import OutputFile, check_abi, parse_output_files
-from pipeline.targets.base import OnBytes, OnLine
+from pipeline.targets.base import OnLine
 from pipeline.targets.push import push
 
 BASE = PurePosixPath("/data/local/tmp")
@@ -55,7 +56,7 @@ class AdbTarget:
         """
         return cls(adb.choose(serial))
 
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`."""
         self.check()
         if self.status().startswith("running"):

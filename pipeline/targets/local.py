@@ -12,7 +12,8 @@ from pathlib import Path
 from pipeline.commands import stream
 from pipeline.errors import TargetError
 from pipeline.files import new_file
-from pipeline.targets.base import OnBytes, OnLine
+from pipeline.progress import OnProgress
+from pipeline.targets.base import OnLine
 
 
 class LocalTarget:
@@ -27,7 +28,7 @@ class LocalTarget:
             )
         self._package = package.resolve()
 
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`: nothing travels."""
         return 0
 

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME, RUN_FOLDERS, File, Manifest, parse_manifest, read_manifest
 from pipeline.errors import TargetError
+from pipeline.progress import OnProgress
 from pipeline.targets.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb_parse import failed_digests, free_bytes
 from pipeline.targets.adb_shell import Stdin
 from pipeline.targets.archive import COMPLETE, tar_bytes, tar_stream
-from pipeline.targets.base import OnBytes
 
 # Room for checkpoints and metrics of a run.
 SPARE_BYTES = 16 * 2**20
@@ -54,7 +54,7 @@ def moves(package: Manifest, changed: Sequence[File]) -> tuple[str, ...]:
     return _tops(changed_paths, {file.path for file in package.files} - changed_paths)
 
 
-def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnBytes) -> int:
+def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnProgress) -> int:
     """Makes the folder `root` on the device equal to `package`; returns the bytes sent, digests and manifest included.
 
     Raises:
@@ -89,7 +89,7 @@ def _device_manifest(adb: Adb, root: PurePosixPath) -> Manifest | None:
 
 
 def _send(
-    adb: Adb, package: Path, root: PurePosixPath, manifest: Manifest, difference: Difference, on_bytes: OnBytes
+    adb: Adb, package: Path, root: PurePosixPath, manifest: Manifest, difference: Difference, on_bytes: OnProgress
 ) -> None:
     staging = root.with_name(f"{root.name}.new")
     try:
@@ -115,7 +115,7 @@ def _check_space(adb: Adb, root: PurePosixPath, size_bytes: int) -> None:
         )
 
 
-def _stream(adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[File], on_bytes: OnBytes) -> None:
+def _stream(adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[File], on_bytes: OnProgress) -> None:
     total = tar_bytes(files)
 
     def chunks() -> Iterator[bytes]:

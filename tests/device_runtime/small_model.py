@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.dataset import Description, Strip, write_description
-from device_runtime.formats.model import Input, Model, OptimizerRecord, RecipeRecord, layout, write_model
+from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from device_runtime.options import parse
 from device_runtime.runner import run
 
@@ -30,7 +30,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 TINY = Model(
     name="tiny",
-    input=Input(4, 4, 1),
+    input=Pixels(4, 4, 1),
     classes=CLASSES,
     parameters=layout([("dense.weight", (CLASSES, PIXELS)), ("dense.bias", (CLASSES,))]),
     buffers=(),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.artifacts import build_artifacts
-from pipeline.export import ModelSource, export, find_model
+from pipeline.export import export
 from pipeline.model_folder import build_model_folder
-from pipeline.recipe import Pixels, Recipe
+from pipeline.model_source import ModelSource, find_model
+from pipeline.recipe import Recipe
 
 
 def module_of(text: str, folder: Path) -> ModelSource:

@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
+from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError, PipelineError
-from pipeline.export import build_module, export, find_model
-from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
+from pipeline.export import export
+from pipeline.model_source import find_model
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.split import split_parameters
 from tests.pipeline import stages
 
@@ -105,26 +107,3 @@ def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, 
     with pytest.raises(PipelineError, match=message):
         export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
-
-
-def test_a_model_file_may_hold_dataclasses(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(
-        "from __future__ import annotations\n"
-        "from dataclasses import dataclass\n"
-        "from torch import nn\n"
-        "@dataclass\n"
-        "class Sizes:\n"
-        "    width: int = 5\n"
-        "def build():\n"
-        "    return nn.Linear(2, Sizes().width)\n"
-    )
-    assert [tuple(p.shape) for p in build_module(find_model(f"{tmp_path / 'own.py'}:build"), 5, 0).parameters()] == [
-        (5, 2),
-        (5,),
-    ]
-
-
-def test_a_model_file_that_ends_the_program_is_named(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("raise SystemExit(3)\n")
-    with pytest.raises(ModelError, match=r"own\.py cannot be imported: SystemExit: 3"):
-        build_module(find_model(f"{tmp_path / 'own.py'}:build"), 5, 0)

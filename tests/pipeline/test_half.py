@@ -13,14 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.artifacts import build_artifacts
 from pipeline.errors import ModelError, UsageError
-from pipeline.export import export, find_model
+from pipeline.export import export
 from pipeline.half import round_weights, store_half
 from pipeline.model_folder import build_model_folder
+from pipeline.model_source import find_model
 from pipeline.preprocess import after_preprocessing
-from pipeline.recipe import Pixels, Preprocessing, Recipe
+from pipeline.recipe import Preprocessing, Recipe
 
 PIXELS = Pixels(8, 8, 3)
 RECIPE = Recipe(Preprocessing(8, 8), trainable=("head.*",))

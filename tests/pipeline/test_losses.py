@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from device_runtime.engines.base import Engine
 from device_runtime.engines.reference import ReferenceEngine
-from device_runtime.formats.model import read_model
-from pipeline.recipe import Pixels, Preprocessing, Recipe
+from device_runtime.formats.model import Pixels, read_model
+from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 from tests.pipeline.lowering.harness import RECIPE, assert_same, by_lowering, by_torch
 

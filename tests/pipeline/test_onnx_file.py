@@ -14,11 +14,11 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.errors import ModelError, UsageError
-from pipeline.export import export, find_model, recipe_of
+from pipeline.export import export
+from pipeline.model_source import find_model, recipe_of
 from pipeline.onnx_file import files_of
-from pipeline.recipe import Pixels
 from tests.pipeline import stages
 
 CLASSES, SIDE = 4, 24

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.errors import LoweringError
-from pipeline.export import recipe_of
 from pipeline.inference import write_inference_model
-from pipeline.recipe import Pixels
+from pipeline.model_source import recipe_of
 from pipeline.rewrite import REWRITES, rewrite
 from pipeline.split import split_parameters
 from tests.invoking import ROOT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,35 +9,11 @@ import pytest
 from pipeline.errors import RunFailed
 from pipeline.report import read_metrics, write_report
 from pipeline.run import run_script
-from pipeline.targets.base import OnBytes, OnLine
+from tests.pipeline.targets.saying import Saying
 
 START = '{"event": "start", "model": "tiny", "seed": 1}\n'
 STEP = '{"event": "step", "step": 1, "loss": 0.5}\n'
 END = '{"event": "end", "step": 1, "seconds": 2.5}\n'
-
-
-class Saying:
-    """A target whose scripts print some lines and end with an exit code."""
-
-    name = "x86"
-
-    def __init__(self, code: int, *lines: str) -> None:
-        self._code = code
-        self._lines = lines
-
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
-        return 0
-
-    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
-        for line in self._lines:
-            on_line(line)
-        return self._code
-
-    def clear_output(self) -> None:
-        pass
-
-    def pull(self, into: Path) -> list[Path]:
-        return []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,46 +12,23 @@ from pipeline.bench.results import Timing
 from pipeline.bench.steps import measure_on
 from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
-from pipeline.targets.base import OnBytes, OnLine
 from tests.invoking import invoke
 from tests.pipeline.datasets.photographs import write_folders
-
-
-class Printing:
-    """A target whose scripts print these lines."""
-
-    name = "device"
-
-    def __init__(self, *lines: str) -> None:
-        self._lines = lines
-
-    def push(self, package: Path, on_bytes: OnBytes) -> int:
-        return 0
-
-    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
-        for line in self._lines:
-            on_line(line)
-        return 0
-
-    def clear_output(self) -> None:
-        pass
-
-    def pull(self, into: Path) -> list[Path]:
-        return []
+from tests.pipeline.targets.saying import Saying
 
 
 def test_answers_are_found_among_a_runtimes_warnings() -> None:
-    assert answers_of(Printing("warning: no /sys", '{"ms": 1.5}', '{"ms": 2}'), []) == [{"ms": 1.5}, {"ms": 2}]
+    assert answers_of(Saying(0, "warning: no /sys", '{"ms": 1.5}', '{"ms": 2}'), []) == [{"ms": 1.5}, {"ms": 2}]
 
 
 def test_a_device_that_measures_nothing_is_named() -> None:
     with pytest.raises(RunFailed, match="measured nothing: warning"):
-        answers_of(Printing("warning"), [])
+        answers_of(Saying(0, "warning"), [])
 
 
 def test_a_device_gives_the_median_of_all_rounds_but_the_first() -> None:
     rounds = [f'{{"ms": {ms}, "peak_memory_bytes": 7}}' for ms in (90, 2, 4, 3)]
-    summary = measure_on(Printing(*rounds), 10**9, repeats=3, seconds=0.1)
+    summary = measure_on(Saying(0, *rounds), 10**9, repeats=3, seconds=0.1)
     assert set(summary) == {1, 2}
     assert summary[1].engines == {"lowered": Timing(3.0, 7)}
     assert summary[1].bound_ms == pytest.approx(3.0 * 10**9 / PRODUCT_FLOPS)

@@ -13,9 +13,9 @@ from torch import nn
 
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import Model, read_model
+from device_runtime.formats.model import Model, Pixels, read_model
 from pipeline.inference import write_inference_model
-from pipeline.recipe import Optimizer, Pixels, Preprocessing, Recipe
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from tests.pipeline import stages
 
 PIXELS = Pixels(8, 8, 3)

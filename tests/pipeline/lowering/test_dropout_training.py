@@ -10,7 +10,8 @@ import pytest
 from device_runtime.engines.base import Batch
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint
-from pipeline.recipe import Pixels, Preprocessing, Recipe
+from device_runtime.formats.model import Pixels
+from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
 PIXELS = Pixels(4, 4, 1)

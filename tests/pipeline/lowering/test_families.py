@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
-from tests.pipeline.lowering.families import FAMILIES, Case, Family
+from tests.pipeline.lowering.cases import Case
+from tests.pipeline.lowering.families import FAMILIES, Family
 from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
 
 CLASSES = 4

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from device_runtime.engines.base import Batch
-from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer
+from device_runtime.formats.model import Pixels
+from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
 from tests.pipeline import stages
 
 PIXELS, BATCH = Pixels(6, 6, 1), 8

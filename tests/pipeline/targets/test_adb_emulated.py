@@ -16,6 +16,7 @@ from pipeline.runtime import PACKAGING
 from pipeline.targets import adb
 from pipeline.targets.adb import Adb, ConnectionLost
 from pipeline.targets.adb_shell import Stdin
+from pipeline.targets.base import OnLine
 from pipeline.targets.device import ROOT, AdbTarget
 from pipeline.targets.push import push
 from tests.emulator import processes
@@ -122,9 +123,7 @@ def test_a_job_goes_on_unplugged_and_its_lines_come_once(emulator: EmulatedDevic
     target = AdbTarget(device)
     target.push(package, ignored)
     lines: list[str] = []
-    codes: list[int] = []
-    job = threading.Thread(target=lambda: codes.append(target.run("eval.sh", [], lines.append)))
-    job.start()
+    job, codes = started(target, "eval.sh", lines.append)
     wait_for(lambda: "line 1" in lines)
     with unplugged(emulator):
         time.sleep(1)
@@ -139,9 +138,7 @@ def test_a_job_goes_on_when_adbd_is_killed(emulator: EmulatedDevice, device: Adb
     target = AdbTarget(device)
     target.push(package, ignored)
     lines: list[str] = []
-    codes: list[int] = []
-    job = threading.Thread(target=lambda: codes.append(target.run("eval.sh", [], lines.append)))
-    job.start()
+    job, codes = started(target, "eval.sh", lines.append)
     wait_for(lambda: AdbTarget(Adb(emulator.serial)).status() == "running eval.sh")
     restart_adbd(emulator)
     job.join(timeout=90)
@@ -163,9 +160,7 @@ def test_followers_that_take_turns_add_nothing_to_a_long_jobs_lines(device: Adb,
 def test_a_running_job_is_attached_to_and_no_other_starts(emulator: EmulatedDevice, device: Adb, package: Path) -> None:
     target, other = AdbTarget(device), AdbTarget(Adb(emulator.serial))
     target.push(package, ignored)
-    codes: list[int] = []
-    job = threading.Thread(target=lambda: codes.append(target.run("eval.sh", [], lambda line: None)))
-    job.start()
+    job, codes = started(target, "eval.sh")
     wait_for(lambda: other.status() == "running eval.sh")
     with pytest.raises(TargetError, match=r"another job runs: eval\.sh: `invoke attach` shows the job"):
         other.run("train.sh", [], lambda line: None)
@@ -185,9 +180,7 @@ def test_followers_that_lost_their_caller_end_while_the_job_goes_on(
     device._v2 = v2
     target = AdbTarget(device)
     target.push(package, ignored)
-    codes: list[int] = []
-    job = threading.Thread(target=lambda: codes.append(target.run("train.sh", [], lambda line: None)))
-    job.start()
+    job, codes = started(target, "train.sh")
     wait_for(lambda: bool(followers()))
     first = followers()
     with unplugged(emulator):
@@ -225,6 +218,14 @@ def test_a_job_is_stopped_and_a_killed_one_keeps_no_lock(
     assert statuses == ["ended 143", "died"]
     assert errors == [f"{emulator.serial}: the job was killed; the device may have run out of memory"]
     assert target.run("eval.sh", [], lambda line: None) == 5
+
+
+def started(target: AdbTarget, script: str, on_line: OnLine = lambda line: None) -> tuple[threading.Thread, list[int]]:
+    """A thread that runs a script on the device, and the list that takes its exit code."""
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(target.run(script, [], on_line)))
+    thread.start()
+    return thread, codes
 
 
 def followers() -> set[int]:
