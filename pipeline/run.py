@@ -11,7 +11,7 @@ from pathlib import Path
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
-from pipeline.files import new_folder
+from pipeline.files import check_writable, new_folder
 from pipeline.inference import write_inference_model
 from pipeline.prepare import make_package, prepare
 from pipeline.progress import Progress
@@ -39,7 +39,8 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
       PipelineError: any stage failed.
     """
     progress = Progress()
-    # First, because the stages may take minutes: a device that is missing is told at once.
+    # First, because the stages may take minutes: a folder or a device that is missing is told at once.
+    check_writable(settings.runs)
     connect(settings, settings.build / f"package-{settings.target}")
     prepared = prepare(settings, progress)
     package = make_package(prepared, settings, progress)

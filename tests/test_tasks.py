@@ -41,3 +41,12 @@ def test_help_names_no_letter_that_only_chance_gave() -> None:
     options = [line.split()[0] for line in invoke("--help", "run").stdout.splitlines() if line.startswith("  -")]
     assert len(options) > 20
     assert all(option.startswith("--") and len(option) > 4 for option in options)
+
+
+def test_a_results_folder_that_cannot_be_written_to_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = invoke("run", "--runs", tmp_path / "file" / "runs", "--build", tmp_path / "build")
+    assert run.code == 1
+    assert run.stderr.startswith(f"error: {tmp_path / 'file'}")
+    assert run.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
