@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
-from pipeline.datasets.convert import ConvertOptions, convert
+from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.export import ModelSource, find_model, recipe_of
 from pipeline.onnx_file import files_of
@@ -17,6 +17,8 @@ from pipeline.progress import Progress
 from pipeline.recipe import Pixels, Preprocessing, Recipe, parse_optimizer, with_options
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
+
+COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def prepare(settings: Settings, progress: Progress) -> Prepared:
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
     """A model and a dataset that is converted already."""
     description = read_description(dataset)
+    _check_channels(description, source, settings)
     pixels = Pixels(description.height, description.width, description.channels)
     folder = settings.build / source.name
     return Prepared(
@@ -177,6 +180,17 @@ def _export_key(prepared: Prepared, settings: Settings) -> str:
     paths += [part.python_file for part in sources if part.python_file]
     files = [path.read_bytes() for path in paths]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
+
+
+def _check_channels(description: Description, source: ModelSource, settings: Settings) -> None:
+    """Refuses MNIST, which is the data where none is given, for a backbone of photographs."""
+    # The input of an ONNX file is known, and compared with the images later.
+    own = source.backbone is not None and source.backbone.onnx_file is not None
+    if settings.model == "transfer" and not own and description.channels != COLOURS:
+        raise UsageError(
+            f"--model transfer trains on photographs, the images of {description.name} have {description.channels} "
+            f"channel: give --data a folder that holds {PHOTOGRAPHS}"
+        )
 
 
 def _classes(description: Description) -> int:

@@ -22,6 +22,11 @@ from pipeline.files import new_folder
 
 SAMPLE = Path(__file__).parent / "sample"
 
+# How photographs may lie in a folder, in the words of an error.
+PHOTOGRAPHS = (
+    "a folder of images (.jpg, .png, .bmp, .webp) for each class, or Places365's val_256/ with its two text files"
+)
+
 # Raised when a converted dataset would look different: what was converted before is then made again.
 VERSION = 3
 
@@ -83,8 +88,8 @@ def convert(
     if not files and not listing:
         raise DatasetError(
             f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; or a folder "
-            "of images (.jpg, .png, .bmp, .webp) for each class; or Places365's val_256/ with its two text files"
+            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; "
+            f"or {PHOTOGRAPHS}"
         )
     if (target / dataset_format.FILE_NAME).is_file():
         return target
