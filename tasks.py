@@ -279,7 +279,7 @@ def run(
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
         chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
-        run_all(replace(settings, **chosen), _checked([*options, *common], target), common)
+        run_all(replace(settings, **chosen, engine=engine or "lowered"), _checked([*options, *common], target), common)
 
 
 @documented

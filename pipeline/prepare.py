@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
+from pipeline.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.export import ModelSource, find_model, recipe_of
@@ -86,9 +87,9 @@ def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> 
 
 def make_artifacts(prepared: Prepared, settings: Settings, progress: Progress) -> Path:
     """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
-    from pipeline.artifacts import build_artifacts
-
     export_model(prepared, settings, progress)
+    if settings.engine == "reference":
+        check_reference_model(prepared.export)
     key = key_of("artifacts", _export_key(prepared, settings))
     with progress.stage("artifacts"):
         build_once(
@@ -159,11 +160,15 @@ def make_runtime(settings: Settings, progress: Progress) -> Path:
 
 
 def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
-    """The recipe with what the user chose instead."""
+    """The recipe with what the user chose instead.
+
+    Raises:
+      UsageError: a choice cannot be meant, or the engine lacks the optimizer.
+    """
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
     trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
-    return with_options(
+    chosen = with_options(
         recipe,
         optimizer=optimizer,
         trainable=trainable,
@@ -171,6 +176,9 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
         label_smoothing=settings.label_smoothing,
         frozen_dtype=settings.frozen_dtype,
     )
+    if settings.engine == "reference":
+        check_reference_optimizer(chosen.optimizer)
+    return chosen
 
 
 def _export_key(prepared: Prepared, settings: Settings) -> str:

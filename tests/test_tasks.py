@@ -19,6 +19,7 @@ WRONG = {
     "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
+    "reference and optimizer": (["run", "--engine", "reference", "--optimizer", "rmsprop"], "training has no rmsprop"),
     "a seed beyond 64 bits": (["run", "--seed", "9223372036854775808"], "at most 9223372036854775807"),
     "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
     "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
@@ -35,6 +36,44 @@ def test_a_wrong_option_is_one_line_before_anything_is_built(name: str, tmp_path
     assert run.stderr.count("\n") == 1
     assert run.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+BATCH_NORM = """
+from torch import nn
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
+
+RECIPE = Recipe(Preprocessing(28, 28), Optimizer("sgd", (("momentum", 0.9),)))
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(784)
+        self.first, self.head = nn.Linear(784, 20), nn.Linear(20, 10)
+
+    def forward(self, image):
+        return self.head(self.first(self.norm(image.flatten(1))).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "built"),
+    [
+        ([], "onnxruntime-training has no sgd with these options", []),
+        (["--optimizer", "adam"], "keeps no running statistics of batch normalisation", ["export"]),
+        (["--optimizer", "adam", "--trainable", "head"], "trains no model behind a frozen backbone", ["export"]),
+    ],
+)
+def test_what_the_reference_lacks_is_refused_as_soon_as_it_is_known(
+    options: list[str], message: str, built: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(BATCH_NORM)
+    build = tmp_path / "build"
+    words = ("run", "--model", f"{tmp_path / 'own.py'}:Net", "--engine", "reference", *options)
+    run = invoke(*words, "--build", build, "--runs", tmp_path / "runs")
+    assert run.code == 2
+    assert message in run.stderr.splitlines()[-1]
+    assert [path.name for path in build.glob("Net/*")] == built
+    assert not list(build.glob("package-*"))
 
 
 def test_help_names_no_letter_that_only_chance_gave() -> None:
