@@ -59,3 +59,8 @@ class RunFailed(PipelineError):
     """The runner on the target ended with an exit code other than 0."""
 
     exit_code = 9
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an error that is not ours; torch's often take many lines."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,16 +8,14 @@ what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trai
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pipeline import models
-from pipeline.errors import ModelError, PipelineError, UsageError
+from pipeline import models, python_file
+from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
 from pipeline.files import new_folder
 from pipeline.onnx_file import OPSETS, fit_preprocessing, load_network, opset_of, with_head
 from pipeline.preprocess import build_preprocessing
@@ -121,7 +119,9 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     from pipeline.half import round_weights
     from pipeline.split import split_forward, split_parameters
 
-    with new_folder(folder) as temporary:
+    own = source.backbone or source
+    # A forward pass may import what lies beside the file, too.
+    with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
         if source.onnx_file:
             forward = load_network(source.onnx_file)
         elif source.backbone and source.backbone.onnx_file:
@@ -146,18 +146,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
 def _module(source: ModelSource) -> ModuleType:
     if source.python_file is None:
         return importlib.import_module(f"pipeline.models.{source.name}")
-    # Under a name of its own: a file called random.py is not to hide the library's.
-    spec = importlib.util.spec_from_file_location(f"model file {source.python_file}", source.python_file)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{source.python_file} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look themselves up there.
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{source.python_file} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+    return python_file.load(source.python_file)
 
 
 def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
@@ -174,11 +163,12 @@ def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Modul
         raise ModelError(f"{source.python_file} has no function {source.factory!r}")
     torch.manual_seed(seed)
     try:
-        model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
+        with python_file.importing_beside(source.python_file):
+            model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
     except PipelineError:
         raise
-    except Exception as error:
-        raise ModelError(f"{source.python_file}:{source.factory}() failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{source.python_file}:{source.factory}() failed: {in_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
     return model

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
+from pipeline import python_file
 from pipeline.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
 from pipeline.errors import UsageError
@@ -185,7 +186,7 @@ def _export_key(prepared: Prepared, settings: Settings) -> str:
     source = prepared.source
     sources = [source, source.backbone] if source.backbone else [source]
     paths = [path for part in sources if part.onnx_file for path in files_of(part.onnx_file)]
-    paths += [part.python_file for part in sources if part.python_file]
+    paths += [path for part in sources if part.python_file for path in python_file.files_of(part.python_file)]
     files = [path.read_bytes() for path in paths]
     return key_of(program_digest(), source, files, prepared.recipe, prepared.pixels, prepared.classes, settings.seed)
 
