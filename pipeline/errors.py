@@ -61,6 +61,12 @@ class RunFailed(PipelineError):
     exit_code = 9
 
 
+class Interrupted(PipelineError):
+    """The user ended a training; the message says how to go on."""
+
+    exit_code = 130
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error that is not ours; torch's often take many lines."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -13,6 +13,7 @@ from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
 from pipeline.inference import write_inference_model
+from pipeline.interruption import explained
 from pipeline.prepare import make_package, prepare
 from pipeline.progress import Progress
 from pipeline.report import read_metrics, write_report
@@ -55,7 +56,8 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
             (TRAINED_HEADING, "eval.sh", evaluating),
         ):
             say(heading)
-            run_script(target, script, options, say)
+            with explained(settings, package, script, options):
+                run_script(target, script, options, say)
         target.pull(results)
         collect(settings.build, package, results)
     print(f"results: {final}", flush=True)
@@ -157,7 +159,8 @@ def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> 
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
     package = existing_package(settings)
     target = push(settings, package, Progress())
-    run_script(target, script, options, lambda line: print(line, flush=True))
+    with explained(settings, package, script, options):
+        run_script(target, script, options, lambda line: print(line, flush=True))
 
 
 def pull_results(settings: Settings) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -139,6 +141,39 @@ def test_a_task_that_is_terminated_ends_the_training(build: Path, tmp_path: Path
         assert task.wait(timeout=60) == 143
     assert children
     assert not [child for child in children if Path("/proc", child).exists()]
+
+
+def interrupted(*words: str | Path, after: str) -> str:
+    """What a task says that gets Ctrl-C when it has printed a line that starts with `after`."""
+    command = [sys.executable, "-m", "invoke", *map(str, words)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as task:
+        assert task.stdout is not None
+        assert task.stderr is not None
+        assert any(line.startswith(after) for line in task.stdout)
+        task.send_signal(signal.SIGINT)
+        said = task.stderr.read().splitlines()[-1]
+    assert task.returncode == 130
+    return said
+
+
+def test_an_interrupted_training_says_how_to_go_on(build: Path, tmp_path: Path) -> None:
+    options = ("--cycles", "100000", "--learning-rate", "0.01", "--build", build)
+    message = "interrupted before a checkpoint was saved: --save-every N"
+    assert message in interrupted("run", *options, "--runs", tmp_path / "runs", after="100:")
+    assert not list(tmp_path.iterdir())
+    said = interrupted("train", *options, "--seed", "3", "--save-every", "50", after="100:")
+    path, command = said.split("last checkpoint is ")[1].removesuffix(" goes on from it").split(": ")
+    step = int(Path(path).stem.rpartition("_")[2])
+    assert Path(path).is_file()
+    words = shlex.split(command.strip("`"))
+    assert words[:4] == ["invoke", "train", "--checkpoint", path]
+    assert words[4:6] == ["--cycles", str(100000 - step)]
+    words[5] = "1"
+    went_on = invoke(*words[1:])
+    assert went_on.code == 0, went_on.stderr
+    start = json.loads((build / "package-x86" / "output" / "metrics.jsonl").read_text().splitlines()[-5])
+    assert (start["event"], start["first"], start["seed"]) == ("start", step + 1, 3)
+    assert (start["learning_rate"], start["save_every"]) == (0.01, 50)
 
 
 def test_verbose_names_every_node(build: Path) -> None:
