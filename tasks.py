@@ -62,7 +62,10 @@ OTHER_HELP = {
         "target": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
         "data": "folder with photographs to convert and train on; without it, some are generated",
     },
-    "train": {"checkpoint": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
+    "train": {
+        "checkpoint": "go on from this one: x86: its file; arm64: its name in the device's output folder",
+        "seed": "draws the order of the images (default: that of the checkpoint, or 1)",
+    },
 }
 
 
@@ -187,7 +190,7 @@ def train(
     batch_size: str = "",
     accumulate: str = "",
     sink_size: str = "",
-    seed: str = "1",
+    seed: str = "",
     threads: str = "1",
     save_every: str = "",
     target_accuracy: str = "",
@@ -205,7 +208,7 @@ def train(
             *(save_every, target_accuracy, schedule, augment, verbose, seed),
         )
         options = [*_start(checkpoint, target), *_checked([*options, *_common(threads, engine)], target)]
-        run_on_existing(_settings(target, "", "lenet", seed, build, serial), "train.sh", options)
+        run_on_existing(_settings(target, "", "lenet", seed or "1", build, serial), "train.sh", options)
 
 
 @documented

@@ -12,10 +12,10 @@ from pipeline.errors import Interrupted
 from pipeline.report import read_metrics
 from pipeline.settings import Settings
 
-# What `invoke train` is told in another way, or does not take, and what it does anyway.
-REPLACED = ("-f", "--cycles", "--epochs")
+# What `invoke train` is told in another way or reads from the checkpoint, does not take, and does anyway.
+REPLACED = ("-f", "--cycles", "--epochs", "--seed")
 LEFT_OUT = ("--no-cache",)
-DEFAULTS = (("--seed", "1"), ("--threads", "1"))
+DEFAULTS = (("--threads", "1"),)
 
 
 @contextmanager
