@@ -83,7 +83,10 @@ def documented(body: Callable[..., None]) -> Task[Callable[..., None]]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns a pipeline error into one line on stderr and its exit code; SIGTERM cleans up as an interrupt does."""
+    """Turns an error of the pipeline or of a file into one line on stderr and its exit code.
+
+    SIGTERM cleans up as an interrupt does.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
@@ -92,6 +95,12 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Whether a file exists is such an error itself where its folder may not be read.
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -38,6 +38,16 @@ def test_a_wrong_option_is_one_line_before_anything_is_built(name: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_cannot_be_looked_for_is_one_line(tmp_path: Path) -> None:
+    name = "a" * 300
+    for words in (("run", "--data", name), ("export", "--model", f"{name}.onnx"), ("train", "--checkpoint", name)):
+        run = invoke(*words, "--build", tmp_path / "build")
+        assert run.code == 1
+        assert run.stderr.startswith(f"error: {name}")
+        assert run.stderr.endswith(": File name too long\n")
+        assert run.stderr.count("\n") == 1
+
+
 BATCH_NORM = """
 from torch import nn
 from pipeline.recipe import Optimizer, Preprocessing, Recipe

@@ -82,7 +82,7 @@ def convert(
         listing = None if files else find_places(folder, options.classes) or find_images(folder, options.classes)
         target = build / f"dataset-{_digest(_inputs(files, listing), options)}"
     except OSError as error:
-        raise DatasetError(f"{error.filename or folder}: {error.strerror}: make it readable") from error
+        raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error
     if files and options.classes:
         raise UsageError(f"{folder} holds MNIST, of which no classes can be chosen: leave the classes out")
     if not files and not listing:

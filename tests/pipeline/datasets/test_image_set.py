@@ -80,7 +80,7 @@ def test_the_first_ten_classes_are_taken_unless_others_are_named(tmp_path: Path)
 
 def test_an_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     write_folders(tmp_path / "in")
-    with pytest.raises(UsageError, match="has no class z; it has a, b"):
+    with pytest.raises(UsageError, match="has no class 'z'; it has a, b"):
         converted(tmp_path / "in", "a", "z")
     with pytest.raises(UsageError, match="twice"):
         converted(tmp_path / "in", "a", "a")
