@@ -291,7 +291,15 @@ def run(
         common = _common(threads, engine, no_cache)
         settings = _settings(target, data, model, seed, build, serial, runs)
         chosen = _choices(classes, optimizer, trainable, loss, label_smoothing, frozen_dtype, head, backbone)
-        run_all(replace(settings, **chosen, engine=engine or "lowered"), _checked([*options, *common], target), common)
+        words = _checked([*options, *common], target)
+        settings = replace(
+            settings,
+            **chosen,
+            engine=engine or "lowered",
+            batch_size=int(batch_size) if batch_size else None,
+            accumulate=int(accumulate or 1),
+        )
+        run_all(settings, words, common)
 
 
 @documented

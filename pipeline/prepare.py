@@ -25,13 +25,14 @@ COLOURS = 3
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a dataset that fit each other, and the folders of the stages."""
+    """A model and a dataset that fit each other, its number of training images, and the folders of the stages."""
 
     source: ModelSource
     recipe: Recipe
     pixels: Pixels
     classes: int
     dataset: Path
+    images: int
     export: Path
     artifacts: Path
     model: Path
@@ -64,10 +65,24 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
         pixels,
         _classes(description),
         dataset,
+        sum(strip.count for strip in description.splits.get("train", ())),
         folder / "export",
         folder / "artifacts",
         folder / "model",
     )
+
+
+def check_batch(prepared: Prepared, settings: Settings) -> None:
+    """Refuses what the runner would refuse after everything is built.
+
+    Raises:
+      UsageError: there are fewer training images than one step takes.
+    """
+    size = (settings.batch_size or prepared.recipe.batch_size) * settings.accumulate
+    if size > prepared.images:
+        raise UsageError(
+            f"the training split has {prepared.images} images, a step takes {size}: give a smaller --batch-size"
+        )
 
 
 def export_model(prepared: Prepared, settings: Settings, progress: Progress) -> Path:

@@ -14,7 +14,7 @@ from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
 from pipeline.inference import write_inference_model
 from pipeline.interruption import explained
-from pipeline.prepare import make_package, prepare
+from pipeline.prepare import check_batch, make_package, prepare
 from pipeline.progress import Progress
 from pipeline.report import read_metrics, write_report
 from pipeline.settings import Settings
@@ -44,6 +44,7 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
     check_writable(settings.runs)
     connect(settings, settings.build / f"package-{settings.target}")
     prepared = prepare(settings, progress)
+    check_batch(prepared, settings)
     package = make_package(prepared, settings, progress)
     target = push(settings, package, progress)
     target.clear_output()

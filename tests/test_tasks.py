@@ -86,6 +86,17 @@ def test_what_the_reference_lacks_is_refused_as_soon_as_it_is_known(
     assert not list(build.glob("package-*"))
 
 
+@pytest.mark.parametrize("options", [["--batch-size", "5001"], ["--accumulate", "157"]], ids=["batch", "accumulate"])
+def test_a_step_of_more_images_than_there_are_is_refused_before_anything_is_built(
+    options: list[str], tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    run = invoke("run", *options, "--build", build, "--runs", tmp_path / "runs")
+    assert run.code == 2
+    assert "the training split has 5000 images, a step takes 50" in run.stderr
+    assert [path.name.split("-")[0] for path in build.iterdir()] == ["dataset"]
+
+
 def test_help_names_no_letter_that_only_chance_gave() -> None:
     options = [line.split()[0] for line in invoke("--help", "run").stdout.splitlines() if line.startswith("  -")]
     assert len(options) > 20
