@@ -256,6 +256,9 @@ def _check_parameters(model: torch.nn.Module) -> None:
     lazy = [name for name, parameter in model.named_parameters() if torch.nn.parameter.is_lazy(parameter)]
     if lazy:
         raise ModelError(f"{', '.join(lazy)}: not initialized; call the module once on an example in its factory")
+    places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
+    if places:
+        raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
     _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
     scalars = [name for name, parameter in model.named_parameters() if parameter.requires_grad and not parameter.shape]
     if scalars:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.errors import ModelError, in_one_line
+from pipeline.errors import ModelError, UsageError, in_one_line
 
 
 def load(path: Path) -> ModuleType:
@@ -32,6 +32,8 @@ def load(path: Path) -> ModuleType:
     try:
         with importing_beside(path):
             spec.loader.exec_module(module)
+    except UsageError as error:
+        raise ModelError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
         raise ModelError(f"{path} cannot be imported: {in_one_line(error)}") from error
     return module

@@ -162,3 +162,9 @@ def test_layers_that_wait_for_their_first_input_are_named(tmp_path: Path) -> Non
     source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Sequential(nn.LazyLinear(2))\n", tmp_path)
     with pytest.raises(ModelError, match=r"0\.weight, 0\.bias: not initialized; call the module once"):
         export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+
+
+def test_parameters_on_another_device_are_refused(tmp_path: Path) -> None:
+    source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Linear(6, 2, device='meta')\n", tmp_path)
+    with pytest.raises(ModelError, match="parameters are on meta: make it on the CPU"):
+        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
