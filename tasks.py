@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -95,6 +96,10 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Who read our output has gone; what is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
         # Whether a file exists is such an error itself where its folder may not be read.

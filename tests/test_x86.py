@@ -177,6 +177,26 @@ def test_an_interrupted_training_says_how_to_go_on(build: Path, tmp_path: Path) 
     assert (start["learning_rate"], start["save_every"]) == (0.01, 50)
 
 
+def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path) -> None:
+    words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' | head -n 1"
+    done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("100:")
+    assert done.stderr == ""
+
+
+def test_what_was_damaged_is_made_again(build: Path, tmp_path: Path) -> None:
+    own = tmp_path / "build"
+    shutil.copytree(build, own, symlinks=True)
+    images = next(own.glob("dataset-*/train/*/*.bmp"))
+    for file in (own / "package-x86" / "model" / "train_step.onnx", own / "lenet" / "export" / "forward.onnx", images):
+        file.unlink()
+        assert invoke("package", "--build", own).code == 0
+        assert file.is_file()
+    (own / "package-x86" / "manifest.json").write_text("{}")
+    assert invoke("package", "--build", own).code == 0
+    assert invoke("train", "--cycles", "1", "--build", own).code == 0
+
+
 def test_verbose_names_every_node(build: Path) -> None:
     run = invoke("train", "--cycles", "1", "--verbose", "--build", build)
     assert run.code == 0, run.stderr

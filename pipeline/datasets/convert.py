@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
+from device_runtime.formats.errors import FormatError
 from pipeline.datasets.idx import convert_idx, find_files
 from pipeline.datasets.image_folder import find_images
 from pipeline.datasets.listing import Listing
@@ -91,7 +92,7 @@ def convert(
             "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; "
             f"or {PHOTOGRAPHS}"
         )
-    if (target / dataset_format.FILE_NAME).is_file():
+    if _is_whole(target):
         return target
     with new_folder(target) as temporary:
         if listing:
@@ -104,6 +105,15 @@ def convert(
         else:
             convert_idx(folder, options.name or "mnist", temporary)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a dataset was converted there and nothing of it is lost."""
+    try:
+        splits = dataset_format.read_description(folder).splits
+    except FormatError:
+        return False
+    return all((folder / strip.file).is_file() for strips in splits.values() for strip in strips)
 
 
 def _inputs(files: list[Path], listing: Listing | None) -> Iterable[Path]:
