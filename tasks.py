@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ class Options:
     target: Annotated[str, "x86 (this machine) or arm64 (a device connected by adb)"] = "x86"
     data: Annotated[str, "folder with the dataset; without it, a sample of real MNIST digits"] = ""
     model: Annotated[str, "a model's name, model.onnx, or path/to/module.py:factory"] = "lenet"
-    seed: Annotated[str, "draws the initial weights and the order of the images"] = "1"
+    seed: Annotated[str, "draws the initial weights and the order of the images (default: 1)"] = ""
     build: Annotated[str, "folder of everything that can be built again"] = "build"
     runs: Annotated[str, "folder that takes the results"] = "runs"
     serial: Annotated[str, "adb serial of the device, when there are several"] = ""
@@ -114,7 +115,10 @@ def takes(*names: str, **other_help: str) -> Callable[[Body], Task[Body]]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns a pipeline error into one line on stderr and its exit code; SIGTERM cleans up as an interrupt does."""
+    """Turns an error of the pipeline or of a file into one line on stderr and its exit code.
+
+    SIGTERM cleans up as an interrupt does.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
@@ -123,6 +127,16 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Who read our output has gone; what is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Whether a file exists is such an error itself where its folder may not be read.
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -177,6 +191,7 @@ def package(options: Options) -> None:
 @takes(
     *("target", "build", "serial", "checkpoint", *TRAINING, *RUNNER),
     checkpoint="go on from this one: x86: its file; arm64: its name in the device's output folder",
+    seed="draws the order of the images (default: that of the checkpoint, or 1)",
 )
 def train(options: Options) -> None:
     """Train the package on its target."""
@@ -304,7 +319,7 @@ def _settings(options: Options) -> Settings:
         model=options.model,
         build=Path(options.build),
         runs=Path(options.runs),
-        seed=whole_number("seed", options.seed, 0),
+        seed=whole_number("seed", options.seed or "1", 0),
         serial=options.serial or None,
         classes=tuple(word.strip() for word in options.classes.split(",")) if options.classes else (),
         optimizer=options.optimizer or None,
@@ -314,6 +329,9 @@ def _settings(options: Options) -> Settings:
         frozen_dtype=options.frozen_dtype or None,
         head=options.head or None,
         backbone=options.backbone or None,
+        engine=options.engine or "lowered",
+        batch_size=whole_number("batch-size", options.batch_size, 1) if options.batch_size else None,
+        accumulate=whole_number("accumulate", options.accumulate or "1", 1),
     )
 
 

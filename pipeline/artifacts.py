@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, UsageError
 from pipeline.files import new_folder
 from pipeline.losses import is_fused, with_loss
 from pipeline.recipe import Optimizer, Recipe
@@ -106,20 +106,57 @@ def _make_loadable(eval_model: Path) -> None:
 
 
 def _optimizer_block(optimizer: Optimizer) -> Any:
-    """onnxruntime-training's block for an optimizer, or None where it has none: it knows AdamW and plain SGD."""
+    """onnxruntime-training's block for an optimizer, or None where it has none."""
     from onnxruntime.training import onnxblock
 
     options = optimizer.values()
-    if optimizer.name in ("adam", "adamw") and not (optimizer.name == "adam" and options["weight_decay"]):
-        return onnxblock.optim.AdamW(
-            bias_correction=True,
-            betas=(options["beta1"], options["beta2"]),
-            eps=options["eps"],
-            weight_decay=options["weight_decay"],
-        )
-    if optimizer.name == "sgd" and not options["momentum"] and not options["weight_decay"]:
+    if not _is_known(optimizer):
+        return None
+    if optimizer.name == "sgd":
         return onnxblock.optim.SGD()
-    return None
+    return onnxblock.optim.AdamW(
+        bias_correction=True,
+        betas=(options["beta1"], options["beta2"]),
+        eps=options["eps"],
+        weight_decay=options["weight_decay"],
+    )
+
+
+def _is_known(optimizer: Optimizer) -> bool:
+    """Whether onnxruntime-training has it: AdamW, Adam where that is the same, and plain SGD."""
+    options = optimizer.values()
+    if optimizer.name == "sgd":
+        return not options["momentum"] and not options["weight_decay"]
+    return optimizer.name == "adamw" or (optimizer.name == "adam" and not options["weight_decay"])
+
+
+def check_reference_optimizer(optimizer: Optimizer) -> None:
+    """Refuses for `--engine reference` what its runner would refuse after everything is built.
+
+    Raises:
+      UsageError: onnxruntime-training has no such optimizer.
+    """
+    if not _is_known(optimizer):
+        raise UsageError(
+            f"--engine reference: onnxruntime-training has no {optimizer.name} with these options: "
+            "use --engine lowered, or --optimizer adam, adamw or sgd without momentum"
+        )
+
+
+def check_reference_model(export_folder: Path) -> None:
+    """Refuses for `--engine reference` what its runner would refuse after everything is built.
+
+    Raises:
+      UsageError: a frozen backbone stands before what trains, or batch normalisation trains.
+    """
+    import onnx
+
+    from pipeline.inference_mode import trained_statistics
+
+    if (export_folder / "backbone.onnx").exists():
+        raise UsageError("--engine reference trains no model behind a frozen backbone: use --engine lowered")
+    if trained_statistics(onnx.load(export_folder / "forward.onnx")):
+        raise UsageError("--engine reference keeps no running statistics of batch normalisation: use --engine lowered")
 
 
 @contextmanager

@@ -59,3 +59,14 @@ class RunFailed(PipelineError):
     """The runner on the target ended with an exit code other than 0."""
 
     exit_code = 9
+
+
+class Interrupted(PipelineError):
+    """The user ended a training; the message says how to go on."""
+
+    exit_code = 130
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an error that is not ours; torch's often take many lines."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

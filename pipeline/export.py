@@ -7,11 +7,12 @@ what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trai
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
+from pipeline import python_file
 from pipeline.errors import ModelError, PipelineError
 from pipeline.files import new_folder
 from pipeline.model_source import ModelSource, build_module
@@ -44,7 +45,9 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     from pipeline.half import round_weights
     from pipeline.split import split_forward, split_parameters
 
-    with new_folder(folder) as temporary:
+    own = source.backbone or source
+    # A forward pass may import what lies beside the file, too.
+    with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
         if source.onnx_file:
             forward = load_network(source.onnx_file)
         elif source.backbone and source.backbone.onnx_file:
@@ -52,6 +55,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
         else:
             forward = _export_torch(build_module(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
         _check_output(forward, source, classes)
+        _check_initializers(forward)
         trainable, frozen = split_parameters(forward, recipe.trainable)
         if recipe.frozen_dtype == "float16":
             round_weights(forward, frozen)
@@ -119,8 +123,32 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     return forward
 
 
+def _check_initializers(forward: onnx.ModelProto) -> None:
+    """Refuses weights of an ONNX file that are no numbers; −∞ may be a mask."""
+    import numpy as np
+    from onnx import TensorProto, numpy_helper
+
+    floats = (tensor for tensor in forward.graph.initializer if tensor.data_type == TensorProto.FLOAT)
+    _refuse_weights([tensor.name for tensor in floats if not (numpy_helper.to_array(tensor) < np.inf).all()])
+
+
+def _refuse_weights(names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ModelError(f"initial weights are NaN or infinite, no training mends them: {', '.join(names[:5])}{more}")
+
+
 def _check_parameters(model: torch.nn.Module) -> None:
-    """Refuses scalars that train: in an ONNX graph they cannot be told from constants."""
+    """Refuses weights that are no numbers, and scalars that train: a graph cannot tell them from constants."""
+    import torch
+
+    lazy = [name for name, parameter in model.named_parameters() if torch.nn.parameter.is_lazy(parameter)]
+    if lazy:
+        raise ModelError(f"{', '.join(lazy)}: not initialized; call the module once on an example in its factory")
+    places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
+    if places:
+        raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
+    _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
     scalars = [name for name, parameter in model.named_parameters() if parameter.requires_grad and not parameter.shape]
     if scalars:
         raise ModelError(f"parameters without an axis cannot be trained: {', '.join(scalars)}; give them the shape [1]")

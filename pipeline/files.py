@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import PipelineError
@@ -20,12 +20,10 @@ def new_folder(final: Path) -> Iterator[Path]:
     Raises:
       PipelineError: the parent cannot be written to or the disk is full.
     """
-    with explain_os_error(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+    with folders_above(final), explain_os_error(final):
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-        temporary.chmod(0o755)
-    try:
-        with explain_os_error(final):
+        try:
+            temporary.chmod(0o755)
             yield temporary
             if final.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -34,8 +32,8 @@ def new_folder(final: Path) -> Iterator[Path]:
                 shutil.rmtree(old)
             else:
                 temporary.rename(final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -45,18 +43,45 @@ def new_file(final: Path) -> Iterator[Path]:
     Raises:
       PipelineError: the parent cannot be written to or the disk is full.
     """
-    with explain_os_error(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+    with folders_above(final), explain_os_error(final):
         handle, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
         os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(0o644)
-    try:
-        with explain_os_error(final):
+        temporary = Path(name)
+        try:
+            temporary.chmod(0o644)
             yield temporary
             temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folders_above(path: Path) -> Iterator[None]:
+    """Makes the folders above `path`; those that were missing and are empty after the block go again.
+
+    Raises:
+      PipelineError: they cannot be made.
+    """
+    with explain_os_error(path):
+        missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with explain_os_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def check_writable(folder: Path) -> None:
+    """Finds out before a long work whether its results can be written into `folder`, which may not exist yet.
+
+    Raises:
+      PipelineError: they cannot.
+    """
+    with folders_above(folder / "results"), explain_os_error(folder), tempfile.TemporaryDirectory(dir=folder):
+        pass
 
 
 @contextmanager
@@ -66,8 +91,10 @@ def explain_os_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
+        # Where a folder is to be made, what is in its way is a file.
+        reason = "is a file, not a folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise PipelineError(
-            f"{where}: {error.strerror or error} (while writing {path}); "
+            f"{where}: {reason} (while writing {path}); "
             "check that the folder can be written to and that its disk has space"
         ) from error
 

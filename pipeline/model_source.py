@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.model import Pixels
-from pipeline import models
-from pipeline.errors import ModelError, PipelineError, UsageError
+from pipeline import models, python_file
+from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
 from pipeline.onnx_file import files_of, fit_preprocessing
 from pipeline.recipe import Preprocessing, Recipe
 
@@ -43,7 +41,8 @@ class ModelSource:
 
     def files(self) -> list[Path]:
         """Every file of the user's that the model is read from."""
-        own = files_of(self.onnx_file) if self.onnx_file else [self.python_file] if self.python_file else []
+        own = files_of(self.onnx_file) if self.onnx_file else []
+        own += python_file.files_of(self.python_file) if self.python_file else []
         return own + (self.backbone.files() if self.backbone else [])
 
 
@@ -114,11 +113,12 @@ def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Modul
         raise ModelError(f"{source.python_file} has no function {source.factory!r}")
     torch.manual_seed(seed)
     try:
-        model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
+        with python_file.importing_beside(source.python_file):
+            model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
     except PipelineError:
         raise
-    except Exception as error:
-        raise ModelError(f"{source.python_file}:{source.factory}() failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{source.python_file}:{source.factory}() failed: {in_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
     return model
@@ -127,18 +127,7 @@ def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Modul
 def _module(source: ModelSource) -> ModuleType:
     if source.python_file is None:
         return importlib.import_module(f"pipeline.models.{source.name}")
-    # Under a name of its own: a file called random.py is not to hide the library's.
-    spec = importlib.util.spec_from_file_location(f"model file {source.python_file}", source.python_file)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{source.python_file} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look themselves up there.
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{source.python_file} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+    return python_file.load(source.python_file)
 
 
 def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
-from pipeline.datasets.convert import ConvertOptions, convert
+from pipeline.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
+from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.files import sha256_of
 from pipeline.model_source import ModelSource, find_model, recipe_of
@@ -21,10 +22,12 @@ from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
 from pipeline.settings import Settings
 from pipeline.stages import build_once, key_of, program_digest
 
+COLOURS = 3
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a dataset that fit each other, the seed of the weights, and the folders of the stages."""
+    """A model and a dataset that fit each other, with `images` to train on, the weights' seed, the stages' folders."""
 
     source: ModelSource
     recipe: Recipe
@@ -32,6 +35,7 @@ class Prepared:
     classes: int
     seed: int
     dataset: Path
+    images: int
     export: Path
     artifacts: Path
     model: Path
@@ -68,6 +72,7 @@ def convert_data(settings: Settings) -> Path:
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
     """A model and a dataset that is converted already."""
     description = read_description(dataset)
+    _check_channels(description, source, settings)
     pixels = Pixels(description.height, description.width, description.channels)
     folder = settings.build / source.name
     return Prepared(
@@ -77,10 +82,26 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
         _classes(description),
         settings.seed,
         dataset,
+        sum(strip.count for strip in description.splits.get("train", ())),
         folder / "export",
         folder / "artifacts",
         folder / "model",
     )
+
+
+def check_run(prepared: Prepared, settings: Settings) -> None:
+    """Refuses what the runner would refuse after everything is built; exports, to know it.
+
+    Raises:
+      UsageError: there are fewer training images than one step takes, or the reference engine cannot train the model.
+    """
+    size = (settings.batch_size or prepared.recipe.batch_size) * settings.accumulate
+    if size > prepared.images:
+        raise UsageError(
+            f"the training split has {prepared.images} images, a step takes {size}: give a smaller --batch-size"
+        )
+    if settings.engine == "reference":
+        check_reference_model(export_model(prepared))
 
 
 def export_model(prepared: Prepared) -> Path:
@@ -100,8 +121,6 @@ def export_model(prepared: Prepared) -> Path:
 
 def make_artifacts(prepared: Prepared) -> Path:
     """Runs the artifacts stage, and before it the export, if their inputs changed; returns its folder."""
-    from pipeline.artifacts import build_artifacts
-
     export_model(prepared)
     with stage("artifacts"):
         build_once(
@@ -169,7 +188,11 @@ def make_runtime(settings: Settings) -> Path:
 
 
 def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
-    """The recipe with what the user chose instead."""
+    """The recipe with what the user chose instead.
+
+    Raises:
+      UsageError: a choice cannot be meant, or the engine lacks the optimizer.
+    """
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
     trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
@@ -180,7 +203,21 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
         "label_smoothing": settings.label_smoothing,
         "frozen_dtype": settings.frozen_dtype,
     }
-    return replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
+    chosen = replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
+    if settings.engine == "reference":
+        check_reference_optimizer(chosen.optimizer)
+    return chosen
+
+
+def _check_channels(description: Description, source: ModelSource, settings: Settings) -> None:
+    """Refuses MNIST, which is the data where none is given, for a backbone of photographs."""
+    # The input of an ONNX file is known, and compared with the images later.
+    own = source.backbone is not None and source.backbone.onnx_file is not None
+    if settings.model == "transfer" and not own and description.channels != COLOURS:
+        raise UsageError(
+            f"--model transfer trains on photographs, the images of {description.name} have {description.channels} "
+            f"channel: give --data a folder that holds {PHOTOGRAPHS}"
+        )
 
 
 def _classes(description: Description) -> int:

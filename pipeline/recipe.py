@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, get_args
 
 from pipeline.errors import UsageError
 
 Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
 FrozenDtype = Literal["float32", "float16"]
+
+
+def _wrong(name: str, value: object, wanted: str) -> UsageError:
+    return UsageError(f"the recipe's {name}={value!r}: give {wanted}")
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise _wrong(name, value, f"a whole number of at least {least}")
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or not isfinite(value):
+        raise _wrong(name, value, "a number")
+
+
+def _check_numbers(name: str, values: object) -> None:
+    if not isinstance(values, (tuple, list)):
+        raise _wrong(name, values, "numbers in a tuple")
+    for value in values:
+        _check_number(name, value)
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise _wrong(name, value, f"a value of type {kind.__name__}")
 
 
 @dataclass(frozen=True)
@@ -25,6 +52,15 @@ class Preprocessing:
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        _check_whole("height", self.height, 1)
+        _check_whole("width", self.width, 1)
+        _check_number("scale", self.scale)
+        _check_numbers("mean", self.mean)
+        _check_numbers("std", self.std)
+        if 0 in self.std:
+            raise _wrong("std", self.std, "numbers other than 0")
 
 
 @dataclass(frozen=True)
@@ -122,6 +158,21 @@ class Recipe:
     target_accuracy: float | None = None
 
     def __post_init__(self) -> None:
+        _check_kind("preprocessing", self.preprocessing, Preprocessing)
+        _check_kind("optimizer", self.optimizer, Optimizer)
+        # A single text would be taken letter by letter, and * matches everything.
+        _check_kind("trainable", self.trainable, tuple)
+        _check_whole("batch_size", self.batch_size, 1)
+        _check_whole("cycles", self.cycles, 1)
+        _check_whole("report_every", self.report_every, 0)
+        _check_whole("evaluate_every", self.evaluate_every, 0)
+        _check_number("learning_rate", self.learning_rate)
+        if self.learning_rate < 0:
+            raise _wrong("learning_rate", self.learning_rate, "a number of at least 0")
+        if self.target_accuracy is not None:
+            _check_number("target_accuracy", self.target_accuracy)
+            if not 0 < self.target_accuracy <= 1:
+                raise _wrong("target_accuracy", self.target_accuracy, "a number above 0 and at most 1")
         if self.frozen_dtype not in get_args(FrozenDtype):
             raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(get_args(FrozenDtype))}")
         if self.loss not in get_args(Loss):

@@ -11,10 +11,11 @@ from pathlib import Path
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
-from pipeline.files import new_folder
+from pipeline.files import check_writable, new_folder
 from pipeline.inference import write_inference_model
+from pipeline.interruption import explained
 from pipeline.package import package_folder
-from pipeline.prepare import make_package, prepare
+from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
 from pipeline.report import read_metrics, write_report
 from pipeline.settings import Settings
@@ -39,9 +40,11 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
     Raises:
       PipelineError: any stage failed.
     """
-    # First, because the stages may take minutes: a device that is missing is told at once.
+    # First, because the stages may take minutes: a folder or a device that is missing is told at once.
+    check_writable(settings.runs)
     connect(settings, package_folder(settings.build, settings.target))
     prepared = prepare(settings)
+    check_run(prepared, settings)
     package = make_package(prepared, settings)
     target = push(settings, package)
     target.clear_output()
@@ -54,7 +57,8 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
             (TRAINED_HEADING, "eval.sh", evaluating),
         ):
             say(heading)
-            run_script(target, script, options, say)
+            with explained(settings, package, script, options):
+                run_script(target, script, options, say)
         target.pull(results)
         collect(settings.build, package, results)
     print(f"results: {final}", flush=True)
@@ -156,7 +160,8 @@ def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> 
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
     package = existing_package(settings)
     target = push(settings, package)
-    run_script(target, script, options, lambda line: print(line, flush=True))
+    with explained(settings, package, script, options):
+        run_script(target, script, options, lambda line: print(line, flush=True))
 
 
 def pull_results(settings: Settings) -> Path:

@@ -30,6 +30,8 @@ class Settings:
       loss, label_smoothing, frozen_dtype: replace the recipe's.
       head, backbone: of the model `transfer`: what the head stands on, or another backbone, `model.onnx` or
         `path/to/module.py:factory`.
+      engine: what is to train; the stages make the same for both, and refuse what `reference` cannot train.
+      batch_size, accumulate: images of a batch (None: the recipe's), and batches of a step.
     """
 
     target: str
@@ -47,6 +49,9 @@ class Settings:
     frozen_dtype: str | None = None
     head: str | None = None
     backbone: str | None = None
+    engine: str = "lowered"
+    batch_size: int | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         target_name(self.target)

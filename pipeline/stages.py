@@ -1,6 +1,7 @@
 """Stages that are not run again while their inputs stay the same.
 
-Each stage writes one folder; a file `.inputs` in it holds a digest of everything the folder was made from.
+Each stage writes one folder; a file `.inputs` in it holds a digest of everything the folder was made from, and of the
+names and sizes of what it holds: a folder that lost a file is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from device_runtime.formats.manifest import RUN_FOLDERS
 from pipeline.files import explain_os_error
 
 STAMP = ".inputs"
@@ -24,13 +26,20 @@ def key_of(*inputs: object) -> str:
 
 
 def build_once(folder: Path, key: str, build: Callable[[], None]) -> None:
-    """Calls `build`, which makes `folder`, unless the folder was made with the same key."""
+    """Calls `build`, which makes `folder`, unless it is there as the same key made it."""
     stamp = folder / STAMP
-    if stamp.is_file() and stamp.read_text() == key:
+    if stamp.is_file() and stamp.read_text() == _state(folder, key):
         return
     build()
     with explain_os_error(stamp):
-        stamp.write_text(key)
+        stamp.write_text(_state(folder, key))
+
+
+def _state(folder: Path, key: str) -> str:
+    """A digest of the key and of every file's name and size, but for what runs write into a package."""
+    names = sorted(path for path in folder.rglob("*") if path.name != STAMP and path.is_file())
+    files = [(path.relative_to(folder), path.stat().st_size) for path in names]
+    return key_of(key, [(str(path), size) for path, size in files if path.parts[0] not in RUN_FOLDERS])
 
 
 @cache

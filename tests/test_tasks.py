@@ -19,6 +19,7 @@ WRONG = {
     "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
+    "reference and optimizer": (["run", "--engine", "reference", "--optimizer", "rmsprop"], "training has no rmsprop"),
     "a seed beyond 64 bits": (["run", "--seed", "9223372036854775808"], "at most 9223372036854775807"),
     "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
     "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
@@ -37,7 +38,75 @@ def test_a_wrong_option_is_one_line_before_anything_is_built(name: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_cannot_be_looked_for_is_one_line(tmp_path: Path) -> None:
+    name = "a" * 300
+    for words in (("run", "--data", name), ("export", "--model", f"{name}.onnx"), ("train", "--checkpoint", name)):
+        run = invoke(*words, "--build", tmp_path / "build")
+        assert run.code == 1
+        assert run.stderr.startswith(f"error: {name}")
+        assert run.stderr.endswith(": File name too long\n")
+        assert run.stderr.count("\n") == 1
+
+
+BATCH_NORM = """
+from torch import nn
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
+
+RECIPE = Recipe(Preprocessing(28, 28), Optimizer("sgd", (("momentum", 0.9),)))
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(784)
+        self.first, self.head = nn.Linear(784, 20), nn.Linear(20, 10)
+
+    def forward(self, image):
+        return self.head(self.first(self.norm(image.flatten(1))).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "built"),
+    [
+        ([], "onnxruntime-training has no sgd with these options", []),
+        (["--optimizer", "adam"], "keeps no running statistics of batch normalisation", ["export"]),
+        (["--optimizer", "adam", "--trainable", "head"], "trains no model behind a frozen backbone", ["export"]),
+    ],
+)
+def test_what_the_reference_lacks_is_refused_as_soon_as_it_is_known(
+    options: list[str], message: str, built: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(BATCH_NORM)
+    build = tmp_path / "build"
+    words = ("run", "--model", f"{tmp_path / 'own.py'}:Net", "--engine", "reference", *options)
+    run = invoke(*words, "--build", build, "--runs", tmp_path / "runs")
+    assert run.code == 2
+    assert message in run.stderr.splitlines()[-1]
+    assert [path.name for path in build.glob("Net/*")] == built
+    assert not list(build.glob("package-*"))
+
+
+@pytest.mark.parametrize("options", [["--batch-size", "5001"], ["--accumulate", "157"]], ids=["batch", "accumulate"])
+def test_a_step_of_more_images_than_there_are_is_refused_before_anything_is_built(
+    options: list[str], tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    run = invoke("run", *options, "--build", build, "--runs", tmp_path / "runs")
+    assert run.code == 2
+    assert "the training split has 5000 images, a step takes 50" in run.stderr
+    assert [path.name.split("-")[0] for path in build.iterdir()] == ["dataset"]
+
+
 def test_help_names_no_letter_that_only_chance_gave() -> None:
     options = [line.split()[0] for line in invoke("--help", "run").stdout.splitlines() if line.startswith("  -")]
     assert len(options) > 20
     assert all(option.startswith("--") and len(option) > 4 for option in options)
+
+
+def test_a_results_folder_that_cannot_be_written_to_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = invoke("run", "--runs", tmp_path / "file" / "runs", "--build", tmp_path / "build")
+    assert run.code == 1
+    assert run.stderr.startswith(f"error: {tmp_path / 'file'}")
+    assert run.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

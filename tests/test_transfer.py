@@ -222,6 +222,15 @@ def test_a_wrong_choice_gives_one_line(options: list[str], message: str, place: 
     assert "Traceback" not in run.stderr
 
 
+def test_without_photographs_it_says_what_to_give(tmp_path: Path) -> None:
+    run = invoke("run", "--model", "transfer", "--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    assert run.code == 2
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("error: --model transfer trains on photographs, the images of mnist have 1 channel: give --")
+    assert "a folder of images (.jpg, .png, .bmp, .webp, .gif) for each class, or Places365's val_256/" in last
+    assert "export" not in run.stderr
+
+
 @pytest.mark.emulator
 def test_a_small_backbone_on_the_emulated_device(emulator: EmulatedDevice, photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(SMALL_BACKBONE)

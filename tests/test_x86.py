@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -114,9 +117,10 @@ def test_train_eval_and_pull_are_usable_alone(build: Path, tmp_path: Path) -> No
 
 def test_a_training_goes_on_from_a_checkpoint(build: Path) -> None:
     output = build / "package-x86" / "output"
-    assert invoke("train", "--cycles", "30", "--build", build).code == 0
+    # Its seed is the checkpoint's.
+    assert invoke("train", "--cycles", "30", "--seed", "2", "--build", build).code == 0
     whole = losses(output)
-    assert invoke("train", "--cycles", "20", "--build", build).code == 0
+    assert invoke("train", "--cycles", "20", "--seed", "2", "--build", build).code == 0
     checkpoint = output / "lenet_trained_20.safetensors"
     rest = invoke("train", "--cycles", "10", "--checkpoint", checkpoint, "--build", build)
     assert rest.code == 0, rest.stderr
@@ -133,6 +137,59 @@ def test_a_task_that_is_terminated_ends_the_training(build: Path, tmp_path: Path
         assert task.wait(timeout=60) == 143
     assert children
     assert not [child for child in children if Path("/proc", child).exists()]
+
+
+def interrupted(*words: str | Path, after: str) -> str:
+    """What a task says that gets Ctrl-C when it has printed a line that starts with `after`."""
+    command = [sys.executable, "-m", "invoke", *map(str, words)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as task:
+        assert task.stdout is not None
+        assert task.stderr is not None
+        assert any(line.startswith(after) for line in task.stdout)
+        task.send_signal(signal.SIGINT)
+        said = task.stderr.read().splitlines()[-1]
+    assert task.returncode == 130
+    return said
+
+
+def test_an_interrupted_training_says_how_to_go_on(build: Path, tmp_path: Path) -> None:
+    options = ("--cycles", "100000", "--learning-rate", "0.01", "--build", build)
+    message = "interrupted before a checkpoint was saved: --save-every N"
+    assert message in interrupted("run", *options, "--runs", tmp_path / "runs", after="100:")
+    assert not list(tmp_path.iterdir())
+    said = interrupted("train", *options, "--seed", "3", "--save-every", "50", after="100:")
+    path, command = said.split("last checkpoint is ")[1].removesuffix(" goes on from it").split(": ")
+    step = int(Path(path).stem.rpartition("_")[2])
+    assert Path(path).is_file()
+    words = shlex.split(command.strip("`"))
+    assert words[:4] == ["invoke", "train", "--checkpoint", path]
+    assert words[4:6] == ["--cycles", str(100000 - step)]
+    words[5] = "1"
+    went_on = invoke(*words[1:])
+    assert went_on.code == 0, went_on.stderr
+    start = json.loads((build / "package-x86" / "output" / "metrics.jsonl").read_text().splitlines()[-5])
+    assert (start["event"], start["first"], start["seed"]) == ("start", step + 1, 3)
+    assert (start["learning_rate"], start["save_every"]) == (0.01, 50)
+
+
+def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path) -> None:
+    words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' | head -n 1"
+    done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("100:")
+    assert done.stderr == ""
+
+
+def test_what_was_damaged_is_made_again(build: Path, tmp_path: Path) -> None:
+    own = tmp_path / "build"
+    shutil.copytree(build, own, symlinks=True)
+    images = next(own.glob("dataset-*/train/*/*.bmp"))
+    for file in (own / "package-x86" / "model" / "train_step.onnx", own / "lenet" / "export" / "forward.onnx", images):
+        file.unlink()
+        assert invoke("package", "--build", own).code == 0
+        assert file.is_file()
+    (own / "package-x86" / "manifest.json").write_text("{}")
+    assert invoke("package", "--build", own).code == 0
+    assert invoke("train", "--cycles", "1", "--build", own).code == 0
 
 
 def test_verbose_names_every_node(build: Path) -> None:

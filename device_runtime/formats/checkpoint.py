@@ -75,7 +75,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        raise FormatError(f"{path} cannot be written: {error}; free some space on its disk") from error
+        raise FormatError(f"{path} cannot be written: {error}; is the disk full or read-only?") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from pipeline.bench.table import cache_lines, conversion_lines, network_lines, t
 from pipeline.bench.training import train
 from pipeline.errors import UsageError
 from pipeline.files import new_file
-from pipeline.run import push
+from pipeline.run import connect, push
 from pipeline.settings import Settings
 
 # The largest size is reached with the first steps and the evaluation after the last.
@@ -49,13 +49,15 @@ def bench(options: BenchOptions) -> None:
     """Measures, prints as it goes and writes build/bench.json.
 
     Raises:
-      PipelineError: an option cannot be meant, or the lowered engine does not run.
+      PipelineError: an option cannot be meant, the device is missing, or the lowered engine does not run.
     """
     here = options.target == "x86"
     if options.data:
         if not here:
             raise UsageError("--data: photographs are measured on this machine; leave it out, or use --target x86")
         list_photographs(options.data)
+    # Before a network is built, which takes minutes for a device.
+    connect(_settings(options), options.build)
     networks: dict[str, NetworkResult] = {}
     for name in options.networks:
         networks[name] = _measure_network(build_network(name, options.target, options.build), options)
@@ -69,8 +71,7 @@ def bench(options: BenchOptions) -> None:
 
 
 def _measure_network(built: Built, options: BenchOptions) -> NetworkResult:
-    settings = Settings(options.target, built.network.model, options.build, serial=options.serial)
-    target = push(settings, built.package)
+    target = push(_settings(options, built.network.model), built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
     if options.target == "x86":
         threads = measure_here(built, options.repeats, options.seconds, options.build)
@@ -85,6 +86,10 @@ def _measure_network(built: Built, options: BenchOptions) -> NetworkResult:
         threads=threads,
         runner_peak_memory_bytes=runner.peak_memory_bytes,
     )
+
+
+def _settings(options: BenchOptions, model: str = "lenet") -> Settings:
+    return Settings(options.target, model, options.build, serial=options.serial)
 
 
 def _print(*lines: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
+from device_runtime.formats.errors import FormatError
 from pipeline.datasets.idx import convert_idx, find_files
 from pipeline.datasets.image_folder import find_images
 from pipeline.datasets.listing import Listing
@@ -22,6 +23,11 @@ from pipeline.files import new_folder
 from pipeline.progress import OnProgress
 
 SAMPLE = Path(__file__).parent / "sample"
+
+# How photographs may lie in a folder, in the words of an error.
+PHOTOGRAPHS = (
+    "a folder of images (.jpg, .png, .bmp, .webp, .gif) for each class, or Places365's val_256/ with its two text files"
+)
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
 VERSION = 3
@@ -76,16 +82,16 @@ def convert(
         listing = None if files else find_places(folder, options.classes) or find_images(folder, options.classes)
         target = build / f"dataset-{_digest(_inputs(files, listing), options)}"
     except OSError as error:
-        raise DatasetError(f"{error.filename or folder}: {error.strerror}: make it readable") from error
+        raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error
     if files and options.classes:
         raise UsageError(f"{folder} holds MNIST, of which no classes can be chosen: leave the classes out")
     if not files and not listing:
         raise DatasetError(
             f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; or a folder "
-            "of images (.jpg, .png, .bmp, .webp, .gif) for each class; or Places365's val_256/ with its two text files"
+            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; "
+            f"or {PHOTOGRAPHS}"
         )
-    if (target / dataset_format.FILE_NAME).is_file():
+    if _is_whole(target):
         return target
     with new_folder(target) as temporary:
         if listing:
@@ -98,6 +104,15 @@ def convert(
         else:
             convert_idx(folder, options.name or "mnist", temporary)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a dataset was converted there and nothing of it is lost."""
+    try:
+        splits = dataset_format.read_description(folder).splits
+    except FormatError:
+        return False
+    return all((folder / strip.file).is_file() for strips in splits.values() for strip in strips)
 
 
 def _inputs(files: list[Path], listing: Listing | None) -> Iterable[Path]:

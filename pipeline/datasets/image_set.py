@@ -131,9 +131,7 @@ def _describe(listing: Listing, name: str, jobs: list[_Job]) -> Description:
     splits = {split: tuple(Strip(job.file, job.label, 1) for job in jobs if job.split == split) for split in SPLITS}
     empty = [split for split, strips in splits.items() if not strips]
     if empty:
-        raise DatasetError(
-            f"of {len(jobs)} images none fell into {' and '.join(empty)}: add images, or choose another seed"
-        )
+        raise DatasetError(f"of {len(jobs)} images none fell into {' and '.join(empty)}: add images")
     return Description(name, CROPPED, CROPPED, 3, listing.classes, splits)
 
 

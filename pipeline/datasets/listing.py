@@ -44,7 +44,7 @@ def choose_classes(source: Path, available: Sequence[str], wanted: Sequence[str]
     """
     unknown = [name for name in wanted if name not in available]
     if unknown:
-        raise UsageError(f"{source} has no class {', '.join(unknown)}; it has {brief(available)}")
+        raise UsageError(f"{source} has no class {', '.join(map(repr, unknown))}; it has {brief(available)}")
     if len(set(wanted)) < len(wanted):
         raise UsageError(f"a class is named twice in {', '.join(wanted)}: name each once")
     chosen = tuple(wanted) or tuple(available[:DEFAULT_CLASSES])

@@ -235,7 +235,8 @@ def _listens(server: Address) -> bool:
 def _start_server(server: Address) -> None:
     if shutil.which("adb") is None:
         raise TargetError(
-            f"no adb server runs on port {server.port}, and adb is not on PATH: install adb and run `adb start-server`"
+            f"no adb server runs on port {server.port}, and adb is not on PATH: install adb and run "
+            "`adb start-server`, or `invoke emulator.start`, which brings its own"
         )
     try:
         # adb reads the same variables as we do.

@@ -80,7 +80,10 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
     """
     listed = ", ".join(f"{device.serial} ({device.state})" for device in devices)
     if not devices:
-        raise TargetError("adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`")
+        raise TargetError(
+            "adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`; "
+            "`invoke emulator.start` starts one that is emulated"
+        )
     if serial is None and len(devices) > 1:
         raise TargetError(f"adb sees several devices: choose one with --serial: {listed}")
     chosen = devices[0] if serial is None else next((d for d in devices if d.serial == serial), None)

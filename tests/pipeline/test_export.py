@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,42 @@ def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, 
     with pytest.raises(PipelineError, match=message):
         export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_initial_weights_that_are_no_numbers_are_named(value: str, tmp_path: Path) -> None:
+    broken = f"self.first.bias.data[1] = float('{value}')"
+    source = stages.module_of(MODULE.replace("self.first.bias.requires_grad_(False)", broken), tmp_path)
+    with pytest.raises(ModelError, match=r"NaN or infinite, .*: first\.bias$"):
+        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+
+
+@pytest.mark.parametrize(("value", "refused"), [("nan", True), ("inf", True), ("-inf", False)])
+def test_of_an_onnx_file_a_mask_of_minus_infinity_is_taken(value: str, refused: bool, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 15]>
+        g (float[N, 1, 2, 2] x) => (float[N, 2] y) <float[2] mask = {0, 0}> {
+            flat = Flatten(x)
+            first = Constant <value = float[4, 2] {1, 0, 0, 1, 1, 0, 0, 1}> ()
+            product = MatMul(flat, first)
+            y = Add(product, mask)
+        }"""
+    )
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array([0, value], np.float32), "mask"))
+    onnx.save(model, tmp_path / "own.onnx")
+    source = find_model(str(tmp_path / "own.onnx"))
+    recipe = Recipe(Preprocessing(2, 2))
+    with pytest.raises(ModelError, match=r"NaN or infinite, .*: mask$") if refused else nullcontext():
+        export(source, recipe, Pixels(2, 2, 1), 2, 0, tmp_path / "export")
+
+
+def test_layers_that_wait_for_their_first_input_are_named(tmp_path: Path) -> None:
+    source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Sequential(nn.LazyLinear(2))\n", tmp_path)
+    with pytest.raises(ModelError, match=r"0\.weight, 0\.bias: not initialized; call the module once"):
+        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+
+
+def test_parameters_on_another_device_are_refused(tmp_path: Path) -> None:
+    source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Linear(6, 2, device='meta')\n", tmp_path)
+    with pytest.raises(ModelError, match="parameters are on meta: make it on the CPU"):
+        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")

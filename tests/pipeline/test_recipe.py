@@ -1,11 +1,13 @@
-"""What the user may choose of an optimizer."""
+"""What the user may choose of an optimizer, and write into a recipe."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.recipe import Optimizer, parse_optimizer
+from pipeline.recipe import Optimizer, Preprocessing, Recipe, parse_optimizer
 
 
 def test_an_optimizer_with_its_options() -> None:
@@ -31,3 +33,37 @@ def test_an_optimizer_with_its_options() -> None:
 def test_a_wrong_option_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_optimizer(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"preprocessing": None}, "preprocessing=None: give a value of type Preprocessing"),
+        ({"optimizer": "adam"}, "optimizer='adam': give a value of type Optimizer"),
+        ({"trainable": "head.*"}, r"trainable='head.\*': give a value of type tuple"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number of at least 1"),
+        ({"cycles": 1.5}, "cycles=1.5: give a whole number of at least 1"),
+        ({"report_every": -1}, "report_every=-1: give a whole number of at least 0"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0: give a number of at least 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan: give a number"),
+        ({"target_accuracy": 93}, "target_accuracy=93: give a number above 0 and at most 1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_by_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"the recipe's {message}"):
+        Recipe(**({"preprocessing": Preprocessing(28, 28)} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"height": 0}, "height=0: give a whole number of at least 1"),
+        ({"width": 28.5}, "width=28.5: give a whole number of at least 1"),
+        ({"scale": "1/255"}, "scale='1/255': give a number"),
+        ({"mean": 0.5}, "mean=0.5: give numbers in a tuple"),
+        ({"std": (0.5, 0.0)}, r"std=\(0.5, 0.0\): give numbers other than 0"),
+    ],
+)
+def test_preprocessing_that_gives_no_numbers_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"the recipe's {message}"):
+        Preprocessing(**({"height": 28, "width": 28} | fields))

@@ -12,6 +12,7 @@ from pipeline.bench.results import Timing
 from pipeline.bench.steps import measure_on
 from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
+from tests.emulator.parts import free_port
 from tests.invoking import invoke
 from tests.pipeline.datasets.photographs import write_folders
 from tests.pipeline.targets.saying import Saying
@@ -69,6 +70,16 @@ WRONG = {
     "a folder without photographs": (["--data", "tests"], "holds no photographs"),
     "photographs for a device": (["--target", "arm64", "--data", "tests"], "photographs are measured on this machine"),
 }
+
+
+def test_a_missing_device_is_told_before_a_network_is_built(tmp_path: Path) -> None:
+    # Nothing listens there, and there is no adb that could be started.
+    environment = {"ANDROID_ADB_SERVER_PORT": str(free_port()), "PATH": "/nonexistent"}
+    run = invoke("bench", "--target", "arm64", "--build", tmp_path / "build", env=environment)
+    assert run.code == 8
+    assert run.stderr.startswith("error: no adb server runs")
+    assert run.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", WRONG)
