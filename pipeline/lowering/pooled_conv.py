@@ -3,8 +3,9 @@
 Where the windows tile the output, each pooled pixel sees one patch of the input: kernel + window − 1 pixels along each
 axis. The patches are gathered once (im2col, Chellapilla et al., 2006), and one product with the weights, placed at each
 position ("phase") of the window with zeros around, gives the convolution's outputs of every phase; pooling is the
-element-wise maximum of the phases, without a pooling operator. The backward pass reuses the patches: the gradient for
-the weights is again one product, and the first maximum of each window is found by comparing phases in order.
+element-wise maximum of the phases, without a pooling operator. The backward pass finds the first maximum of each window
+by comparing phases in order and reuses patches and placed weights: one product gives the weights' gradient, another
+those of the patches, which are summed to the input's where they overlap (col2im).
 The batch is the innermost axis inside, so that the runtime gathers runs of N floats.
 
 Against Conv, MaxPool and the gradient as a convolution, LeNet's step takes half the time (docs/decisions.md).
@@ -17,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from pipeline.lowering.graph import Graph, Shape, Value
 from pipeline.lowering.layout import add_bias, batch_first, batch_last, pick
@@ -27,12 +26,9 @@ from pipeline.lowering.windows import Axis
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
 
-# The patches are kept until the backward pass; past this, per image, they cost more than they save.
-COLUMNS_LIMIT = 150_000
-
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """Sizes of one pooled convolution: input C×H×W, kernel M×C×KH×KW, pooled output M×PH×PW."""
 
     channels: int
@@ -43,7 +39,7 @@ class _Sizes:
     window: tuple[int, int]
 
     @classmethod
-    def of(cls, x: Shape, w: Shape, window: Sequence[int]) -> _Sizes:
+    def of(cls, x: Shape, w: Shape, window: Sequence[int]) -> Sizes:
         _, channels, height, width = (0, *(int(size) for size in x[1:]))
         out_channels, _, *kernel = (int(size) for size in w)
         return cls(channels, height, width, out_channels, (kernel[0], kernel[1]), (window[0], window[1]))
@@ -108,7 +104,7 @@ class _Sizes:
 @lowers(FORWARD)
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
-    sizes = _Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
+    sizes = Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
     picked = pick(g, batch_last(g, node.inputs[0]), sizes.patches())
     # C × patch × (PH · PW · N) as a matrix of taps × (PH · PW · N): the order in memory is already that one.
     patches = g.op("Reshape", picked, g.ints([sizes.taps, -1]))
@@ -128,7 +124,7 @@ def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
 def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConvGrad(dy N×M×PH×PW, patches, x, w) → dx, dw, db."""
     dy, handle, _, _ = node.inputs
-    sizes = _Sizes.of(node.input_shape(2), node.input_shape(3), node.attributes["window"])
+    sizes = Sizes.of(node.input_shape(2), node.input_shape(3), node.attributes["window"])
     maximum, y, patches, weights, *phases = g.recall(handle)
     gradient = g.op("Reshape", batch_last(g, dy), g.ints([sizes.out_channels, -1]))
     if node.attributes["relu"]:
@@ -142,7 +138,7 @@ def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     )
 
 
-def _stacked_weights(g: Graph, w: Value, sizes: _Sizes) -> Value:
+def _stacked_weights(g: Graph, w: Value, sizes: Sizes) -> Value:
     """The weights at their places in the patch in each phase, zeros elsewhere: (phases · M) × (C · patch)."""
     kernels = g.op("Reshape", w, g.ints([sizes.out_channels * sizes.channels, -1]))
     placement = sizes.placement()
@@ -152,7 +148,7 @@ def _stacked_weights(g: Graph, w: Value, sizes: _Sizes) -> Value:
     return g.op("Reshape", g.op("Transpose", by_phase, perm=[2, 0, 1, 3]), g.ints([-1, sizes.taps]))
 
 
-def _weight_gradient(g: Graph, stacked: Value, patches: Value, sizes: _Sizes) -> Value:
+def _weight_gradient(g: Graph, stacked: Value, patches: Value, sizes: Sizes) -> Value:
     """The gradients at each place of a weight, (C · patch) × (phases · M), summed where they are of the same weight."""
     # The runtime is faster at this product than at its transpose.
     placed = g.op("Gemm", patches, stacked, transB=1)
@@ -172,7 +168,7 @@ def _to_first_maximum(g: Graph, gradient: Value, phases: Sequence[Value], maximu
     return [*parts, gradient]
 
 
-def _input_gradient(g: Graph, stacked: Value, weights: Value, sizes: _Sizes) -> Value:
+def _input_gradient(g: Graph, stacked: Value, weights: Value, sizes: Sizes) -> Value:
     """The gradients of the patches, each pixel's summed (col2im): what the windows that read it hold of it."""
     columns = g.op("Pad", g.op("Transpose", weights, perm=[1, 0]), g.ints([0, 0, 1, 0]))
     # A row of zeros behind the others stands for windows that are not there.
@@ -182,103 +178,3 @@ def _input_gradient(g: Graph, stacked: Value, weights: Value, sizes: _Sizes) -> 
     # A product with ones takes half the time of a Sum, and all threads.
     summed = g.op("MatMul", g.floats(np.ones((1, len(readers)))), gathered)
     return batch_first(g, g.op("Reshape", summed, g.ints([sizes.channels, sizes.height, sizes.width, -1])))
-
-
-def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
-    """The training graph with Conv → [Relu] → MaxPool, and their gradients, as PooledConv and PooledConvGrad.
-
-    Only what is used by nothing else, has stride, dilation and group 1 and no padding, and whose pooling windows tile
-    the convolution's output.
-    """
-    fused = onnx.ModelProto()
-    fused.CopyFrom(model)
-    for pool in [node for node in fused.graph.node if node.op_type == "MaxPool" and len(node.output) == 2]:
-        chain = _find_chain(fused.graph, pool)
-        if chain and _worthwhile(chain, shapes):
-            _replace(fused.graph, chain)
-    return fused
-
-
-@dataclass(frozen=True)
-class _Chain:
-    conv: onnx.NodeProto
-    relu: onnx.NodeProto | None
-    pool: onnx.NodeProto
-    pool_grad: onnx.NodeProto
-    relu_grad: onnx.NodeProto | None
-    conv_grad: onnx.NodeProto
-
-
-def _find_chain(graph: onnx.GraphProto, pool: onnx.NodeProto) -> _Chain | None:
-    producer = {output: node for node in graph.node for output in node.output if output}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in set(node.input):
-            readers.setdefault(name, []).append(node)
-
-    def only_reader(name: str, op_type: str) -> onnx.NodeProto | None:
-        nodes = readers.get(name, [])
-        return nodes[0] if len(nodes) == 1 and nodes[0].op_type == op_type else None
-
-    before = producer.get(pool.input[0])
-    relu = before if before is not None and before.op_type == "Relu" else None
-    conv = producer.get(relu.input[0]) if relu is not None else before
-    pool_grad = only_reader(pool.output[1], "MaxPoolGrad")
-    if conv is None or conv.op_type != "Conv" or pool_grad is None:
-        return None
-    relu_grad = only_reader(pool_grad.output[0], "ReluGrad") if relu is not None else None
-    last = relu_grad if relu_grad is not None else pool_grad
-    conv_grad = only_reader(last.output[0], "ConvGrad")
-    if conv_grad is None or (relu is not None and relu_grad is None):
-        return None
-    inside = {_key(node) for node in (relu, pool, relu_grad) if node is not None}
-    values = [conv.output[0], *(relu.output if relu is not None else [])]
-    outputs = {output.name for output in graph.output}
-    if any(value in outputs or any(_key(n) not in inside for n in readers.get(value, [])) for value in values):
-        return None
-    return _Chain(conv, relu, pool, pool_grad, relu_grad, conv_grad)
-
-
-def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
-    conv = {a.name: helper.get_attribute_value(a) for a in chain.conv.attribute}
-    pool = {a.name: helper.get_attribute_value(a) for a in chain.pool.attribute}
-    x, w = shapes.get(chain.conv.input[0]), shapes.get(chain.conv.input[1])
-    if x is None or w is None or len(x) != 4 or not all(isinstance(size, int) for size in x[1:]):
-        return False
-    plain = all(value == 1 for name in ("strides", "dilations") for value in conv.get(name, [])) and not any(
-        [*conv.get("pads", []), *pool.get("pads", [])]
-    )
-    plain = plain and all(a.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") for a in (conv, pool))
-    window = list(pool["kernel_shape"])
-    if not plain or conv.get("group", 1) != 1 or list(pool.get("strides", [1, 1])) != window:
-        return False
-    if any(value != 1 for value in pool.get("dilations", [])):
-        return False
-    sizes = _Sizes.of(x, w, window)
-    tiles = all((int(total) - k + 1) % size == 0 for total, k, size in zip(x[2:], sizes.kernel, window, strict=True))
-    return tiles and sizes.columns <= COLUMNS_LIMIT
-
-
-def _replace(graph: onnx.GraphProto, chain: _Chain) -> None:
-    window = next(helper.get_attribute_value(a) for a in chain.pool.attribute if a.name == "kernel_shape")
-    attributes = {"window": window, "relu": int(chain.relu is not None)}
-    forward = helper.make_node(FORWARD, list(chain.conv.input), list(chain.pool.output), chain.conv.name, **attributes)
-    backward = helper.make_node(
-        BACKWARD,
-        [chain.pool_grad.input[0], chain.pool.output[1], *chain.conv_grad.input[1:3]],
-        list(chain.conv_grad.output),
-        chain.conv_grad.name,
-        **attributes,
-    )
-    gone = [chain.conv, chain.relu, chain.pool_grad, chain.relu_grad]
-    # Compared by output: protobuf hands out a new object for the same node each time.
-    gone_outputs = {node.output[0] for node in gone if node is not None}
-    swaps = {chain.pool.output[0]: forward, _key(chain.conv_grad): backward}
-    nodes = [swaps.get(_key(node), node) for node in graph.node if not gone_outputs.intersection(node.output)]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
-
-
-def _key(node: onnx.NodeProto) -> str:
-    return next((name for name in node.output if name), node.name)

@@ -23,6 +23,7 @@ from pipeline.lowering import (  # noqa: F401
     gradients_shape,
     pooled_conv,
 )
+from pipeline.lowering.fusion import fuse
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
 from pipeline.lowering.layout import all_batch_last, batch_first, common_shape
 from pipeline.lowering.rules import RULES, Node
@@ -47,7 +48,7 @@ def lower(
     """
     _check_known(model)
     shapes = {**known_shapes, **shapes_of(model)}
-    model = pooled_conv.fuse(model, shapes)
+    model = fuse(model, shapes)
     values = dict(given)
     values.update(
         {

@@ -1,0 +1,114 @@
+"""Finds convolution, ReLU and max pooling in a training graph and puts `pooled_conv`'s operators in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+from onnx import helper
+
+from pipeline.lowering.graph import Shape
+from pipeline.lowering.pooled_conv import BACKWARD, FORWARD, Sizes
+
+# The patches are kept until the backward pass; past this, per image, they cost more than they save.
+COLUMNS_LIMIT = 150_000
+
+
+def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
+    """The training graph with Conv → [Relu] → MaxPool, and their gradients, as PooledConv and PooledConvGrad.
+
+    Only what is used by nothing else, has stride, dilation and group 1 and no padding, and whose pooling windows tile
+    the convolution's output.
+    """
+    fused = onnx.ModelProto()
+    fused.CopyFrom(model)
+    for pool in [node for node in fused.graph.node if node.op_type == "MaxPool" and len(node.output) == 2]:
+        chain = _find_chain(fused.graph, pool)
+        if chain and _worthwhile(chain, shapes):
+            _replace(fused.graph, chain)
+    return fused
+
+
+@dataclass(frozen=True)
+class _Chain:
+    conv: onnx.NodeProto
+    relu: onnx.NodeProto | None
+    pool: onnx.NodeProto
+    pool_grad: onnx.NodeProto
+    relu_grad: onnx.NodeProto | None
+    conv_grad: onnx.NodeProto
+
+
+def _find_chain(graph: onnx.GraphProto, pool: onnx.NodeProto) -> _Chain | None:
+    producer = {output: node for node in graph.node for output in node.output if output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in set(node.input):
+            readers.setdefault(name, []).append(node)
+
+    def only_reader(name: str, op_type: str) -> onnx.NodeProto | None:
+        nodes = readers.get(name, [])
+        return nodes[0] if len(nodes) == 1 and nodes[0].op_type == op_type else None
+
+    before = producer.get(pool.input[0])
+    relu = before if before is not None and before.op_type == "Relu" else None
+    conv = producer.get(relu.input[0]) if relu is not None else before
+    pool_grad = only_reader(pool.output[1], "MaxPoolGrad")
+    if conv is None or conv.op_type != "Conv" or pool_grad is None:
+        return None
+    relu_grad = only_reader(pool_grad.output[0], "ReluGrad") if relu is not None else None
+    last = relu_grad if relu_grad is not None else pool_grad
+    conv_grad = only_reader(last.output[0], "ConvGrad")
+    if conv_grad is None or (relu is not None and relu_grad is None):
+        return None
+    inside = {_key(node) for node in (relu, pool, relu_grad) if node is not None}
+    values = [conv.output[0], *(relu.output if relu is not None else [])]
+    outputs = {output.name for output in graph.output}
+    if any(value in outputs or any(_key(n) not in inside for n in readers.get(value, [])) for value in values):
+        return None
+    return _Chain(conv, relu, pool, pool_grad, relu_grad, conv_grad)
+
+
+def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
+    conv = {a.name: helper.get_attribute_value(a) for a in chain.conv.attribute}
+    pool = {a.name: helper.get_attribute_value(a) for a in chain.pool.attribute}
+    x, w = shapes.get(chain.conv.input[0]), shapes.get(chain.conv.input[1])
+    if x is None or w is None or len(x) != 4 or not all(isinstance(size, int) for size in x[1:]):
+        return False
+    plain = all(value == 1 for name in ("strides", "dilations") for value in conv.get(name, [])) and not any(
+        [*conv.get("pads", []), *pool.get("pads", [])]
+    )
+    plain = plain and all(a.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") for a in (conv, pool))
+    window = list(pool["kernel_shape"])
+    if not plain or conv.get("group", 1) != 1 or list(pool.get("strides", [1, 1])) != window:
+        return False
+    if any(value != 1 for value in pool.get("dilations", [])):
+        return False
+    sizes = Sizes.of(x, w, window)
+    tiles = all((int(total) - k + 1) % size == 0 for total, k, size in zip(x[2:], sizes.kernel, window, strict=True))
+    return tiles and sizes.columns <= COLUMNS_LIMIT
+
+
+def _replace(graph: onnx.GraphProto, chain: _Chain) -> None:
+    window = next(helper.get_attribute_value(a) for a in chain.pool.attribute if a.name == "kernel_shape")
+    attributes = {"window": window, "relu": int(chain.relu is not None)}
+    forward = helper.make_node(FORWARD, list(chain.conv.input), list(chain.pool.output), chain.conv.name, **attributes)
+    backward = helper.make_node(
+        BACKWARD,
+        [chain.pool_grad.input[0], chain.pool.output[1], *chain.conv_grad.input[1:3]],
+        list(chain.conv_grad.output),
+        chain.conv_grad.name,
+        **attributes,
+    )
+    gone = [chain.conv, chain.relu, chain.pool_grad, chain.relu_grad]
+    # Compared by output: protobuf hands out a new object for the same node each time.
+    gone_outputs = {node.output[0] for node in gone if node is not None}
+    swaps = {chain.pool.output[0]: forward, _key(chain.conv_grad): backward}
+    nodes = [swaps.get(_key(node), node) for node in graph.node if not gone_outputs.intersection(node.output)]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _key(node: onnx.NodeProto) -> str:
+    return next((name for name in node.output if name), node.name)
