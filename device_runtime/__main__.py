@@ -26,12 +26,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, interrupt)
     try:
-        try:
-            options = parse(sys.argv[1:], package)
-        except OptionsError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return WRONG_OPTIONS
+        options = parse(sys.argv[1:], package)
         run(options, package)
+    except OptionsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_OPTIONS
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

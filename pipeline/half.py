@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import ModelError
+from pipeline.graph_edits import replace_nodes
 
 
 def round_weights(forward: onnx.ModelProto, names: Collection[str]) -> None:
@@ -42,10 +43,7 @@ def store_half(model: onnx.ModelProto) -> None:
                     stored = f"{tensor.name}/float16"
                     casts.append(helper.make_node("Cast", [stored], [tensor.name], stored, to=TensorProto.FLOAT))
                     tensor.CopyFrom(numpy_helper.from_array(half, stored))
-        nodes = [*casts, *graph.node]
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        del graph.node[:]
-        graph.node.extend(copies)
+        replace_nodes(graph, [*casts, *graph.node])
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import UsageError
+from pipeline.graph_edits import rename
 from pipeline.recipe import Preprocessing
-from pipeline.renaming import rename
 
 if TYPE_CHECKING:
     import onnx

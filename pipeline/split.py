@@ -14,8 +14,8 @@ import onnx
 from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
+from pipeline.graph_edits import rename
 from pipeline.inference_mode import BATCH_NORM, to_inference_mode
-from pipeline.renaming import rename
 
 IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from pipeline.graph_edits import replace_nodes
 from pipeline.lowering.graph import Shape
 from pipeline.lowering.pooled_conv import BACKWARD, FORWARD, Sizes
+from pipeline.lowering.rules import attributes_of
+from pipeline.lowering.windows import Axis, axes_of, image_axes
 
 # The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000
@@ -70,27 +73,22 @@ def _find_chain(graph: onnx.GraphProto, pool: onnx.NodeProto) -> _Chain | None:
 
 
 def _worthwhile(chain: _Chain, shapes: dict[str, Shape]) -> bool:
-    conv = {a.name: helper.get_attribute_value(a) for a in chain.conv.attribute}
-    pool = {a.name: helper.get_attribute_value(a) for a in chain.pool.attribute}
-    x, w = shapes.get(chain.conv.input[0]), shapes.get(chain.conv.input[1])
-    if x is None or w is None or len(x) != 4 or not all(isinstance(size, int) for size in x[1:]):
+    conv, pool = attributes_of(chain.conv), attributes_of(chain.pool)
+    x, w = (shapes.get(name) for name in chain.conv.input[:2])
+    axes = image_axes(conv, x, w)
+    if axes is None or x is None or w is None or conv.get("group", 1) != 1:
         return False
-    plain = all(value == 1 for name in ("strides", "dilations") for value in conv.get(name, [])) and not any(
-        [*conv.get("pads", []), *pool.get("pads", [])]
+    windows = axes_of(pool, [axis.out for axis in axes], pool["kernel_shape"])
+    plain = all(axis == Axis(axis.size, axis.out, axis.kernel) for axis in axes)
+    tiling = all(
+        window == Axis(window.size, window.out, window.kernel, window.kernel) and window.size % window.kernel == 0
+        for window in windows
     )
-    plain = plain and all(a.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") for a in (conv, pool))
-    window = list(pool["kernel_shape"])
-    if not plain or conv.get("group", 1) != 1 or list(pool.get("strides", [1, 1])) != window:
-        return False
-    if any(value != 1 for value in pool.get("dilations", [])):
-        return False
-    sizes = Sizes.of(x, w, window)
-    tiles = all((int(total) - k + 1) % size == 0 for total, k, size in zip(x[2:], sizes.kernel, window, strict=True))
-    return tiles and sizes.columns <= COLUMNS_LIMIT
+    return plain and tiling and Sizes.of(x, w, pool["kernel_shape"]).columns <= COLUMNS_LIMIT
 
 
 def _replace(graph: onnx.GraphProto, chain: _Chain) -> None:
-    window = next(helper.get_attribute_value(a) for a in chain.pool.attribute if a.name == "kernel_shape")
+    window = attributes_of(chain.pool)["kernel_shape"]
     attributes = {"window": window, "relu": int(chain.relu is not None)}
     forward = helper.make_node(FORWARD, list(chain.conv.input), list(chain.pool.output), chain.conv.name, **attributes)
     backward = helper.make_node(
@@ -104,10 +102,8 @@ def _replace(graph: onnx.GraphProto, chain: _Chain) -> None:
     # Compared by output: protobuf hands out a new object for the same node each time.
     gone_outputs = {node.output[0] for node in gone if node is not None}
     swaps = {chain.pool.output[0]: forward, _key(chain.conv_grad): backward}
-    nodes = [swaps.get(_key(node), node) for node in graph.node if not gone_outputs.intersection(node.output)]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    nodes = (swaps.get(_key(node), node) for node in graph.node if not gone_outputs.intersection(node.output))
+    replace_nodes(graph, nodes)
 
 
 def _key(node: onnx.NodeProto) -> str:

@@ -40,7 +40,7 @@ class Sizes:
 
     @classmethod
     def of(cls, x: Shape, w: Shape, window: Sequence[int]) -> Sizes:
-        _, channels, height, width = (0, *(int(size) for size in x[1:]))
+        channels, height, width = (int(size) for size in x[1:])
         out_channels, _, *kernel = (int(size) for size in w)
         return cls(channels, height, width, out_channels, (kernel[0], kernel[1]), (window[0], window[1]))
 

@@ -33,6 +33,11 @@ def decorator_of(rules: dict[str, _Rule]) -> Callable[..., Callable[[_Rule], _Ru
     return registers
 
 
+def attributes_of(proto: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of an operator by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
+
+
 RULES: dict[str, Rule] = {}
 lowers = decorator_of(RULES)
 
@@ -66,7 +71,7 @@ class Node:
             name=proto.name,
             inputs=tuple(inputs),
             outputs=tuple(name if name in read else "" for name in proto.output),
-            attributes={attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute},
+            attributes=attributes_of(proto),
             input_shapes=tuple(shapes.get(name) for name in proto.input),
             output_shapes=tuple(shapes.get(name) for name in proto.output),
         )
