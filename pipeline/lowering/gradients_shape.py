@@ -15,8 +15,9 @@ from pipeline.lowering.rules import Node, lowers
 def scale(node: Node, g: Graph) -> Value:
     """Scale(x, factor) → x × factor, or x / factor with `scale_down`: the gradient of a mean."""
     x, factor = node.inputs
-    # A scalar: the runtime is slow with a vector of length 1.
-    as_float = g.op("Reshape", g.op("Cast", factor, to=TensorProto.FLOAT), g.ints([]))
+    # With as many axes as x: by a factor with fewer, the runtime takes N×C×1×1 element by element.
+    axes = len(node.input_shapes[0] or ())
+    as_float = g.op("Reshape", g.op("Cast", factor, to=TensorProto.FLOAT), g.ints([1] * axes))
     scaled = g.op("Div" if node.attributes.get("scale_down", 0) else "Mul", x, as_float)
     g.remember(_scaled_key(scaled), (scaled,))
     return scaled
