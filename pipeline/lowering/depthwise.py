@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import Pair, add_bias, batch_first, batch_last, matrix, pick
+from pipeline.lowering.layout import Order, Pair, Tiled, add_bias, batch_first, matrix, pick
 from pipeline.lowering.rules import Node
 from pipeline.lowering.windows import Axis, image_axes
 
@@ -89,15 +89,16 @@ def convolve(node: Node, g: Graph, conv: Depthwise) -> Value:
     """Conv(x N×C×H×W, w C×1×KH×KW, [b C]) → y, tiled."""
     x, w = node.inputs[:2]
     tiles = conv.forward()
-    patches = _patches(g, batch_last(g, x), tiles)
+    patches = _patches(g, x, tiles)
     g.remember(_key(x, conv), (patches,))
-    return batch_first(g, add_bias(g, node, _multiply(g, w, patches, tiles)))
+    y, order = _multiply(g, w, patches, tiles)
+    return batch_first(g, add_bias(g, node, y), order)
 
 
 def input_gradient(g: Graph, conv: Depthwise, dy: Value, w: Value) -> Value:
     """dx, tiled."""
     tiles = conv.backward()
-    return batch_first(g, _multiply(g, w, _patches(g, batch_last(g, dy), tiles), tiles))
+    return batch_first(g, *_multiply(g, w, _patches(g, dy, tiles), tiles))
 
 
 def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
@@ -133,26 +134,27 @@ def _side_by_side(size: int, tile: int) -> Axis:
     return Axis(size, -(-size // tile), tile, tile)
 
 
-def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) -> Value:
-    """The weights times the patches, put back into rows and columns: C×OH×OW×N."""
+def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) -> tuple[Value, Order]:
+    """The weights times the patches: C×OH×OW×N, and the order of its pixels."""
     rows, columns = (axis.outputs for axis in tiles)
-    tile = rows.kernel * columns.kernel
+    tile = rows.kernel, columns.kernel
     placement = _placement(tiles)
     placed = g.op("MatMul", matrix(g, w), g.floats(placement.reshape(len(placement), -1)))
-    outputs = g.op("MatMul", g.op("Reshape", placed, g.ints([0, tile, -1])), patches)
-    places = np.arange(tile * rows.out * columns.out)
-    by_pixel = g.op("Reshape", outputs, g.ints([0, len(places), -1]))
-    made = np.broadcast_arrays(rows.reads()[:, None, :, None], columns.reads()[None, :, None, :])
-    # The last tiles may make outputs beyond the last.
-    inside = (made[0] < rows.size) & (made[1] < columns.size)
-    order = np.empty((rows.size, columns.size), np.int64)
-    order[made[0][inside], made[1][inside]] = places.reshape(inside.shape)[inside]
-    picked = g.op("Gather", by_pixel, g.ints(order.ravel()), axis=1)
-    return g.op("Reshape", picked, g.ints([0, *order.shape, -1]))
+    outputs = g.op("MatMul", g.op("Reshape", placed, g.ints([0, math.prod(tile), -1])), patches)
+    made = Tiled((rows.kernel * rows.out, columns.kernel * columns.out), tile)
+    size = rows.size, columns.size
+    if made.size == size:
+        # A single tile is the image row by row.
+        return g.op("Reshape", outputs, g.ints([0, *size, -1])), None if tile == size else made
+    # The last tiles make outputs beyond the last.
+    places = made.places().reshape(made.size)[: rows.size, : columns.size]
+    by_pixel = g.op("Reshape", outputs, g.ints([0, math.prod(made.size), -1]))
+    picked = g.op("Gather", by_pixel, g.ints(places.ravel()), axis=1)
+    return g.op("Reshape", picked, g.ints([0, *size, -1])), None
 
 
 def _patches(g: Graph, images: Value, tiles: tuple[Tiles, Tiles]) -> Value:
-    """What the tiles read of C×H×W×N: C × (patch rows · columns) × (tiles · N)."""
+    """What the tiles read of N×C×H×W: C × (patch rows · columns) × (tiles · N)."""
     return pick(g, images, (tiles[0].inputs, tiles[1].inputs))
 
 
@@ -166,7 +168,7 @@ def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
     """The gradient of the placed weights, summed for each tap: C×taps."""
     tiles = conv.forward()
     (patches,) = g.recall(_key(x, conv))
-    gradient = pick(g, batch_last(g, dy), (tiles[0].outputs, tiles[1].outputs))
+    gradient = pick(g, dy, (tiles[0].outputs, tiles[1].outputs))
     # Patches first: the 16 pixels of a tile, as columns of the product, suit the runtime.
     placed = g.op("MatMul", patches, g.op("Transpose", gradient, perm=[0, 2, 1]))
     by_place = g.op("Reshape", placed, g.ints([conv.channels, -1]))

@@ -15,7 +15,7 @@ from pipeline.errors import LoweringError
 from pipeline.lowering import depthwise, narrow_conv
 from pipeline.lowering.depthwise import depthwise_of
 from pipeline.lowering.graph import Graph, Value
-from pipeline.lowering.layout import add_bias, batch_first, batch_last, known_batch_last, matrix
+from pipeline.lowering.layout import add_bias, batch_first, batch_last, is_batch_last, matrix, order_of
 from pipeline.lowering.rules import Node, lowers
 from pipeline.lowering.windows import Axis, axes_of, fit, transposed
 
@@ -76,7 +76,7 @@ def convolution(node: Node, g: Graph) -> Value:
     narrow = narrow_conv.narrow_axes(node, *node.input_shapes[:2])
     if narrow:
         return narrow_conv.convolve(node, g, narrow)
-    if known_batch_last(g, node.inputs[0]) and _Convolution.of(node, 0, 1).is_pointwise:
+    if is_batch_last(g, node.inputs[0]) and _Convolution.of(node, 0, 1).is_pointwise:
         return _pointwise(node, g)
     return g.op("Conv", *node.inputs, **node.attributes)
 
@@ -92,7 +92,7 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     if node.wants(0):
         if apart and apart.is_tiled:
             dx = depthwise.input_gradient(g, apart, dy, w)
-        elif conv.is_pointwise and known_batch_last(g, x):
+        elif conv.is_pointwise and is_batch_last(g, x):
             dx = _pointwise_input_gradient(node, g)
         else:
             dx = _input_gradient(g, conv, dy, w)
@@ -101,7 +101,7 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
             dw = depthwise.weight_gradient(g, apart, dy, x)
         elif narrow:
             dw = narrow_conv.weight_gradient(node, g, narrow)
-        elif conv.is_pointwise and known_batch_last(g, x):
+        elif conv.is_pointwise and is_batch_last(g, x):
             dw = _pointwise_weight_gradient(node, g)
         else:
             dw = _weight_gradient(node, g, conv)
@@ -156,22 +156,26 @@ def _strided(g: Graph, conv: _Convolution, x: Value, w: Value) -> Value:
 
 def _pointwise(node: Node, g: Graph) -> Value:
     """Conv of one pixel, of all images at once: M×C times C×(H·W·N)."""
-    product = g.op("MatMul", matrix(g, node.inputs[1]), matrix(g, batch_last(g, node.inputs[0])))
+    x, w = node.inputs[:2]
+    order = order_of(g, x)
+    product = g.op("MatMul", matrix(g, w), matrix(g, batch_last(g, x, order)))
     biased = add_bias(g, node, product, rank=2)
-    return batch_first(g, g.op("Reshape", biased, g.ints([0, *_spatial(node, 0), -1])))
+    return batch_first(g, g.op("Reshape", biased, g.ints([0, *_spatial(node, 0), -1])), order)
 
 
 def _pointwise_input_gradient(node: Node, g: Graph) -> Value:
     """C×M times M×(H·W·N)."""
-    dy, _, w = node.inputs[:3]
-    product = g.op("Gemm", matrix(g, w), matrix(g, batch_last(g, dy)), transA=1)
-    return batch_first(g, g.op("Reshape", product, g.ints([0, *_spatial(node, 1), -1])))
+    dy, x, w = node.inputs[:3]
+    order = order_of(g, x)
+    product = g.op("Gemm", matrix(g, w), matrix(g, batch_last(g, dy, order)), transA=1)
+    return batch_first(g, g.op("Reshape", product, g.ints([0, *_spatial(node, 1), -1])), order)
 
 
 def _pointwise_weight_gradient(node: Node, g: Graph) -> Value:
     """M×(H·W·N) times (H·W·N)×C."""
     dy, x = node.inputs[:2]
-    dw = g.op("Gemm", matrix(g, batch_last(g, dy)), matrix(g, batch_last(g, x)), transB=1)
+    gradient, image = (matrix(g, batch_last(g, value, order_of(g, x))) for value in (dy, x))
+    dw = g.op("Gemm", gradient, image, transB=1)
     return g.op("Reshape", dw, g.ints([0, 0, 1, 1]))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from onnx import TensorProto
 
-from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.layout import batch_first, batch_last, known_batch_last
+from pipeline.lowering.graph import Graph, Value
+from pipeline.lowering.layout import Order, batch_first, batch_last, is_batch_last, order_of
 from pipeline.lowering.rules import Node, lowers
 
 
@@ -64,38 +64,48 @@ def batch_normalization_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     """BatchNormalizationGrad(dy, x N×C×…, scale, batch mean, 1/deviation) → dx, dscale, dbias."""
     gradient, images, scale, mean, inverse_deviation = node.inputs
     shape = node.input_shape(1)
+    channels = int(shape[1])
     x, give_back = _in_rows(node, g, 1, images)
-    dy = gradient
-    if known_batch_last(g, images):
-        dy, shape = _rows(g, gradient, int(shape[1])), (1, shape[1], "")
-    axes = [axis for axis in range(len(shape)) if axis != 1]
-    centred = g.op("Sub", x, _per_channel(g, mean, shape))
-    dbias = g.sum(dy, axes)
-    product = g.sum(g.op("Mul", dy, centred), axes)
-    count = g.op("Div", g.op("Cast", g.op("Size", x), to=TensorProto.FLOAT), g.floats(int(shape[1])))
+    if is_batch_last(g, images):
+        dy = _rows(g, gradient, order_of(g, images), channels)
+        dbias, by_x = g.sum(dy, [0, 2]), _products_of_rows(g, dy, x)
+    else:
+        dy, axes = gradient, [axis for axis in range(len(shape)) if axis != 1]
+        dbias, by_x = g.sum(dy, axes), g.sum(g.op("Mul", dy, x), axes)
+    # Σ dy × (x − mean) without x − mean. It loses no more digits: the mean's own rounding error costs the longer way
+    # as many (docs/decisions.md).
+    dscale = g.op("Mul", g.op("Sub", by_x, g.op("Mul", mean, dbias)), inverse_deviation)
+    count = g.op("Div", g.op("Cast", g.op("Size", x), to=TensorProto.FLOAT), g.floats(channels))
     factor = g.op("Mul", scale, inverse_deviation)
-    dscale = g.op("Mul", product, inverse_deviation)
     slope = g.op("Div", g.op("Mul", g.op("Mul", factor, inverse_deviation), dscale), count)
-    # factor × (dy − mean of dy) in one pass over dy: inference with a variance of 1.
-    level = g.op("Div", dbias, count)
-    zeros, ones = g.floats([0.0] * int(shape[1])), g.floats([1.0] * int(shape[1]))
-    scaled = g.op("BatchNormalization", dy, factor, zeros, level, ones, epsilon=0.0)
-    dx = g.op("Sub", scaled, g.op("Mul", centred, _per_channel(g, slope, shape)))
-    return give_back(dx), dscale, dbias
+    # factor × (dy − mean of dy) − slope × (x − mean)
+    from_dy = _centred_times(g, dy, g.op("Div", dbias, count), factor, channels)
+    from_x = _centred_times(g, x, mean, g.op("Neg", slope), channels)
+    return give_back(g.op("Add", from_dy, from_x)), dscale, dbias
 
 
 def _in_rows(node: Node, g: Graph, index: int, images: Value) -> tuple[Value, Callable[[Value], Value]]:
     """Images that are there with the batch last as 1×C×(H·W·N), and the way back; any others as they are."""
-    if not known_batch_last(g, images):
+    if not is_batch_last(g, images):
         return images, lambda value: value
-    size = [int(length) for length in node.input_shape(index)[1:]]
-    return _rows(g, images, size[0]), lambda value: batch_first(g, g.op("Reshape", value, g.ints([*size, -1])))
+    size, order = [int(length) for length in node.input_shape(index)[1:]], order_of(g, images)
+    return (
+        _rows(g, images, order, size[0]),
+        lambda value: batch_first(g, g.op("Reshape", value, g.ints([*size, -1])), order),
+    )
 
 
-def _rows(g: Graph, images: Value, channels: int) -> Value:
-    return g.op("Reshape", batch_last(g, images), g.ints([1, channels, -1]))
+def _rows(g: Graph, images: Value, order: Order, channels: int) -> Value:
+    return g.op("Reshape", batch_last(g, images, order), g.ints([1, channels, -1]))
 
 
-def _per_channel(g: Graph, value: Value, shape: Shape) -> Value:
-    """C as C×1×…, which broadcasts along the second axis of N×C×…."""
-    return g.op("Reshape", value, g.ints([-1, *[1] * (len(shape) - 2)]))
+def _products_of_rows(g: Graph, a: Value, b: Value) -> Value:
+    """The scalar product of each channel of 1×C×L with the same of the other: C. As a product, one pass over both."""
+    product = g.op("MatMul", g.op("Transpose", a, perm=[1, 0, 2]), g.op("Transpose", b, perm=[1, 2, 0]))
+    return g.op("Reshape", product, g.ints([-1]))
+
+
+def _centred_times(g: Graph, x: Value, mean: Value, factor: Value, channels: int) -> Value:
+    """Takes its mean off each channel of x, and multiplies, in one pass: inference with a variance of 1."""
+    zeros, ones = g.floats([0.0] * channels), g.floats([1.0] * channels)
+    return g.op("BatchNormalization", x, factor, zeros, mean, ones, epsilon=0.0)

@@ -28,7 +28,7 @@ class Graph:
         self.constants: dict[Value, onnx.TensorProto] = {}
         self._by_content: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._names: set[str] = set()
-        self._notes: dict[str, tuple[Value, ...]] = {}
+        self._notes: dict[str, tuple[Any, ...]] = {}
 
     def name(self, wish: str) -> Value:
         """A name that no other value has, `wish` itself when it is free."""
@@ -63,15 +63,15 @@ class Graph:
         self.nodes.append(copied)
         return names
 
-    def remember(self, key: str, values: tuple[Value, ...]) -> None:
-        """Leaves values of a forward operator for the rule of its gradient."""
+    def remember(self, key: str, values: tuple[Any, ...]) -> None:
+        """Leaves values, and what is known of them, of a forward operator for the rule of its gradient."""
         self._notes[key] = values
 
-    def recall(self, key: str) -> tuple[Value, ...]:
+    def recall(self, key: str) -> tuple[Any, ...]:
         """What the forward operator left under `key`."""
         return self._notes[key]
 
-    def recall_or_none(self, key: str) -> tuple[Value, ...] | None:
+    def recall_or_none(self, key: str) -> tuple[Any, ...] | None:
         """What was left under `key`, or None."""
         return self._notes.get(key)
 

@@ -31,7 +31,7 @@ def convolve(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
     """Conv(x N×C×H×W, w M×C×KH×KW, [b M]) → y."""
     x, w = node.inputs[:2]
     rows = math.prod(int(size) for size in node.input_shape(1)[1:])
-    read = g.op("Reshape", pick(g, batch_last(g, x), axes), g.ints([rows, -1]))
+    read = g.op("Reshape", pick(g, x, axes), g.ints([rows, -1]))
     g.remember(_key(x, axes), (read,))
     product = add_bias(g, node, g.op("MatMul", matrix(g, w), read), rank=2)
     return batch_first(g, g.op("Reshape", product, g.ints([0, *(axis.out for axis in axes), -1])))

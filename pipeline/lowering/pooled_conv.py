@@ -105,7 +105,7 @@ class Sizes:
 def pooled_conv(node: Node, g: Graph) -> tuple[Value, ...]:
     """PooledConv(x N×C×H×W, w M×C×KH×KW, [b M]) → y N×M×PH×PW, and the gradient's key to the patches."""
     sizes = Sizes.of(node.input_shape(0), node.input_shape(1), node.attributes["window"])
-    picked = pick(g, batch_last(g, node.inputs[0]), sizes.patches())
+    picked = pick(g, node.inputs[0], sizes.patches())
     # C × patch × (PH · PW · N) as a matrix of taps × (PH · PW · N): the order in memory is already that one.
     patches = g.op("Reshape", picked, g.ints([sizes.taps, -1]))
     weights = _stacked_weights(g, node.inputs[1], sizes)

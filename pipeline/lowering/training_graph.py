@@ -25,7 +25,7 @@ from pipeline.lowering import (  # noqa: F401
 )
 from pipeline.lowering.fusion import fuse
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
-from pipeline.lowering.layout import all_batch_last, batch_first, common_shape
+from pipeline.lowering.layout import all_batch_last, batch_first, common_order, common_shape
 from pipeline.lowering.rules import RULES, Node
 
 
@@ -64,13 +64,14 @@ def lower(
         input_shapes = [shapes.get(name) for name in proto.input]
         shape = common_shape(g, proto.op_type, inputs, input_shapes)
         if shape:
-            inputs = all_batch_last(g, inputs, input_shapes)
+            order = common_order(g, inputs)
+            inputs = all_batch_last(g, inputs, input_shapes, order)
             shapes.setdefault(proto.output[0], shape)
         rule = RULES.get(proto.op_type)
         returned = rule(Node.of(proto, inputs, shapes, read), g) if rule else g.copy(proto, inputs)
         results = (returned,) if isinstance(returned, str) else returned
         if shape:
-            results = tuple(batch_first(g, result) if result else "" for result in results)
+            results = tuple(batch_first(g, result, order) if result else "" for result in results)
         values.update({name: value for name, value in zip(proto.output, results, strict=False) if name})
     return values
 

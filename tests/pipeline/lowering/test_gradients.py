@@ -87,6 +87,38 @@ def test_convolutions_that_share_image_and_weights(groups: int, other: dict[str,
     check(module, image, tmp_path)
 
 
+class Mixed(nn.Module):
+    """A depthwise convolution's output, which lies in tiles, beside images that do not, and what reads either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(3, 4, 3, padding=1)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.norm = nn.BatchNorm2d(4)
+        self.pointwise = nn.Conv2d(4, 4, 1)
+        self.again = nn.Conv2d(4, 4, 5, padding=2, groups=4)
+        self.dense = nn.Conv2d(4, 8, 3, padding=1)
+        self.strided = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8)
+        self.after = nn.LazyLinear(CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits."""
+        by_rows = functional.relu6(self.narrow(image))
+        tiled = functional.relu6(self.norm(self.depthwise(by_rows)))
+        added = torch.sigmoid(by_rows + tiled)
+        both = self.again(tiled) * tiled * tiled.mean((2, 3), keepdim=True)
+        hidden = self.dense(torch.tanh(both + self.pointwise(added)))
+        logits: Tensor = self.after(self.strided(hidden).flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("size", [(8, 12), (8, 10), (4, 4)], ids=str)
+def test_images_in_tiles_and_by_rows(size: tuple[int, int], tmp_path: Path) -> None:
+    module, image = Mixed(), image_of(3, 3, *size)
+    module(torch.from_numpy(image))
+    check(module, image, tmp_path)
+
+
 LARGE: dict[str, Callable[[], list[nn.Module]]] = {
     "narrow": lambda: [nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AvgPool2d(30)],
     "depthwise": lambda: [nn.Conv2d(3, 20, 1), nn.Conv2d(20, 20, 3, 2, groups=20), nn.ReLU(), nn.AvgPool2d(30)],
