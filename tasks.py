@@ -20,7 +20,7 @@ from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError, UsageError
-from pipeline.settings import Settings, number, positive_number, target_name, whole_number
+from pipeline.settings import Settings, listed, number, positive_number, target_name, whole_number
 
 
 @dataclass(frozen=True)
@@ -321,7 +321,7 @@ def _settings(options: Options) -> Settings:
         runs=Path(options.runs),
         seed=whole_number("seed", options.seed or "1", 0),
         serial=options.serial or None,
-        classes=tuple(word.strip() for word in options.classes.split(",")) if options.classes else (),
+        classes=listed(options.classes) if options.classes else (),
         optimizer=options.optimizer or None,
         trainable=options.trainable or None,
         loss=options.loss or None,

@@ -19,7 +19,7 @@ from pipeline.model_source import ModelSource, find_model, recipe_of
 from pipeline.package import build_package
 from pipeline.progress import counted, stage
 from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
-from pipeline.settings import Settings
+from pipeline.settings import Settings, listed
 from pipeline.stages import build_once, key_of, program_digest
 
 COLOURS = 3
@@ -195,7 +195,7 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
     """
     optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
     patterns = {"head": ("head.*",), "all": ("*",)}
-    trainable = patterns.get(settings.trainable, tuple(settings.trainable.split(","))) if settings.trainable else None
+    trainable = patterns.get(settings.trainable, listed(settings.trainable)) if settings.trainable else None
     choices: dict[str, Any] = {
         "optimizer": optimizer,
         "trainable": trainable,

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from pipeline.errors import UsageError
+from pipeline.settings import listed
 
 Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
 FrozenDtype = Literal["float32", "float16"]
@@ -110,7 +111,7 @@ def parse_optimizer(text: str) -> Optimizer:
     Raises:
       UsageError: the optimizer or an option of it is unknown, or a value is no number.
     """
-    name, *pairs = (part.strip() for part in text.split(","))
+    name, *pairs = listed(text)
     options: list[tuple[str, float]] = []
     for pair in pairs:
         option, _, value = pair.partition("=")

@@ -57,6 +57,11 @@ class Settings:
         target_name(self.target)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """What an option gives with commas between."""
+    return tuple(word.strip() for word in text.split(","))
+
+
 def target_name(text: str) -> str:
     """Reads `--target`.
 

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.files import new_folder
 from pipeline.model_source import find_model
 from pipeline.prepare import Prepared, make_package, prepare, prepared_on
-from pipeline.settings import Settings
+from pipeline.settings import Settings, listed
 
 MODELS = Path(__file__).parent / "models"
 CLASSES = 10
@@ -63,7 +63,7 @@ def choose(names: str) -> tuple[str, ...]:
     Raises:
       UsageError: there is no such network.
     """
-    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(","))) if names else tuple(NETWORKS)
+    chosen = tuple(dict.fromkeys(listed(names))) if names else tuple(NETWORKS)
     unknown = [name for name in chosen if name not in NETWORKS]
     if unknown:
         raise UsageError(f"--networks {names}: no network {unknown[0]!r}; give some of {','.join(NETWORKS)}")
