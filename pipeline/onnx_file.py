@@ -33,14 +33,7 @@ def load_network(path: Path) -> onnx.ModelProto:
     Raises:
       ModelError: the file cannot be read, is no valid ONNX model, or not of this form.
     """
-    model = _load(path)
-    converted = _converted(model)
-    if converted is None:
-        raise ModelError(
-            f"{path} is of opset {opset_of(model)} and cannot be converted to {' or '.join(map(str, OPSETS))}: "
-            f"export it with opset_version={OPSETS[-1]}"
-        )
-    return _named(converted, path)
+    return _named(_converted(_load(path), path), path)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -85,9 +78,10 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
 
     own = _load(path)
     # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
-    converted = _converted(own)
+    with suppress(ModelError):
+        own = _converted(own, path)
     # The names of the head are free behind the prefix.
-    model = compose.add_prefix(_named(own if converted is None else converted, path), "backbone/")
+    model = compose.add_prefix(_named(own, path), "backbone/")
     if any(trains(node) for node in model.graph.node):
         raise ModelError(f"{path} normalises batches as in training: export it in inference mode (model.eval())")
     rename(model, f"backbone/{IMAGE}", IMAGE)
@@ -158,17 +152,26 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _converted(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """The model in one of OPSETS, or None where no conversion is known."""
+def _converted(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """The model in the first of OPSETS that it can be converted to."""
     from onnx import version_converter
+
+    from pipeline.opset import in_opset_17
 
     if opset_of(model) in OPSETS:
         return model
-    for wanted in OPSETS:
+    try:
+        older = in_opset_17(model) if opset_of(model) > OPSETS[-1] else model
+    except ModelError as error:
+        raise ModelError(f"{path} is of {error}: export it with opset_version={OPSETS[-1]}") from error
+    for opset in OPSETS:
         # The converter's own errors are of no narrower class, and name its source files.
         with suppress(RuntimeError, ValueError):
-            return version_converter.convert_version(model, wanted)
-    return None
+            return version_converter.convert_version(older, opset)
+    raise ModelError(
+        f"{path} is of opset {opset_of(model)} and cannot be converted to {' or '.join(map(str, OPSETS))}: "
+        f"export it with opset_version={OPSETS[-1]}"
+    )
 
 
 def _features(model: onnx.ModelProto, path: Path, sizes: tuple[int, int, int]) -> int:

@@ -51,7 +51,7 @@ def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
     # Not measured: ONNX Runtime itself fails on some operators that are rewritten, as on an Einsum with one operand.
     inferred = onnx.shape_inference.infer_shapes(forward, data_prop=True)
     shapes, integers = shapes_of(inferred), _integer_values(inferred)
-    g = _graph_beside(forward)
+    g = Graph.beside(forward)
     read = read_values(forward)
     for proto in forward.graph.node:
         rule = REWRITES.get(proto.op_type) or CORRECTIONS.get(proto.op_type)
@@ -228,16 +228,6 @@ def _static(node: Node, sizes: Sequence[int | str]) -> list[int]:
             "export the model with static shapes but for the batch"
         )
     return known
-
-
-def _graph_beside(forward: onnx.ModelProto) -> Graph:
-    """A graph whose new values and nodes meet no name of `forward`."""
-    g = Graph()
-    graph = forward.graph
-    taken = {value.name for value in (*graph.input, *graph.initializer, *graph.node)}
-    for name in taken.union(*(node.output for node in graph.node)):
-        g.name(name)
-    return g
 
 
 def _integer_values(model: onnx.ModelProto) -> set[Value]:

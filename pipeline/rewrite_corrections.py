@@ -61,6 +61,12 @@ def power(node: Node, g: Graph) -> tuple[Value, ...] | None:
     return (g.op("Exp", g.op("Mul", exponent, g.op("Log", base))),)
 
 
+@corrects("LayerNormalization")
+def layer_normalization(node: Node, g: Graph) -> tuple[Value, ...] | None:
+    """LayerNormalization(x, scale, [bias]) with mean and 1/std as outputs, which the gradient reads unasked."""
+    return g.ops("LayerNormalization", *node.inputs, outputs=3, **node.attributes)
+
+
 @corrects("ReduceL2", "ReduceLogSumExp")
 def norm(node: Node, g: Graph) -> tuple[Value, ...] | None:
     """ReduceL2(x) that drops its axes: kept, then squeezed, as the gradient is an invalid graph."""

@@ -30,6 +30,15 @@ class Graph:
         self._names: set[str] = set()
         self._notes: dict[str, tuple[Any, ...]] = {}
 
+    @classmethod
+    def beside(cls, model: onnx.ModelProto) -> Graph:
+        """A graph whose new values and nodes meet no name of `model`."""
+        g, graph = cls(), model.graph
+        taken = {value.name for value in (*graph.input, *graph.initializer, *graph.node)}
+        for name in taken.union(*(node.output for node in graph.node)):
+            g.name(name)
+        return g
+
     def name(self, wish: str) -> Value:
         """A name that no other value has, `wish` itself when it is free."""
         name, count = wish, 1

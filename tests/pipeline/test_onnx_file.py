@@ -19,6 +19,7 @@ from pipeline.errors import ModelError, UsageError
 from pipeline.export import export
 from pipeline.model_source import find_model, recipe_of
 from pipeline.onnx_file import files_of
+from pipeline.recipe import Optimizer, Preprocessing
 from tests.pipeline import stages
 
 CLASSES, SIDE = 4, 24
@@ -54,6 +55,12 @@ def build(path: Path, folder: Path) -> Path:
     return stages.build(source, recipe_of(source, PIXELS), PIXELS, CLASSES, folder)
 
 
+def prepared(pixels: np.ndarray) -> torch.Tensor:
+    """What the graph makes of uint8 pixels: a bilinear resize without antialiasing."""
+    image = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+    return nn.functional.interpolate(image, (SIDE, SIDE), mode="bilinear")
+
+
 NORMALISED = nn.Sequential(nn.Flatten(), nn.LayerNorm(24))
 
 
@@ -70,12 +77,8 @@ def test_the_head_trains_on_what_torch_gives(last: nn.Module, opset: int, tmp_pa
     pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
     session = ort.InferenceSession(str(folder / "features.onnx"), providers=["CPUExecutionProvider"])
     (features,) = session.run(["features"], {"image": pixels})
-    # A bilinear resize without antialiasing, as the graph's.
-    image = nn.functional.interpolate(
-        (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128, (SIDE, SIDE), mode="bilinear"
-    )
     with torch.no_grad():
-        np.testing.assert_allclose(features, module(image).numpy(), atol=1e-4)
+        np.testing.assert_allclose(features, module(prepared(pixels)).numpy(), atol=1e-4)
     engine = stages.open_engine(folder, 8)
     label = np.arange(8) % CLASSES
     losses = [engine.train_step(features, label, 0.1, step) for step in range(1, 60)]
@@ -146,18 +149,52 @@ def test_what_is_no_backbone_is_refused(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def write_beyond_opset_17(path: Path) -> Path:
+    """A model with an operator that opset 17 has no form of; it does nothing."""
+    model = onnx.load(write(path, small(nn.Flatten()), opset=20))
+    pool = onnx.helper.make_node("AveragePool", ["x"], ["pooled"], "pool", kernel_shape=[1, 1], dilations=[2, 2])
+    model.graph.node[0].input[0] = "pooled"
+    model.graph.node.insert(0, pool)
+    onnx.save(model, path)
+    return path
+
+
 def test_a_backbone_of_an_opset_that_cannot_be_converted_stays_frozen(tmp_path: Path) -> None:
-    source = find_model("transfer", backbone=str(write(tmp_path / "model.onnx", small(nn.Flatten()), opset=20)))
-    recipe = replace(recipe_of(source, PIXELS), trainable=("*",))
+    source = find_model("transfer", backbone=str(write_beyond_opset_17(tmp_path / "model.onnx")))
     with pytest.raises(ModelError, match="is of opset 20, in which it can only stay frozen"):
-        export(source, recipe, PIXELS, CLASSES, 1, tmp_path / "export")
+        export(source, replace(recipe_of(source, PIXELS), trainable=("*",)), PIXELS, CLASSES, 1, tmp_path / "export")
     assert not (tmp_path / "export").exists()
+    assert [parameter.name for parameter in read_model(build(tmp_path / "model.onnx", tmp_path)).parameters] == [
+        *("head.weight", "head.bias")
+    ]
 
 
 def test_a_whole_model_of_an_opset_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:
-    source = find_model(str(write(tmp_path / "model.onnx", small(nn.Flatten()), opset=20)))
-    with pytest.raises(ModelError, match=r"model.onnx is of opset 20 and cannot be converted to 15 or 17"):
+    source = find_model(str(write_beyond_opset_17(tmp_path / "model.onnx")))
+    message = (
+        r"model.onnx is of opset 20, of which opset 17 has no AveragePool \(node 'pool'\) with dilations: export it"
+    )
+    with pytest.raises(ModelError, match=message):
         export(source, recipe_of(source, PIXELS), PIXELS, CLASSES, 1, tmp_path / "export")
+
+
+@pytest.mark.parametrize("opset", [17, 20])
+def test_a_whole_model_of_a_later_opset_trains_as_in_torch(opset: int, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    layers = (nn.Conv2d(3, 6, 2, stride=2), nn.GroupNorm(3, 6), nn.Mish(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    module = nn.Sequential(*layers, nn.LayerNorm(24), nn.GELU(), nn.Linear(24, CLASSES))
+    source = find_model(str(write(tmp_path / "whole.onnx", module, opset)))
+    preprocessing = Preprocessing(SIDE, SIDE, scale=1 / 128, mean=(127 / 128,), std=(1.0,))
+    recipe = replace(recipe_of(source, PIXELS), optimizer=Optimizer("sgd"), preprocessing=preprocessing)
+    engine = stages.open_engine(stages.build(source, recipe, PIXELS, CLASSES, tmp_path), 8)
+    optimizer = torch.optim.SGD(module.parameters(), 0.05)
+    pixels, label = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8), np.arange(8) % CLASSES
+    for step in range(1, 11):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(module(prepared(pixels)), torch.from_numpy(label))
+        torch.autograd.backward(loss)
+        optimizer.step()
+        assert engine.train_step(pixels, label, 0.05, step) == pytest.approx(float(loss.detach()), rel=1e-4)
 
 
 def test_batch_normalisation_that_trains_is_refused(tmp_path: Path) -> None:
