@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_runtime.formats.model import Pixels
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, PipelineError
 from pipeline.graph_edits import rename
 from pipeline.recipe import Preprocessing
 
@@ -78,7 +78,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
 
     own = _load(path)
     # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
-    with suppress(ModelError):
+    with suppress(PipelineError):
         own = _converted(own, path)
     # The names of the head are free behind the prefix.
     model = compose.add_prefix(_named(own, path), "backbone/")

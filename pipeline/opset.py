@@ -47,7 +47,9 @@ def in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     g, constants, unknown = Graph.beside(model), _constants(model), list[str]()
     for proto in model.graph.node:
         try:
-            if proto.op_type in NEWER:
+            if proto.domain not in ("", "ai.onnx"):
+                g.nodes.append(proto)
+            elif proto.op_type in NEWER:
                 value = NEWER[proto.op_type](Node.of(proto, proto.input, shapes, read), g)
                 g.nodes.append(helper.make_node("Identity", [value], [proto.output[0]], proto.output[0]))
             else:
@@ -111,8 +113,6 @@ def _older(
     proto: onnx.NodeProto, version: int, constants: Mapping[str, np.ndarray], shapes: Mapping[str, Shape]
 ) -> onnx.NodeProto:
     """The same operator as opset 17 has it."""
-    if proto.domain not in ("", "ai.onnx"):
-        return proto
     if not onnx.defs.has(proto.op_type, OPSET):
         raise _UnknownError
     old, new = (onnx.defs.get_schema(proto.op_type, opset) for opset in (OPSET, version))
