@@ -8,20 +8,36 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """One engine at one number of threads: median ms per step and its process's peak, or why it does not run here."""
+    """One engine at one number of threads, or why it does not run here.
+
+    Attributes:
+      ms: per step, median of the rounds.
+      lowered_ratio: the lowered engine's ms / this one's, median of the rounds' ratios: what slows the machine for a
+        while slows both of a round.
+      peak_memory_bytes: of the engine's process.
+    """
 
     ms: float | None = None
+    lowered_ratio: float | None = None
     peak_memory_bytes: int | None = None
     unavailable: str | None = None
 
 
 @dataclass(frozen=True)
 class Threads:
-    """All engines at one number of threads, and the rate of a matrix product there, in FLOP per second."""
+    """All engines at one number of threads.
+
+    Attributes:
+      engines: by name.
+      product_flops_per_s: the rate of a matrix product, in FLOP per second.
+      bound_ms: a step's FLOPs at that rate.
+      bound_ratio: the lowered engine's ms / the bound, median of the rounds' ratios.
+    """
 
     engines: Mapping[str, Timing]
     product_flops_per_s: float
     bound_ms: float
+    bound_ratio: float
 
 
 @dataclass(frozen=True)

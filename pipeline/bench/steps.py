@@ -51,7 +51,7 @@ def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dic
             for worker, ask in asks.items():
                 time.sleep(SLEEP_S)
                 answers[worker].append(json.loads(ask()))
-    return _summary(answers, built.step_flops)
+    return summary_of(answers, built.step_flops)
 
 
 def measure_on(target: Target, step_flops: int, repeats: int, seconds: float) -> dict[int, Threads]:
@@ -61,7 +61,7 @@ def measure_on(target: Target, step_flops: int, repeats: int, seconds: float) ->
         for engine, part in ((LOWERED, "step"), (PRODUCT, PRODUCT)):
             options = (part, "--threads", str(threads), "--rounds", str(repeats + 1), "--seconds", str(seconds))
             answers[engine, threads] = answers_of(target, options)[1:]
-    return _summary(answers, step_flops)
+    return summary_of(answers, step_flops)
 
 
 def _worker(
@@ -87,20 +87,32 @@ def _worker(
     return ("sh", built.package / "bench.sh", part, *options), environment
 
 
-def _summary(answers: Answers, step_flops: int) -> dict[int, Threads]:
+def summary_of(answers: Answers, step_flops: int) -> dict[int, Threads]:
+    """Medians of the rounds that each engine, and the product, answered at each number of threads."""
     summary: dict[int, Threads] = {}
     for threads in THREADS:
-        rate = PRODUCT_FLOPS / _median_ms(answers[PRODUCT, threads]) * 1000
-        timings = {name: _timing(answers[name, threads]) for name in ENGINES if (name, threads) in answers}
-        summary[threads] = Threads(timings, rate, step_flops / rate * 1000)
+        lowered, product = (_ms(answers[name, threads]) for name in (LOWERED, PRODUCT))
+        bounds = [ms * step_flops / PRODUCT_FLOPS for ms in product]
+        summary[threads] = Threads(
+            {name: _timing(answers[name, threads], lowered) for name in ENGINES if (name, threads) in answers},
+            PRODUCT_FLOPS / statistics.median(product) * 1000,
+            statistics.median(bounds),
+            _median_ratio(lowered, bounds),
+        )
     return summary
 
 
-def _timing(answers: Sequence[Answer]) -> Timing:
+def _timing(answers: Sequence[Answer], lowered: Sequence[float]) -> Timing:
     if "unavailable" in answers[0]:
         return Timing(unavailable=answers[0]["unavailable"])
-    return Timing(_median_ms(answers), max(answer["peak_memory_bytes"] for answer in answers))
+    ms, peak = _ms(answers), max(answer["peak_memory_bytes"] for answer in answers)
+    return Timing(statistics.median(ms), _median_ratio(lowered, ms), peak)
 
 
-def _median_ms(answers: Sequence[Answer]) -> float:
-    return statistics.median(float(answer["ms"]) for answer in answers)
+def _ms(answers: Sequence[Answer]) -> list[float]:
+    return [float(answer["ms"]) for answer in answers]
+
+
+def _median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
+    """Of the rounds' ratios."""
+    return statistics.median(value / other for value, other in zip(values, others, strict=True))

@@ -61,15 +61,14 @@ def cache_lines(cache: CacheResult) -> Iterator[str]:
 
 
 def _cell(threads: Threads, engine: str) -> str:
-    timing, lowered = threads.engines[engine], threads.engines[LOWERED]
-    if timing.ms is None or lowered.ms is None:
+    timing = threads.engines[engine]
+    if timing.ms is None:
         return "does not run"
-    return f"{timing.ms:.3f}" + ("" if engine == LOWERED else f" ({lowered.ms / timing.ms:.2f})")
+    return f"{timing.ms:.3f}" + ("" if engine == LOWERED else f" ({timing.lowered_ratio:.2f})")
 
 
 def _bound(threads: Threads) -> str:
-    lowered = threads.engines[LOWERED].ms
-    return f"{threads.bound_ms:.3f}" + (f" ({lowered / threads.bound_ms:.2f})" if lowered else "")
+    return f"{threads.bound_ms:.3f} ({threads.bound_ratio:.2f})"
 
 
 def _memory(timing: Timing) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.bench.networks import PRODUCT_FLOPS
 from pipeline.bench.results import Timing
-from pipeline.bench.steps import measure_on
+from pipeline.bench.steps import Answers, measure_on, summary_of
 from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
 from tests.emulator.parts import free_port
@@ -31,8 +31,21 @@ def test_a_device_gives_the_median_of_all_rounds_but_the_first() -> None:
     rounds = [f'{{"ms": {ms}, "peak_memory_bytes": 7}}' for ms in (90, 2, 4, 3)]
     summary = measure_on(Saying(0, *rounds), 10**9, repeats=3, seconds=0.1)
     assert set(summary) == {1, 2}
-    assert summary[1].engines == {"lowered": Timing(3.0, 7)}
+    assert summary[1].engines == {"lowered": Timing(3.0, 1.0, 7)}
     assert summary[1].bound_ms == pytest.approx(3.0 * 10**9 / PRODUCT_FLOPS)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    # The machine was slow in the second round and in half of the third.
+    rounds = {"lowered": (1.0, 10.0, 10.0), "torch-eager": (2.0, 20.0, 2.0), "product": (4.0, 40.0, 4.0)}
+    answers: Answers = {
+        (name, threads): [{"ms": ms, "peak_memory_bytes": 7} for ms in rounds[name]]
+        for name in rounds
+        for threads in (1, 2)
+    }
+    summary = summary_of(answers, PRODUCT_FLOPS)[1]
+    assert summary.engines["torch-eager"] == Timing(2.0, 0.5, 7)
+    assert (summary.bound_ms, summary.bound_ratio) == (4.0, 0.25)
 
 
 @pytest.mark.slow

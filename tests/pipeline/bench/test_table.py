@@ -9,12 +9,12 @@ from pipeline.bench.table import cache_lines, conversion_lines, network_lines, t
 
 MIB = 2**20
 ENGINES = {
-    "lowered": Timing(2.0, 80 * MIB),
-    "onnxruntime-training": Timing(4.0, 300 * MIB),
-    "torch-eager": Timing(5.0, 350 * MIB),
+    "lowered": Timing(2.0, 1.0, 80 * MIB),
+    "onnxruntime-training": Timing(4.0, 0.51, 300 * MIB),
+    "torch-eager": Timing(5.0, 0.42, 350 * MIB),
     "torch-compile": Timing(unavailable="no C++ compiler"),
 }
-NETWORK = NetworkResult("LeNet-5", 32, "adam", 72_000_000, {1: Threads(ENGINES, 72e9, 1.0)}, 90 * MIB)
+NETWORK = NetworkResult("LeNet-5", 32, "adam", 72_000_000, {1: Threads(ENGINES, 72e9, 1.0, 2.1)}, 90 * MIB)
 CONVERSION = ConversionResult("photos", 200, {1: 50.0, 2: 90.0})
 CACHE = CacheResult(images=200, pass_s=4.0, epochs=10, epochs_s=5.0, uncached_epoch_s=3.0, uncached_steps=3)
 RESULT = BenchResult("x86", 10, {"lenet": NETWORK}, CONVERSION, CACHE)
@@ -24,8 +24,8 @@ def test_the_table_has_each_rival_the_bound_and_the_memory() -> None:
     title, heading, times, memory, reason, runner = network_lines(NETWORK)
     assert "LeNet-5, batch 32, adam, 72 MFLOP a step" in title
     assert heading.split()[1:4] == ["lowered", "onnxruntime-training", "torch-eager"]
-    assert times.split()[:6] == ["1", "2.000", "4.000", "(0.50)", "5.000", "(0.40)"]
-    assert times.split()[-2:] == ["1.000", "(2.00)"]
+    assert times.split()[:6] == ["1", "2.000", "4.000", "(0.51)", "5.000", "(0.42)"]
+    assert times.split()[-2:] == ["1.000", "(2.10)"]
     assert "80 MiB" in memory
     assert memory.endswith("72 GFLOP/s")
     assert reason == "torch-compile does not run here: no C++ compiler"
@@ -33,7 +33,7 @@ def test_the_table_has_each_rival_the_bound_and_the_memory() -> None:
 
 
 def test_a_device_has_the_lowered_engine_alone() -> None:
-    threads = {1: Threads({"lowered": Timing(2.0, 80 * MIB)}, 72e9, 1.0)}
+    threads = {1: Threads({"lowered": Timing(2.0, 1.0, 80 * MIB)}, 72e9, 1.0, 2.1)}
     device = NetworkResult("LeNet-5", 32, "adam", 72_000_000, threads, 90 * MIB)
     assert "torch" not in "\n".join(network_lines(device))
 
@@ -49,7 +49,12 @@ def test_photographs_take_a_line_each() -> None:
 def test_the_json_holds_everything() -> None:
     record = json.loads(to_json(RESULT))
     threads = record["networks"]["lenet"]["threads"]["1"]
-    assert threads["engines"]["lowered"] == {"ms": 2.0, "peak_memory_bytes": 80 * MIB, "unavailable": None}
+    assert threads["engines"]["torch-eager"] == {
+        "ms": 5.0,
+        "lowered_ratio": 0.42,
+        "peak_memory_bytes": 350 * MIB,
+        "unavailable": None,
+    }
     assert threads["engines"]["torch-compile"]["unavailable"] == "no C++ compiler"
     assert threads["bound_ms"] == 1.0
     assert record["networks"]["lenet"]["runner_peak_memory_bytes"] == 90 * MIB
