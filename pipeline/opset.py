@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from pipeline.errors import ModelError
 from pipeline.graph_edits import replace_nodes
 from pipeline.lowering.graph import OPSET, Graph, Shape, Value
-from pipeline.lowering.rules import Node, decorator_of
+from pipeline.lowering.rules import Node, attributes_of, decorator_of
 from pipeline.lowering.training_graph import read_values, shapes_of
 from pipeline.onnx_file import opset_of
 
@@ -122,14 +122,12 @@ def _older(
         _axes_as_attribute(copy, constants)
     elif proto.op_type == "Split":
         _split_evenly(copy, shapes)
-    kept = [attribute for attribute in copy.attribute if attribute.name in old.attributes]
-    for attribute in copy.attribute:
-        if attribute.name not in old.attributes and not _changes_nothing(attribute, new):
+    for attribute in [attribute for attribute in copy.attribute if attribute.name not in old.attributes]:
+        if not _changes_nothing(attribute, new):
             raise _UnknownError(f" with {attribute.name}")
+        copy.attribute.remove(attribute)
     if len(copy.input) > old.max_input:
         raise _UnknownError(f" with {len(copy.input)} inputs")
-    del copy.attribute[:]
-    copy.attribute.extend(kept)
     return copy
 
 
@@ -140,22 +138,16 @@ def _axes_as_attribute(reduction: onnx.NodeProto, constants: Mapping[str, np.nda
         raise _UnknownError(" with computed axes")
     if axes and constants[axes].size:
         reduction.attribute.append(helper.make_attribute("axes", constants[axes].tolist()))
-    elif any(attribute.name == "noop_with_empty_axes" and attribute.i for attribute in reduction.attribute):
-        raise _UnknownError(" with noop_with_empty_axes")
 
 
 def _split_evenly(split: onnx.NodeProto, shapes: Mapping[str, Shape]) -> None:
     """Opset 17 splits evenly by the number of outputs, where there is no rest."""
-    shape, attributes = shapes.get(split.input[0]), {a.name: helper.get_attribute_value(a) for a in split.attribute}
-    parts = attributes.get("num_outputs")
-    if parts is None:
-        return
-    size = shape[attributes.get("axis", 0)] if shape else None
-    if not isinstance(size, int) or size % parts:
-        raise _UnknownError(" into uneven parts")
-    kept = [attribute for attribute in split.attribute if attribute.name != "num_outputs"]
-    del split.attribute[:]
-    split.attribute.extend(kept)
+    shape = shapes.get(split.input[0])
+    size = shape[attributes_of(split).get("axis", 0)] if shape else None
+    for parts in [attribute for attribute in split.attribute if attribute.name == "num_outputs"]:
+        if not isinstance(size, int) or size % parts.i:
+            raise _UnknownError(" into uneven parts")
+        split.attribute.remove(parts)
 
 
 def _changes_nothing(attribute: onnx.AttributeProto, schema: onnx.defs.OpSchema) -> bool:
@@ -169,10 +161,13 @@ def _changes_nothing(attribute: onnx.AttributeProto, schema: onnx.defs.OpSchema)
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Values that the model gives, by name."""
-    given = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    """The integers that the model gives, among them all axes, by name."""
+    integers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT64]
+    given = {tensor.name: numpy_helper.to_array(tensor) for tensor in integers}
     for node in model.graph.node:
-        tensors = [attribute.t for attribute in node.attribute if attribute.name == "value"]
-        if node.op_type == "Constant" and tensors:
-            given[node.output[0]] = numpy_helper.to_array(tensors[0])
+        attributes = attributes_of(node)
+        if node.op_type == "Constant" and "value" in attributes:
+            given[node.output[0]] = numpy_helper.to_array(attributes["value"])
+        elif node.op_type == "Constant" and "value_ints" in attributes:
+            given[node.output[0]] = np.array(attributes["value_ints"], np.int64)
     return given

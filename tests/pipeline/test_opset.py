@@ -76,6 +76,14 @@ def test_the_same_in_opset_17(name: str) -> None:
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("value", [{"value_ints": [2, 3]}, {"value": numpy_helper.from_array(axes(2, 3))}], ids=list)
+def test_axes_may_be_those_of_a_constant_node(value: dict[str, Any]) -> None:
+    model = model_of(18, "ReduceMean", axes(2, 3), keepdims=0)
+    del model.graph.initializer[:]
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["c0"], **value))
+    np.testing.assert_allclose(run(in_opset_17(model))[0], X.mean((2, 3)), rtol=1e-5, atol=1e-5)
+
+
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "an operator of later": (
         model_of(18, "Col2Im", axes(6, 6), axes(1, 1)),
