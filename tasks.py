@@ -231,7 +231,7 @@ def run(options: Options) -> None:
 @takes("serial")
 def status(options: Options) -> None:
     """Say what runs on the device."""
-    from pipeline.targets.device import AdbTarget
+    from pipeline.targets.arm64 import AdbTarget
 
     print(AdbTarget.connect(options.serial or None).status())
 
@@ -239,7 +239,7 @@ def status(options: Options) -> None:
 @takes("serial")
 def attach(options: Options) -> None:
     """Stream the output of the device's job, from its beginning, until it ends."""
-    from pipeline.targets.device import AdbTarget
+    from pipeline.targets.arm64 import AdbTarget
 
     raise SystemExit(AdbTarget.connect(options.serial or None).attach(lambda line: print(line, flush=True)))
 
@@ -247,7 +247,7 @@ def attach(options: Options) -> None:
 @takes("serial")
 def stop(options: Options) -> None:
     """End the device's job."""
-    from pipeline.targets.device import AdbTarget
+    from pipeline.targets.arm64 import AdbTarget
 
     AdbTarget.connect(options.serial or None).stop()
 
@@ -366,7 +366,7 @@ def _start(options: Options) -> list[str]:
     if not checkpoint:
         return []
     if options.target != "x86":
-        from pipeline.targets.device import ROOT
+        from pipeline.targets.arm64 import ROOT
 
         if "/" in checkpoint:
             raise UsageError(f"--checkpoint {checkpoint}: give the name of a file in the device's {ROOT}/output")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.idx import find_files
+from pipeline.datasets.layouts.idx import find_files
 
 SAMPLE = Path(__file__).parent.parent / "pipeline" / "datasets" / "sample"
 COUNTS = {"train": 5000, "t10k": 1000}

@@ -11,15 +11,15 @@ from typing import Any
 
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
-from pipeline.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
+from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
 from pipeline.errors import UsageError
 from pipeline.files import sha256_of
-from pipeline.model_source import ModelSource, find_model, recipe_of
-from pipeline.package import build_package
+from pipeline.packing.package import build_package
 from pipeline.progress import counted, stage
 from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
 from pipeline.settings import Settings, listed
+from pipeline.sources.model_source import ModelSource, find_model, recipe_of
 from pipeline.stages import build_once, key_of, program_digest
 
 COLOURS = 3
@@ -106,7 +106,7 @@ def check_run(prepared: Prepared, settings: Settings) -> None:
 
 def export_model(prepared: Prepared) -> Path:
     """Runs the export stage if its inputs changed; returns its folder."""
-    from pipeline.export import export
+    from pipeline.capture.export import export
 
     with stage("export"):
         build_once(
@@ -145,7 +145,7 @@ def make_package(
       into: takes the package; None: the build folder.
       extra: further files of the package by name.
     """
-    from pipeline.model_folder import build_model_folder
+    from pipeline.lowering.model_folder import build_model_folder
 
     make_artifacts(prepared)
     with stage("lower"):
@@ -179,10 +179,10 @@ def make_runtime(settings: Settings) -> Path:
     """Runs the runtime stage if its pins changed; returns its folder."""
     with stage("runtime"):
         if settings.target == "x86":
-            from pipeline.runtime import build_x86
+            from pipeline.packing.runtime import build_x86
 
             return build_x86(settings.build)
-        from pipeline.runtime_arm64 import build_arm64
+        from pipeline.packing.runtime_arm64 import build_arm64
 
         return build_arm64(settings.build)
 

@@ -12,12 +12,12 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
-from pipeline.inference import write_inference_model
-from pipeline.interruption import explained
-from pipeline.package import package_folder
+from pipeline.lowering.inference import write_inference_model
+from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
-from pipeline.report import read_metrics, write_report
+from pipeline.results.interruption import explained
+from pipeline.results.report import read_metrics, write_report
 from pipeline.settings import Settings
 from pipeline.targets.base import Target
 
@@ -78,10 +78,10 @@ def push(settings: Settings, package: Path) -> Target:
 def connect(settings: Settings, package: Path) -> Target:
     """The target that the settings name."""
     if settings.target == "x86":
-        from pipeline.targets.local import LocalTarget
+        from pipeline.targets.x86 import LocalTarget
 
         return LocalTarget(package)
-    from pipeline.targets.device import AdbTarget
+    from pipeline.targets.arm64 import AdbTarget
 
     return AdbTarget.connect(settings.serial)
 

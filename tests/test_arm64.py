@@ -18,10 +18,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from device_runtime.formats.manifest import read_manifest
-from pipeline.datasets.idx import find_files
+from pipeline.datasets.layouts.idx import find_files
 from pipeline.errors import TargetError
-from pipeline.targets.adb import Adb
-from pipeline.targets.device import AdbTarget
+from pipeline.targets.adb.adb import Adb
+from pipeline.targets.arm64 import AdbTarget
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, gone, unauthorized, unplugged
 from tests.invoking import Invoked, invoke, losses
@@ -256,7 +256,7 @@ def test_a_disk_that_fills_up_during_the_push_is_left_clean(
     emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The free space that is asked for before the push shrinks while it runs: here it is not looked at.
-    monkeypatch.setattr("pipeline.targets.push._check_space", lambda adb, root, size_bytes: None)
+    monkeypatch.setattr("pipeline.targets.adb.push._check_space", lambda adb, root, size_bytes: None)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, Hardware(disk_bytes=40 * 2**20)) as device:
         with pytest.raises(TargetError, match="disk is full"):

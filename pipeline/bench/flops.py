@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
-from pipeline.shapes import run_on_zeros
+from pipeline.capture.shapes import run_on_zeros
 
 Shape = tuple[int, ...]
 

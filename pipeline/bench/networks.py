@@ -13,9 +13,9 @@ from device_runtime.formats.model import Pixels
 from pipeline.bench.flops import step_flops
 from pipeline.errors import UsageError
 from pipeline.files import new_folder
-from pipeline.model_source import find_model
 from pipeline.prepare import Prepared, make_package, prepare, prepared_on
 from pipeline.settings import Settings, listed
+from pipeline.sources.model_source import find_model
 
 MODELS = Path(__file__).parent / "models"
 CLASSES = 10
@@ -74,7 +74,7 @@ def build_network(name: str, target: str, build: Path) -> Built:
     """Runs the stages up to the package in `build`/bench/`name`, where their inputs changed."""
     import onnx
 
-    from pipeline.split import split_parameters
+    from pipeline.capture.split import split_parameters
 
     network = NETWORKS[name]
     settings = Settings(target, network.model, build)
@@ -118,7 +118,7 @@ def _product_model() -> bytes:
     """A product of two square float32 matrices as a model: what it reaches is the machine's rate."""
     from onnx import TensorProto, helper
 
-    from pipeline.lowering.graph import IR_VERSION, OPSET
+    from pipeline.graphs.graph import IR_VERSION, OPSET
 
     size = [PRODUCT_SIZE, PRODUCT_SIZE]
     left, right, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name in "abc")

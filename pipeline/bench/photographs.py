@@ -12,16 +12,16 @@ import numpy as np
 from device_runtime.formats.dataset import read_description
 from pipeline.bench.results import CacheResult, ConversionResult
 from pipeline.bench.training import answers_of, train
-from pipeline.datasets.image_folder import find_images
 from pipeline.datasets.image_set import convert_images
+from pipeline.datasets.layouts.image_folder import find_images
+from pipeline.datasets.layouts.places import find_places
 from pipeline.datasets.listing import Listing
-from pipeline.datasets.places import find_places
 from pipeline.errors import UsageError
 from pipeline.files import explain_os_error
-from pipeline.model_source import find_model
 from pipeline.prepare import make_package, prepared_on
 from pipeline.settings import Settings
-from pipeline.targets.local import LocalTarget
+from pipeline.sources.model_source import find_model
+from pipeline.targets.x86 import LocalTarget
 
 WORKERS = (1, 2)
 EPOCHS = 10

@@ -19,7 +19,7 @@ from device_runtime.engines.reference import ReferenceEngine
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
 from device_runtime.metrics import peak_memory_bytes
-from pipeline.model_source import build_module, find_model, recipe_of
+from pipeline.sources.model_source import build_module, find_model, recipe_of
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunFailed
-from pipeline.report import read_metrics
+from pipeline.results.report import read_metrics
 from pipeline.run import run_script
 from pipeline.targets.base import Target
 

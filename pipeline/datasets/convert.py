@@ -14,10 +14,10 @@ from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
 from device_runtime.formats.errors import FormatError
-from pipeline.datasets.idx import convert_idx, find_files
-from pipeline.datasets.image_folder import find_images
+from pipeline.datasets.layouts.idx import convert_idx, find_files
+from pipeline.datasets.layouts.image_folder import find_images
+from pipeline.datasets.layouts.places import find_places
 from pipeline.datasets.listing import Listing
-from pipeline.datasets.places import find_places
 from pipeline.errors import DatasetError, UsageError
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
-from pipeline.graph_edits import replace_nodes
-from pipeline.lowering.graph import Shape
-from pipeline.lowering.pooled_conv import BACKWARD, FORWARD, Sizes
-from pipeline.lowering.rules import attributes_of
-from pipeline.lowering.windows import Axis, axes_of, image_axes
+from pipeline.graphs.edits import replace_nodes
+from pipeline.graphs.graph import Shape
+from pipeline.graphs.node import attributes_of
+from pipeline.lowering.convolutions.windows import Axis, axes_of, image_axes
+from pipeline.lowering.rules.pooled_conv import BACKWARD, FORWARD, Sizes
 
 # The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto, compose, helper
 
-from pipeline.lowering.graph import IR_VERSION, OPSET
-from pipeline.split import FEATURES, IMAGE
+from pipeline.graphs.graph import IR_VERSION, OPSET
+from pipeline.graphs.names import FEATURES, IMAGE
 
 # Inputs of the train step that every update has its own of.
 STACKED = (IMAGE, FEATURES, "label", "learning_rate")

@@ -14,13 +14,14 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from pipeline.errors import LoweringError
-from pipeline.inference_mode import trained_statistics
-from pipeline.lowering.dropout import STEP, give_step
-from pipeline.lowering.graph import Graph, Shape, Value
-from pipeline.lowering.optimizers import Update, state_names, write_update
-from pipeline.lowering.training_graph import lower, shapes_of
+from pipeline.graphs.graph import Graph, Shape, Value
+from pipeline.graphs.inference_mode import trained_statistics
+from pipeline.graphs.names import FEATURES, IMAGE
+from pipeline.graphs.reading import shapes_of
+from pipeline.lowering.rules.dropout import STEP, give_step
+from pipeline.lowering.training_graph import lower
+from pipeline.optimizers import Update, state_names, write_update
 from pipeline.recipe import Optimizer
-from pipeline.split import FEATURES, IMAGE
 
 LABEL = "label"
 

@@ -8,25 +8,12 @@ import onnx
 from onnx import numpy_helper
 
 from pipeline.errors import LoweringError
-
-# Importing a module of rules registers its rules.
-from pipeline.lowering import (  # noqa: F401
-    dropout,
-    gradients_activation,
-    gradients_conv,
-    gradients_loss,
-    gradients_norm,
-    gradients_pool,
-    gradients_product,
-    gradients_resize,
-    gradients_rms_norm,
-    gradients_shape,
-    pooled_conv,
-)
+from pipeline.graphs.graph import OPSET, Graph, Shape, Value
+from pipeline.graphs.node import Node
+from pipeline.graphs.reading import read_values, shapes_of
+from pipeline.lowering.convolutions.layout import all_batch_last, batch_first, common_order, common_shape
 from pipeline.lowering.fusion import fuse
-from pipeline.lowering.graph import OPSET, Graph, Shape, Value
-from pipeline.lowering.layout import all_batch_last, batch_first, common_order, common_shape
-from pipeline.lowering.rules import RULES, Node
+from pipeline.lowering.rules.registry import RULES
 
 
 def lower(
@@ -90,18 +77,6 @@ def _check_known(model: onnx.ModelProto) -> None:
         )
 
 
-def shapes_of(model: onnx.ModelProto) -> dict[str, Shape]:
-    """Static shapes of the values of a graph, as far as it tells them; a str is a symbolic size."""
-    shapes: dict[str, Shape] = {}
-    graph = model.graph
-    for info in [*graph.input, *graph.value_info, *graph.output]:
-        if info.type.tensor_type.HasField("shape"):
-            sizes = info.type.tensor_type.shape.dim
-            shapes[info.name] = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in sizes)
-    shapes.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
-    return shapes
-
-
 def _note_shape(proto: onnx.NodeProto, shapes: dict[str, Shape], sizes: dict[str, Shape]) -> None:
     """Follows a static shape through Shape to what takes it on, for which shape inference has no answer."""
     if proto.op_type == "Shape" and proto.input[0] in shapes and not any(a.i for a in proto.attribute):
@@ -110,13 +85,6 @@ def _note_shape(proto: onnx.NodeProto, shapes: dict[str, Shape], sizes: dict[str
         shapes.setdefault(proto.output[0], sizes[proto.input[1]])
     elif proto.op_type == "Scale" and proto.input[0] in shapes:
         shapes.setdefault(proto.output[0], shapes[proto.input[0]])
-
-
-def read_values(model: onnx.ModelProto) -> set[str]:
-    """Names of the values that an operator of the graph reads, or that it returns."""
-    read = {output.name for output in model.graph.output}
-    read.update(name for node in model.graph.node for name in node.input)
-    return read
 
 
 def _is_standard(proto: onnx.NodeProto) -> bool:

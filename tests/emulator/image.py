@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline import debian
 from pipeline.commands import run
 from pipeline.errors import PackageError
 from pipeline.files import new_folder
+from pipeline.packing import debian
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"
 PACKAGES = ("adbd:arm64", "mksh:arm64", "toybox:arm64", "adb:amd64", "qemu-user:amd64", "patchelf:amd64")
-SOURCES = ("image.py", "../../pipeline/debian.py", "android_tools.txt", "getprop.sh")
+SOURCES = ("image.py", "../../pipeline/packing/debian.py", "android_tools.txt", "getprop.sh")
 APEX = PurePosixPath("/apex/com.android.adbd")
 MOUNT_POINTS = ("proc", "sys", "dev", "data/local/tmp")
 SHELL_ID = 2000

@@ -7,11 +7,11 @@ from pathlib import Path
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
 from device_runtime.formats.model import Pixels, read_model
-from pipeline.artifacts import build_artifacts
-from pipeline.export import export
-from pipeline.model_folder import build_model_folder
-from pipeline.model_source import ModelSource, find_model
+from pipeline.capture.export import export
+from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.lowering.model_folder import build_model_folder
 from pipeline.recipe import Recipe
+from pipeline.sources.model_source import ModelSource, find_model
 
 
 def module_of(text: str, folder: Path) -> ModelSource:

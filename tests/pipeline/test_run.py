@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunFailed
-from pipeline.report import read_metrics, write_report
+from pipeline.results.report import read_metrics, write_report
 from pipeline.run import run_script
 from tests.pipeline.targets.saying import Saying
 

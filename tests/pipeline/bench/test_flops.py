@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from pipeline.bench.flops import Shape, step_flops
-from pipeline.models.lenet import build
+from pipeline.sources.models.lenet import build
 
 
 def exported(model: nn.Module, image: Shape) -> onnx.ModelProto:

@@ -15,14 +15,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
-from pipeline.artifacts import build_artifacts
-from pipeline.export import write_graph
-from pipeline.lowering.dropout import STEP, give_step
-from pipeline.lowering.graph import Graph
+from pipeline.capture.export import write_graph
+from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.capture.onnx.rewrite import load_differentiable
+from pipeline.graphs.graph import Graph
+from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.step import in_order_of_update, network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
-from pipeline.rewrite import load_differentiable
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.lowering import pooled_conv, training_graph  # noqa: F401 - the latter registers the rules
-from pipeline.lowering.rules import RULES
-from pipeline.rewrite_corrections import CORRECTIONS
+from pipeline.capture.onnx.corrections import CORRECTIONS
+from pipeline.lowering.rules import pooled_conv
+from pipeline.lowering.rules.registry import RULES
 from tests.invoking import ROOT
 from tests.pipeline.lowering.families import FAMILIES, Family
 
@@ -69,7 +69,7 @@ def render() -> str:
 
 
 CORRECTED = """onnxruntime-training 1.19.2 builds the gradient of these wrongly, or fails at it. In the graph that
-training differentiates, `pipeline/rewrite_corrections.py` writes them so that it does not."""
+training differentiates, `pipeline/capture/onnx/corrections.py` writes them so that it does not."""
 
 
 def page_with(tables: str) -> str:

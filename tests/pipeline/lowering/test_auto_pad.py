@@ -12,8 +12,8 @@ from onnx import helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.artifacts import build_artifacts
-from pipeline.rewrite import load_differentiable
+from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.capture.onnx.rewrite import load_differentiable
 from tests.pipeline.lowering.harness import RECIPE, assert_same, by_torch, export_module, run_lowered
 
 LAYERS: dict[str, nn.Module] = {

@@ -14,7 +14,7 @@ from torch import nn
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
 from device_runtime.formats.model import Model, Pixels, read_model
-from pipeline.inference import write_inference_model
+from pipeline.lowering.inference import write_inference_model
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from tests.pipeline import stages
 

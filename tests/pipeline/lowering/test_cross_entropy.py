@@ -11,9 +11,9 @@ import torch
 from onnx import helper
 from torch import nn
 
-from pipeline.artifacts import build_artifacts
+from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.capture.onnx.rewrite import load_differentiable
 from pipeline.errors import LoweringError
-from pipeline.rewrite import load_differentiable
 from tests.pipeline.lowering.harness import (
     RECIPE,
     Gradients,

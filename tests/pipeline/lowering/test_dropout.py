@@ -14,9 +14,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from pipeline.artifacts import build_artifacts
-from pipeline.lowering.dropout import STEP, give_step
-from pipeline.lowering.graph import Graph
+from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.graphs.graph import Graph
+from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.training_graph import lower
 from tests.pipeline.lowering.harness import RECIPE, Array, by_lowering, export_module
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import LoweringError, ModelError
+from pipeline.graphs.graph import Graph
 from pipeline.lowering import training_graph
-from pipeline.lowering.graph import Graph
-from pipeline.lowering.rules import RULES
+from pipeline.lowering.rules.registry import RULES
 from tests.pipeline.lowering import operator_table
 from tests.pipeline.lowering.harness import assert_same, by_lowering, by_torch
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device_runtime.formats.manifest import FILE_NAME, Manifest, describe, write_manifest
-from pipeline.targets.adb import Adb, ConnectionLost, Result
-from pipeline.targets.adb_shell import CHUNK, OnOutput, Stdin
+from pipeline.targets.adb.adb import Adb, ConnectionLost, Result
+from pipeline.targets.adb.shell import CHUNK, OnOutput, Stdin
 
 Fault = Callable[[str], None]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime import PACKAGING
+from pipeline.packing.runtime import PACKAGING
 
 BUSY, DIED = 75, 70
 WAITS = "echo started; while [ ! -f go ]; do sleep 0.05; done; echo over; exit 3\n"

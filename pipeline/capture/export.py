@@ -1,0 +1,201 @@
+"""First stage: a model's definition → forward.onnx and preprocess.onnx.
+
+Reads a torch module of `pipeline/models/`, of a user's file, or an ONNX model; writes into one folder
+`forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`; where the recipe freezes
+what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trained.onnx` (`features` → `logits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_runtime.formats.model import Pixels
+from pipeline.capture.preprocess import build_preprocessing
+from pipeline.errors import ModelError, PipelineError
+from pipeline.files import new_folder
+from pipeline.graphs.reading import opset_of
+from pipeline.recipe import Recipe
+from pipeline.sources import python_file
+from pipeline.sources.model_source import ModelSource, build_module
+from pipeline.sources.onnx_file import OPSETS, load_network, with_head
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+
+def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, seed: int, folder: Path) -> None:
+    """Writes the files of the stage into `folder`, which appears whole or not at all.
+
+    Args:
+      source: the model.
+      recipe: tells the size of the model's input, what trains, and how the rest is stored.
+      pixels: the dataset's images.
+      classes: number of logits.
+      seed: draws the initial weights.
+      folder: takes the files.
+
+    Raises:
+      ModelError: the model cannot be built or exported, or its input or output does not fit the dataset.
+      UsageError: no parameter matches the recipe's `trainable`, or its mean or std does not fit the images' channels.
+    """
+    import onnx
+
+    from pipeline.capture.half import round_weights
+    from pipeline.capture.split import split_forward, split_parameters
+
+    own = source.backbone or source
+    # A forward pass may import what lies beside the file, too.
+    with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
+        if source.onnx_file:
+            forward = load_network(source.onnx_file)
+        elif source.backbone and source.backbone.onnx_file:
+            forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
+        else:
+            forward = _export_torch(build_module(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
+        _check_output(forward, source, classes)
+        _check_initializers(forward)
+        trainable, frozen = split_parameters(forward, recipe.trainable)
+        if recipe.frozen_dtype == "float16":
+            round_weights(forward, frozen)
+        onnx.save(forward, temporary / "forward.onnx")
+        parts = split_forward(forward, trainable)
+        _check_opset(parts[1] if parts else forward, source)
+        if parts:
+            backbone, rest = parts
+            onnx.save(backbone, temporary / "backbone.onnx")
+            onnx.save(rest, temporary / "trained.onnx")
+        preprocess = build_preprocessing(pixels, recipe.preprocessing, opset_of(forward))
+        onnx.save(preprocess, temporary / "preprocess.onnx")
+
+
+def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+    """Writes the forward graph of a module in training mode: `image` N×… like the example → `logits` N×….
+
+    Raises:
+      Exception: torch's exporter cannot trace the module.
+    """
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            dynamo=False,
+            training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+            opset_version=OPSETS[0],
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+        )
+
+
+def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:
+    import onnx
+    import torch
+
+    size = recipe.preprocessing
+    _check_parameters(model)
+    # The exporter runs the model in training mode, which moves its running statistics.
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    example = torch.zeros(2, pixels.channels, size.height, size.width)
+    try:
+        write_graph(model, example, path)
+    except PipelineError:
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width} "
+            f"(channels×height×width; --data gives the channels, the model's recipe the size): {first}"
+        ) from error
+    forward = onnx.load(path)
+    for tensor in forward.graph.initializer:
+        if tensor.name in state:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
+    _keep_constant(forward, _not_trained(model))
+    return forward
+
+
+def _check_initializers(forward: onnx.ModelProto) -> None:
+    """Refuses weights of an ONNX file that are no numbers; −∞ may be a mask."""
+    import numpy as np
+    from onnx import TensorProto, numpy_helper
+
+    floats = (tensor for tensor in forward.graph.initializer if tensor.data_type == TensorProto.FLOAT)
+    _refuse_weights([tensor.name for tensor in floats if not (numpy_helper.to_array(tensor) < np.inf).all()])
+
+
+def _refuse_weights(names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ModelError(f"initial weights are NaN or infinite, no training mends them: {', '.join(names[:5])}{more}")
+
+
+def _check_parameters(model: torch.nn.Module) -> None:
+    """Refuses weights that are no numbers, and scalars that train: a graph cannot tell them from constants."""
+    import torch
+
+    lazy = [name for name, parameter in model.named_parameters() if torch.nn.parameter.is_lazy(parameter)]
+    if lazy:
+        raise ModelError(f"{', '.join(lazy)}: not initialized; call the module once on an example in its factory")
+    places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
+    if places:
+        raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
+    _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
+    scalars = [name for name, parameter in model.named_parameters() if parameter.requires_grad and not parameter.shape]
+    if scalars:
+        raise ModelError(f"parameters without an axis cannot be trained: {', '.join(scalars)}; give them the shape [1]")
+
+
+def _not_trained(model: torch.nn.Module) -> set[str]:
+    """What training in torch leaves as it is: parameters without a gradient, buffers but for running statistics."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    statistics = ("running_mean", "running_var")
+    return frozen | {name for name, _ in model.named_buffers() if not name.endswith(statistics)}
+
+
+def _keep_constant(forward: onnx.ModelProto, names: Collection[str]) -> None:
+    """Turns initializers, which train unless the recipe says otherwise, into constants."""
+    import onnx
+
+    for tensor in [tensor for tensor in forward.graph.initializer if tensor.name in names]:
+        node = onnx.helper.make_node("Constant", [], [tensor.name], name=f"constant/{tensor.name}", value=tensor)
+        forward.graph.node.insert(0, node)
+        forward.graph.initializer.remove(tensor)
+
+
+def _check_opset(trained: onnx.ModelProto, source: ModelSource) -> None:
+    """Refuses a backbone that kept its opset and of which more trains than the head's one node."""
+    if opset_of(trained) not in OPSETS and len(trained.graph.node) > 1:
+        raise ModelError(
+            f"the backbone of {source.name} is of opset {opset_of(trained)}, in which it can only stay frozen: "
+            f"train the head alone, or export the backbone with opset_version={OPSETS[-1]}"
+        )
+
+
+def _check_output(forward: onnx.ModelProto, source: ModelSource, classes: int) -> None:
+    import onnx
+
+    if len(forward.graph.output) != 1:
+        raise ModelError(
+            f"the model {source.name!r} gives {len(forward.graph.output)} outputs: it has to give logits alone"
+        )
+    inferred = onnx.shape_inference.infer_shapes(forward)
+    kind = inferred.graph.output[0].type.tensor_type.elem_type
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED):
+        name = onnx.TensorProto.DataType.Name(kind).lower()
+        raise ModelError(f"the model {source.name!r} gives an output of type {name}: the logits have to be float32")
+    shape = [dim.dim_value for dim in inferred.graph.output[0].type.tensor_type.shape.dim]
+    if len(shape) != 2 or shape[1] not in (0, classes):
+        raise ModelError(
+            f"the model {source.name!r} gives an output of shape N×{'×'.join(map(str, shape[1:]))}, "
+            f"the dataset has {classes} classes: the logits have to be N×{classes}"
+        )

@@ -1,0 +1,41 @@
+"""The trained model as one inference .onnx: raw uint8 pixels N×H×W×C in, logits out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from device_runtime.formats.checkpoint import read_checkpoint
+from device_runtime.formats.model import read_model
+from pipeline.capture.preprocess import after_preprocessing
+from pipeline.errors import ModelError
+from pipeline.files import new_file
+from pipeline.graphs.inference_mode import to_inference_mode
+
+
+def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
+    """Puts a checkpoint's parameters into the forward graph, the preprocessing before it, and writes `file`.
+
+    Raises:
+      FormatError: the checkpoint is damaged or of another model.
+      ModelError: the result is not a valid model.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    model = read_model(model_folder)
+    trained = read_checkpoint(checkpoint, model)
+    forward = onnx.load(export_folder / "forward.onnx")
+    tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
+    for vector, layout in ((trained.parameters, model.parameters), (trained.buffers, model.buffers)):
+        for tensor in layout:
+            values = np.ascontiguousarray(vector[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape))
+            tensors[tensor.name].CopyFrom(numpy_helper.from_array(values, tensor.name))
+    to_inference_mode(forward)
+    try:
+        merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
+    with new_file(file) as temporary:
+        onnx.save(merged, temporary)

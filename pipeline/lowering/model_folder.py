@@ -1,0 +1,126 @@
+"""Third stage: the export and the artifacts → the package's model folder.
+
+Reads the export and the artifacts; writes the steps (train, sink, gradient, update, eval), model.json, the untrained
+checkpoint and, for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after
+the preprocessing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
+from pipeline.capture.onnx.artifacts import DIFFERENTIABLE
+from pipeline.files import new_folder
+from pipeline.recipe import Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pipeline.graphs.graph import Shape
+    from pipeline.lowering.step import Network
+
+
+def build_model_folder(
+    name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path, folder: Path
+) -> None:
+    """Lowers the artifacts into `folder`, which appears whole or not at all.
+
+    Raises:
+      LoweringError: an operator has no form in the ONNX standard.
+    """
+    import onnx
+
+    from pipeline.capture.half import store_half
+    from pipeline.capture.preprocess import after_preprocessing
+    from pipeline.capture.split import split_parameters, trained_part
+    from pipeline.lowering.sink import build_sink_step
+    from pipeline.lowering.step import (
+        build_eval_step,
+        build_gradient_step,
+        build_train_step,
+        build_update_step,
+        network_of,
+    )
+
+    forward = onnx.load(artifacts / DIFFERENTIABLE)
+    backbone = export_folder / "backbone.onnx"
+    preprocess = onnx.load(export_folder / "preprocess.onnx")
+    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
+    network = network_of(
+        onnx.load(artifacts / "training_model.onnx"),
+        onnx.load(artifacts / "eval_model.onnx"),
+        None if backbone.exists() else preprocess,
+        forward,
+        trainable,
+    )
+    model = _describe(name, recipe, pixels, classes, network)
+    with new_folder(folder) as temporary:
+        train_step = build_train_step(network, recipe.optimizer)
+        graphs = {
+            "train_step": train_step,
+            "sink_step": build_sink_step(train_step),
+            "gradient_step": build_gradient_step(network),
+            "update_step": build_update_step(network, recipe.optimizer),
+            "eval_step": build_eval_step(network, classes),
+        }
+        if backbone.exists():
+            graphs["features"] = after_preprocessing(preprocess, onnx.load(backbone))
+        for file, graph in graphs.items():
+            if recipe.frozen_dtype == "float16":
+                store_half(graph)
+            onnx.save(graph, temporary / f"{file}.onnx")
+        write_model(temporary, model)
+        write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
+        if not backbone.exists():
+            _copy_reference(export_folder, artifacts, temporary / "reference")
+
+
+def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
+    """What model.json says of the graphs of a network."""
+    from pipeline.graphs.names import FEATURES
+    from pipeline.optimizers import state_names
+
+    options = recipe.optimizer.values()
+    return Model(
+        name=name,
+        input=pixels,
+        classes=classes,
+        parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
+        buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),
+        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
+        features=_static(network.shapes[FEATURES][1:]) if network.preprocess is None else None,
+        recipe=RecipeRecord(
+            recipe.batch_size,
+            recipe.cycles,
+            recipe.learning_rate,
+            recipe.report_every,
+            recipe.evaluate_every,
+            recipe.target_accuracy,
+        ),
+    )
+
+
+def _static(shape: Shape) -> tuple[int, ...]:
+    return tuple(int(size) for size in shape)
+
+
+def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
+    from onnx import numpy_helper
+
+    values = {tensor.name: np.ravel(numpy_helper.to_array(tensor)) for tensor in forward.graph.initializer}
+    parameters, buffers = (
+        np.concatenate([np.empty(0, np.float32), *(values[tensor.name] for tensor in tensors)])
+        for tensors in (model.parameters, model.buffers)
+    )
+    return Checkpoint(0, 0, parameters, buffers, {})
+
+
+def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:
+    shutil.copytree(artifacts, folder, ignore=shutil.ignore_patterns(".*", DIFFERENTIABLE))
+    shutil.copy(export_folder / "preprocess.onnx", folder)

@@ -1,0 +1,75 @@
+"""Dropout whose mask depends on the node, the step and the element alone, so that a resumed training draws the same.
+
+The runtime's own Dropout has a generator that goes on from call to call. Here each element's number is hashed with two
+keys of node and step, in the manner of counter-based generators (Salmon et al., "Parallel random numbers: as easy as 1,
+2, 3", 2011). Opset 17 has no exclusive or, so what mixes is the cube modulo a prime p with p mod 3 = 2: a permutation.
+Twice, with a key before and between: ((number + first)³ + second)³ (tests/pipeline/lowering/test_dropout.py).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from onnx import TensorProto, numpy_helper
+
+from pipeline.graphs.graph import Graph, Value
+from pipeline.graphs.node import Node
+from pipeline.lowering.rules.registry import lowers
+
+STEP = "step"
+
+# The largest prime below 2³¹ that leaves 2 when divided by 3: products of two numbers below it fit in int64.
+_PRIME = 2_147_483_579
+
+
+def give_step(g: Graph, step: Value) -> None:
+    """Names the value with the number of the step, int64 scalar, from which masks are drawn."""
+    g.remember(STEP, (step,))
+
+
+@lowers("Dropout")
+def dropout(node: Node, g: Graph) -> tuple[Value, ...]:
+    """Dropout(x, ratio, [training]) → x / (1 − ratio) where it is kept, else 0; what is kept. Else the identity."""
+    if not _trains(node, g):
+        return node.inputs[0], ""
+    x, ratio = node.inputs[:2]
+    (step,) = g.recall(STEP)
+    kept = g.op("GreaterOrEqual", _uniform(g, x, step, zlib.crc32(node.name.encode())), ratio)
+    return _scaled(g, x, kept, ratio), kept
+
+
+@lowers("DropoutGrad")
+def dropout_grad(node: Node, g: Graph) -> Value:
+    """DropoutGrad(dy, kept, ratio, training) → dx: as the values, so their gradients."""
+    return _scaled(g, *node.inputs[:3])
+
+
+def _trains(node: Node, g: Graph) -> bool:
+    """Whether the third input is there and not a constant false."""
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return False
+    constant = g.constants.get(node.inputs[2])
+    return constant is None or bool(numpy_helper.to_array(constant))
+
+
+def _scaled(g: Graph, x: Value, kept: Value, ratio: Value) -> Value:
+    return g.op("Where", kept, g.op("Div", x, g.op("Sub", g.floats(1.0), ratio)), g.floats(0.0))
+
+
+def _uniform(g: Graph, x: Value, step: Value, seed: int) -> Value:
+    """float32 of x's shape, from 0 to 1."""
+    own = g.ints(seed % _PRIME)
+    first = _cube(g, g.op("Add", _cube(g, g.op("Add", step, own)), own))
+    second = _cube(g, g.op("Add", first, own))
+    number = g.op("Range", g.ints(0), g.op("Size", x), g.ints(1))
+    mixed = _cube(g, g.op("Add", _cube(g, g.op("Add", number, first)), second))
+    uniform = g.op("Mul", g.op("Cast", mixed, to=TensorProto.FLOAT), g.floats(1 / _PRIME))
+    return g.op("Reshape", uniform, g.op("Shape", x))
+
+
+def _cube(g: Graph, number: Value) -> Value:
+    """number³ modulo the prime, int64."""
+    prime = g.ints(_PRIME)
+    rest = g.op("Mod", number, prime)
+    square = g.op("Mod", g.op("Mul", rest, rest), prime)
+    return g.op("Mod", g.op("Mul", square, rest), prime)

@@ -1,0 +1,76 @@
+"""The package stage: runtime, model, dataset, runner and scripts → build/package-<target>/ with manifest.json."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import device_runtime
+from device_runtime.formats.manifest import CACHE, Manifest, describe, write_manifest
+from pipeline.files import new_folder
+from pipeline.packing.runtime import PACKAGING, read_versions
+from pipeline.stages import STAMP, build_once, key_of, program_digest
+
+SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "bench.sh", "job.sh")
+
+
+def package_folder(build: Path, target: str) -> Path:
+    """Where the package of a target is."""
+    return build / f"package-{target}"
+
+
+def build_package(
+    target: str,
+    model_name: str,
+    runtime: Path,
+    model: Path,
+    dataset: Path,
+    build: Path,
+    extra: Mapping[str, bytes] = MappingProxyType({}),
+) -> Path:
+    """Makes build/package-<target>/ of the folders that the other stages wrote; kept while none of them changed.
+
+    Args:
+      target: x86 or arm64.
+      model_name: what the manifest says of it.
+      runtime: folder of the runtime stage.
+      model: folder of the lowering stage.
+      dataset: folder of the convert stage.
+      build: takes the package.
+      extra: further files of the package by name.
+    """
+    folder = package_folder(build, target)
+    scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
+    stamps = [(part / STAMP).read_text() for part in (runtime, model)]
+    key = key_of(program_digest(), target, model_name, stamps, dataset.name, scripts, sorted(extra.items()))
+    build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder, extra))
+    return folder
+
+
+def _assemble(
+    target: str, model_name: str, runtime: Path, model: Path, dataset: Path, folder: Path, extra: Mapping[str, bytes]
+) -> None:
+    with new_folder(folder) as temporary:
+        _copy(runtime, temporary / "runtime")
+        _copy(dataset, temporary / "dataset")
+        _copy(Path(device_runtime.__file__).parent, temporary / "device_runtime")
+        _copy(model, temporary / "model")
+        if target != "x86":
+            # onnxruntime-training exists for x86 alone, so its artifacts would only travel for nothing.
+            shutil.rmtree(temporary / "model" / "reference", ignore_errors=True)
+            (temporary / "device_runtime" / "engines" / "reference.py").unlink()
+        for script in SCRIPTS:
+            shutil.copy(PACKAGING / script, temporary / script)
+        for name, content in extra.items():
+            (temporary / name).write_bytes(content)
+        manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
+        write_manifest(temporary, manifest)
+        if (folder / CACHE).is_dir():
+            # Its files are named by what they were made from, so a new package finds those that it can still use.
+            (folder / CACHE).rename(temporary / CACHE)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    shutil.copytree(source, destination, ignore=shutil.ignore_patterns(STAMP, "__pycache__"))

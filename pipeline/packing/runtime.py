@@ -1,0 +1,133 @@
+"""The runtime stage: wheels, and for arm64 loader, libraries and CPython → build/runtime-<target>/.
+
+x86 takes the host's interpreter; arm64 (`runtime_arm64.py`) brings its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from device_runtime.formats.manifest import Version
+from pipeline.commands import run
+from pipeline.files import new_folder
+from pipeline.stages import build_once, key_of
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+REQUIREMENTS = PACKAGING / "requirements-device.txt"
+RULES = PACKAGING / "runtime.toml"
+VERSIONS = "versions.json"
+
+PIP_TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the runtime consists of beside the pinned wheels: packaging/runtime.toml.
+
+    Attributes:
+      unused: glob patterns of what the runner never loads of the wheels.
+      python: version of the CPython that arm64 brings.
+      platforms: wheel platforms that its libraries are new enough for.
+      packages: Debian packages that loader, libraries and CPython come from.
+      libraries: names of the libraries to take from them.
+      unused_stdlib: glob patterns of what the runner never loads of the standard library.
+    """
+
+    unused: tuple[str, ...]
+    python: str
+    platforms: tuple[str, ...]
+    packages: tuple[str, ...]
+    libraries: tuple[str, ...]
+    unused_stdlib: tuple[str, ...]
+
+
+def read_rules() -> Rules:
+    """Reads packaging/runtime.toml."""
+    record = tomllib.loads(RULES.read_text())
+    arm64 = record["arm64"]
+    return Rules(
+        unused=tuple(record["wheels"]["unused"]),
+        python=arm64["python"],
+        platforms=tuple(arm64["platforms"]),
+        packages=tuple(arm64["packages"]),
+        libraries=tuple(arm64["libraries"]),
+        unused_stdlib=tuple(arm64["unused_stdlib"]),
+    )
+
+
+def build_x86(build: Path) -> Path:
+    """Makes build/runtime-x86/ for this interpreter; what is there for the same pins is kept.
+
+    Raises:
+      CommandError: pip failed; the message carries what it said.
+    """
+    folder = build / "runtime-x86"
+    unused = read_rules().unused
+    key = key_of("x86", REQUIREMENTS.read_text(), sys.version_info[:2], unused)
+    build_once(folder, key, lambda: _assemble_x86(folder, unused))
+    return folder
+
+
+def _assemble_x86(folder: Path, unused: Sequence[str]) -> None:
+    with new_folder(folder) as temporary:
+        versions = install_wheels(temporary, unused)
+        write_versions(temporary, versions)
+
+
+def install_wheels(
+    folder: Path, unused: Sequence[str], platforms: Sequence[str] = (), python: str = ""
+) -> dict[str, Version]:
+    """Downloads the pinned wheels, checks their digests and unpacks what is used of them into folder/site-packages.
+
+    Args:
+      folder: the runtime's folder.
+      unused: glob patterns of what is not.
+      platforms: wheel platforms to accept, or none for this machine's own.
+      python: version of the interpreter that will load them, where it is not this one.
+
+    Raises:
+      CommandError: pip failed.
+    """
+    report, site_packages = folder / "pip.json", folder / "site-packages"
+    foreign = [f"--platform={platform}" for platform in platforms]
+    if platforms:
+        foreign += ["--implementation=cp", f"--python-version={python}"]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
+    pins: list[str | Path] = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", REQUIREMENTS]
+    run([*pip, "--target", site_packages, "--report", report, *foreign, *pins], timeout_s=PIP_TIMEOUT_S)
+    versions = {
+        item["metadata"]["name"]: Version(
+            item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"]
+        )
+        for item in json.loads(report.read_text())["install"]
+    }
+    report.unlink()
+    drop(site_packages, unused)
+    return versions
+
+
+def drop(folder: Path, patterns: Sequence[str]) -> None:
+    """Removes what matches the glob patterns."""
+    for pattern in patterns:
+        for path in list(folder.glob(pattern)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def write_versions(folder: Path, versions: Mapping[str, Version]) -> None:
+    """Writes versions.json, which the manifest takes over."""
+    record = {name: asdict(version) for name, version in sorted(versions.items())}
+    (folder / VERSIONS).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read_versions(folder: Path) -> dict[str, Version]:
+    """What a runtime folder consists of."""
+    return {name: Version(**version) for name, version in json.loads((folder / VERSIONS).read_text()).items()}

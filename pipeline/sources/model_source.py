@@ -1,0 +1,136 @@
+"""Where a model comes from: a module of `pipeline/models/`, a user's Python file, or an ONNX model; and its recipe."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from device_runtime.formats.model import Pixels
+from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
+from pipeline.recipe import Preprocessing, Recipe
+from pipeline.sources import models, python_file
+from pipeline.sources.onnx_file import files_of, fit_preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from, read from `--model`.
+
+    Attributes:
+      name: what checkpoints and runs are named after.
+      onnx_file: an ONNX model, or None.
+      python_file: a Python file with a factory of a torch module, or None for a model of the project.
+      factory: the name of the function that builds the module.
+      head: for `transfer`, what the head stands on.
+      backbone: for `transfer`, what to stand on instead of its own: an ONNX file or a Python file.
+    """
+
+    name: str
+    onnx_file: Path | None = None
+    python_file: Path | None = None
+    factory: str = "build"
+    head: str | None = None
+    backbone: ModelSource | None = None
+
+    def files(self) -> list[Path]:
+        """Every file of the user's that the model is read from."""
+        own = files_of(self.onnx_file) if self.onnx_file else []
+        own += python_file.files_of(self.python_file) if self.python_file else []
+        return own + (self.backbone.files() if self.backbone else [])
+
+
+def find_model(text: str, head: str | None = None, backbone: str | None = None) -> ModelSource:
+    """Reads `--model`: a name, `model.onnx`, or `path/to/module.py:factory`; `--head` and `--backbone` of `transfer`.
+
+    Raises:
+      UsageError: it is none of these, the file does not exist, or the model has no head and backbone to choose.
+    """
+    if (head or backbone) and text != "transfer":
+        raise UsageError(f"--head and --backbone belong to --model transfer, not to {text}")
+    if text in models.names():
+        if head and backbone:
+            raise UsageError(
+                "--head chooses what of EfficientNet-Lite0 the head stands on: leave it out with --backbone"
+            )
+        if head and head not in models.HEADS:
+            raise UsageError(f"--head {head}: give one of {', '.join(models.HEADS)}")
+        chosen = find_model(backbone) if backbone else None
+        if backbone in models.names():
+            raise UsageError(f"--backbone {backbone}: give a file model.onnx or path/to/module.py:factory")
+        return ModelSource(text, head=head, backbone=chosen)
+    path_text, _, factory = text.partition(":")
+    path = Path(path_text)
+    if path.suffix == ".onnx" and not factory:
+        source = ModelSource(path.stem, onnx_file=path)
+    elif path.suffix == ".py" and factory.isidentifier():
+        source = ModelSource(factory if factory != "build" else path.stem, python_file=path, factory=factory)
+    else:
+        raise UsageError(
+            f"unknown model {text!r}: give one of {', '.join(models.names())}, a file model.onnx, "
+            "or path/to/module.py:factory"
+        )
+    if not path.is_file():
+        raise UsageError(f"the model's file {path} does not exist")
+    return source
+
+
+def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
+    """The recipe of a model: `RECIPE` of its module, else one that takes its input's size and pixels / 255.
+
+    Raises:
+      ModelError: the model's file cannot be loaded.
+    """
+    if source.onnx_file:
+        return Recipe(fit_preprocessing(source.onnx_file, pixels, Preprocessing(pixels.height, pixels.width)))
+    recipe = getattr(_module(source), "RECIPE", None)
+    if recipe is None:
+        return Recipe(Preprocessing(pixels.height, pixels.width))
+    if not isinstance(recipe, Recipe):
+        raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
+    if source.backbone and source.backbone.onnx_file:
+        return replace(recipe, preprocessing=fit_preprocessing(source.backbone.onnx_file, pixels, recipe.preprocessing))
+    return recipe
+
+
+def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
+    """The torch module of a model that is one, with its initial weights.
+
+    Raises:
+      ModelError: its file cannot be loaded, or what it makes is no torch module.
+    """
+    import torch
+
+    module = _module(source)
+    factory: Callable[..., Any] | None = getattr(module, source.factory, None)
+    if factory is None:
+        raise ModelError(f"{source.python_file} has no function {source.factory!r}")
+    torch.manual_seed(seed)
+    try:
+        with python_file.importing_beside(source.python_file):
+            model = factory(classes, **_choices(source, classes, seed)) if source.python_file is None else factory()
+    except PipelineError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{source.python_file}:{source.factory}() failed: {in_one_line(error)}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
+    return model
+
+
+def _module(source: ModelSource) -> ModuleType:
+    if source.python_file is None:
+        return importlib.import_module(f"pipeline.sources.models.{source.name}")
+    return python_file.load(source.python_file)
+
+
+def _choices(source: ModelSource, classes: int, seed: int) -> dict[str, Any]:
+    """Keyword arguments of a project's model for what the user chose."""
+    head = {"head": source.head} if source.head else {}
+    return head | ({"backbone": build_module(source.backbone, classes, seed)} if source.backbone else {})

@@ -1,0 +1,54 @@
+"""Files of a package as one tar stream: adb opens two connections for every single file."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from device_runtime.formats.manifest import File
+from pipeline.errors import TargetError
+from pipeline.targets.adb.shell import CHUNK
+
+# The last member: a stream that is cut off between two members looks whole to `tar`.
+COMPLETE = ".complete"
+
+
+def tar_bytes(files: Sequence[File]) -> int:
+    """Size of what `tar_stream` yields."""
+    headers = sum(len(_header(file.path, 0, False)) for file in (*files, File(COMPLETE, 0, "", False)))
+    return (
+        headers + sum(file.size_bytes + -file.size_bytes % tarfile.BLOCKSIZE for file in files) + 2 * tarfile.BLOCKSIZE
+    )
+
+
+def tar_stream(package: Path, files: Sequence[File]) -> Iterator[bytes]:
+    """The files as a tar archive, in pieces of at most `CHUNK` bytes, with modes 0644 and 0755 and no times.
+
+    The last member is an empty file `COMPLETE`.
+
+    Raises:
+      TargetError: a file is not as the manifest says.
+    """
+    for file in files:
+        yield _header(file.path, file.size_bytes, file.executable)
+        left = file.size_bytes
+        with (package / file.path).open("rb") as content:
+            while chunk := content.read(min(CHUNK, left)):
+                left -= len(chunk)
+                yield chunk
+            if left or content.read(1):
+                raise TargetError(
+                    f"{package / file.path} has changed since it was packaged: run `invoke package` again"
+                )
+        if padding := -file.size_bytes % tarfile.BLOCKSIZE:
+            yield bytes(padding)
+    yield _header(COMPLETE, 0, False)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _header(path: str, size_bytes: int, executable: bool) -> bytes:
+    header = tarfile.TarInfo(path)
+    header.size = size_bytes
+    header.mode = 0o755 if executable else 0o644
+    return header.tobuf(tarfile.GNU_FORMAT)

@@ -1,0 +1,204 @@
+"""An arm64 device over adb as the target: push, detached jobs, verified pulls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import TargetError
+from pipeline.files import new_file, sha256_of
+from pipeline.progress import OnProgress
+from pipeline.targets.adb import adb
+from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
+from pipeline.targets.adb.push import push
+from pipeline.targets.base import OnLine
+
+BASE = PurePosixPath("/data/local/tmp")
+ROOT = BASE / "train-on-device" / "package-arm64"
+
+BUSY = 75
+DIED = 70
+AGAIN = 74
+RECONNECT_S = 60.0
+# `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
+SILENCE_S = 30.0
+DIGESTS_TIMEOUT_S = 300.0
+
+# A running job's files still grow: of each, what is there now is listed, and later pulled.
+LIST_OUTPUT = (
+    'for f in *; do [ -f "$f" ] || continue; n=$(stat -c %s "$f") && s=$(head -c "$n" "$f" | sha256sum) '
+    '&& echo "${s%% *} $n $f" || exit 1; done'
+)
+
+
+class InterruptedHere(TargetError):
+    """The user stopped watching; the job goes on."""
+
+    exit_code = 130
+
+
+class AdbTarget:
+    """One device, by its serial."""
+
+    name = "arm64"
+
+    def __init__(self, device: Adb) -> None:
+        self._adb = device
+
+    @classmethod
+    def connect(cls, serial: str | None) -> AdbTarget:
+        """The device with that serial, or the only one.
+
+        Raises:
+          TargetError: there is no such device, or it is not ready.
+        """
+        return cls(adb.choose(serial))
+
+    def push(self, package: Path, on_bytes: OnProgress) -> int:
+        """See `Target`."""
+        self.check()
+        if self.status().startswith("running"):
+            raise TargetError(f"{self._adb.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
+        return push(self._adb, package, ROOT, on_bytes)
+
+    def check(self) -> None:
+        """Checks ABI and that programs can be started from /data/local/tmp.
+
+        Raises:
+          TargetError: either is not so.
+        """
+        abi = self._adb.execute('abi=$(getprop ro.product.cpu.abi 2>/dev/null); echo "${abi:-$(uname -m)}"').text
+        check_abi(self._adb.serial, abi)
+        probe = BASE / f".probe-{uuid.uuid4().hex[:8]}"
+        written = self._adb.execute(
+            f'{{ printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 755 {probe}; }} || exit 3; '
+            f"{probe}; code=$?; rm -f {probe}; exit $code"
+        )
+        if written.code == 3:
+            self._adb.execute(f"rm -f {probe}")
+            raise TargetError(f"{self._adb.serial}: {BASE} cannot be written to, or its disk is full")
+        if written.code != 0:
+            raise TargetError(
+                f"{self._adb.serial}: {BASE} does not execute programs (mounted noexec): "
+                "remount it, or use a device that allows it"
+            )
+
+    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
+        """See `Target`: detached, so that a lost connection does not end it."""
+        token = uuid.uuid4().hex
+        words = " ".join(quote(word) for word in ("start", token, script, *arguments))
+        try:
+            started = self._job(words)
+        except ConnectionLost:
+            # It may have started before the connection broke: then the device knows the token, and starts no other.
+            self._adb.reconnect(RECONNECT_S)
+            started = self._job(words)
+        if started.code == BUSY:
+            raise TargetError(
+                f"{self._adb.serial}: {started.complaint}: `invoke attach` shows the job, `invoke stop` ends it"
+            )
+        if started.code != 0:
+            raise TargetError(f"{self._adb.serial}: {script} did not start: {started.complaint}; push again")
+        return self._follow(on_line)
+
+    def attach(self, on_line: OnLine) -> int:
+        """Streams the output of the job, from its beginning, and returns its exit code; survives lost connections.
+
+        Raises:
+          TargetError: there is no job, it died without an exit code, or the device does not come back.
+        """
+        if self.status() == "none":
+            raise TargetError(f"{self._adb.serial} has run no job: start one with `invoke train --target arm64`")
+        return self._follow(on_line)
+
+    def _follow(self, on_line: OnLine) -> int:
+        lines = _Lines(on_line)
+        runs = True
+        while True:
+            try:
+                result = self._adb.execute(
+                    f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S, live=True
+                )
+                # A script may end with that very code itself.
+                if result.code != AGAIN or not runs:
+                    break
+                runs = self.status().startswith("running")
+            except ConnectionLost:
+                self._adb.reconnect(RECONNECT_S)
+            except KeyboardInterrupt:
+                raise InterruptedHere(
+                    f"interrupted here; the job on {self._adb.serial} goes on: "
+                    "`invoke attach` shows it, `invoke stop` ends it"
+                ) from None
+        lines.flush()
+        if result.code == DIED and self.status() == "died":
+            raise TargetError(f"{self._adb.serial}: the job was killed; the device may have run out of memory")
+        return result.code
+
+    def status(self) -> str:
+        """`running SCRIPT`, `ended CODE`, `died` or `none`."""
+        result = self._adb.execute(f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none")
+        return result.text.strip()
+
+    def stop(self) -> None:
+        """Ends the running job.
+
+        Raises:
+          TargetError: none runs.
+        """
+        if self.status() == "none":
+            raise TargetError(f"{self._adb.serial}: no job runs")
+        stopped = self._job("stop")
+        if stopped.code != 0:
+            raise TargetError(f"{self._adb.serial}: {stopped.complaint or 'the job does not end'}")
+
+    def clear_output(self) -> None:
+        """See `Target`."""
+        self._adb.check(f"rm -rf {ROOT}/output")
+
+    def pull(self, into: Path) -> list[Path]:
+        """See `Target`; what arrives is compared with the device's own digests."""
+        listing = self._adb.execute(
+            f"cd {ROOT}/output 2>/dev/null || exit 0; {LIST_OUTPUT}", timeout_s=DIGESTS_TIMEOUT_S
+        )
+        if listing.code != 0:
+            raise TargetError(f"{self._adb.serial}: {ROOT}/output cannot be read: {listing.complaint}")
+        files = parse_output_files(listing.text)
+        if not files:
+            raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
+        return [self._pull_file(file, into) for file in files]
+
+    def _pull_file(self, file: OutputFile, into: Path) -> Path:
+        final = into / file.name
+        command = f"head -c {file.size_bytes} {quote(ROOT / 'output' / file.name)}"
+        with new_file(final) as temporary:
+            with temporary.open("wb") as content:
+                done = self._adb.execute(command, on_stdout=content.write, timeout_s=SILENCE_S, live=True)
+            if done.code != 0 or sha256_of(temporary) != file.sha256:
+                raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
+        return final
+
+    def _job(self, words: str) -> adb.Result:
+        return self._adb.execute(f"sh {ROOT}/job.sh {words}")
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines and counts the bytes."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self.taken = 0
+
+    def take(self, data: bytes) -> None:
+        self.taken += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+
+    def flush(self) -> None:
+        if self._rest:
+            self._on_line(self._rest.decode(errors="replace"))
+            self._rest = b""

@@ -1,0 +1,172 @@
+"""The runtime folders: pinned, small, without links, whole, and built once."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from device_runtime.formats.manifest import Version
+from pipeline.commands import run
+from pipeline.errors import CommandError, PackageError
+from pipeline.packing import runtime, runtime_arm64
+from pipeline.packing.runtime import REQUIREMENTS, build_x86, drop, read_rules, read_versions, write_versions
+from pipeline.packing.runtime_arm64 import build_arm64
+from tests.emulator.image import image
+
+ARM64_LIMIT_MB = 95
+
+TINY_SESSION = """
+import mmap, sys
+import numpy, numpy.random, onnxruntime, safetensors.numpy
+tensors = safetensors.numpy.load(safetensors.numpy.save({"w": numpy.random.default_rng(1).random(5)}))
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+binding = session.io_binding()
+binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(numpy.ones(3, numpy.float32)))
+binding.bind_output("y")
+session.run_with_iobinding(binding)
+print(tensors["w"].shape, binding.get_outputs()[0].numpy().sum())
+"""
+
+
+@pytest.fixture(scope="module")
+def arm64(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A freshly assembled arm64 runtime."""
+    yield build_arm64(tmp_path_factory.mktemp("build arm64"))
+
+
+@pytest.fixture
+def assembled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notes what would be assembled instead of downloading it."""
+    notes: list[str] = []
+
+    def install(folder: Path, unused: Sequence[str], *_: object) -> dict[str, Version]:
+        (folder / "site-packages").mkdir()
+        notes.append(folder.name)
+        return {"numpy": Version("1.0", "ab")}
+
+    monkeypatch.setattr(runtime, "install_wheels", install)
+    return notes
+
+
+def tiny_model(folder: Path) -> Path:
+    """The sum of x and x as an ONNX file."""
+    from onnx import TensorProto, helper, save
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "tiny", [x], [y])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8), str(folder / "tiny.onnx"))
+    return folder / "tiny.onnx"
+
+
+def test_every_wheel_is_pinned_to_one_version_and_to_digests() -> None:
+    text = re.sub(r"^#.*\n", "", REQUIREMENTS.read_text(), flags=re.MULTILINE).replace("\\\n", "")
+    for line in text.splitlines():
+        assert re.fullmatch(r"[a-z]+==[0-9.]+(\s+--hash=sha256:[0-9a-f]{64})+", line)
+
+
+def test_what_matches_a_pattern_is_dropped_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a/tests/x", "a/b/tests/y", "a/keep", "bin/tool", "a/z.pyi"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    drop(tmp_path, ("a/**/tests", "bin", "**/*.pyi", "link", "absent"))
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "a/b", "a/keep"]
+
+
+def test_versions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    versions = {"numpy": Version("1.0", "ab"), "libc6": Version("2.41-12", "cd")}
+    write_versions(tmp_path, versions)
+    assert read_versions(tmp_path) == versions
+
+
+def test_a_runtime_is_assembled_once_and_again_when_its_rules_change(
+    tmp_path: Path, assembled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_x86(tmp_path)
+    build_x86(tmp_path)
+    assert len(assembled) == 1
+    changed = replace(read_rules(), unused=("other",))
+    monkeypatch.setattr(runtime, "read_rules", lambda: changed)
+    folder = build_x86(tmp_path)
+    assert len(assembled) == 2
+    assert read_versions(folder) == {"numpy": Version("1.0", "ab")}
+
+
+def test_a_failed_download_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "requirements.txt"
+    wrong.write_text("numpy==0.0.1 --hash=sha256:" + "0" * 64 + "\n")
+    monkeypatch.setattr(runtime, "REQUIREMENTS", wrong)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(CommandError, match=r"numpy==0\.0\.1"):
+        build_x86(tmp_path / "build")
+    assert not (tmp_path / "build").exists()
+
+
+def test_packages_and_libraries_that_are_missing_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="did not bring libffi8, zlib1g for arm64"):
+        runtime_arm64._chosen([Path("libc6_2.41-12_arm64.deb")], ("libc6", "libffi8", "zlib1g"))
+    with pytest.raises(PackageError, match=r"holds libx\.so\.1, liby\.so\.2"):
+        runtime_arm64._copy_libraries(tmp_path, tmp_path / "lib", ("libx.so.1", "liby.so.2"))
+
+
+@pytest.mark.slow
+def test_the_arm64_runtime_is_small_enough(arm64: Path) -> None:
+    assert int(run(["du", "-sm", arm64], timeout_s=60).split()[0]) <= ARM64_LIMIT_MB
+
+
+@pytest.mark.slow
+def test_the_arm64_runtime_has_no_links_and_the_loader_and_interpreter_can_be_executed(arm64: Path) -> None:
+    assert [path for path in arm64.rglob("*") if path.is_symlink()] == []
+    for program in ("lib/ld-linux-aarch64.so.1", "bin/python3"):
+        assert (arm64 / program).stat().st_mode & 0o111 == 0o111
+
+
+@pytest.mark.slow
+def test_the_arm64_runtime_names_version_and_digest_of_every_package_and_wheel(arm64: Path) -> None:
+    versions = read_versions(arm64)
+    assert set(versions) == {*read_rules().packages, "numpy", "onnxruntime", "safetensors"}
+    assert all(version.version and re.fullmatch("[0-9a-f]{64}", version.sha256) for version in versions.values())
+
+
+@pytest.mark.slow
+def test_a_second_build_of_the_arm64_runtime_starts_no_program(arm64: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert build_arm64(arm64.parent) == arm64
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_every_library_of_the_arm64_runtime_finds_what_it_links_to(arm64: Path) -> None:
+    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
+    # The loader's exit code says whether it found all: this machine has no arm64 libraries of its own to find.
+    for binary in (arm64 / "bin" / "python3", *arm64.rglob("*.cpython-*.so"), *arm64.rglob("*.abi3.so")):
+        run([*loader, "--list", binary], timeout_s=60)
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_the_arm64_runtime_runs_a_session_with_nothing_but_its_own_files(arm64: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(TINY_SESSION)
+    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
+    script: list[str | Path] = ["-s", tmp_path / "tiny.py", tiny_model(tmp_path)]
+    environment = {
+        "PYTHONHOME": str(arm64),
+        "PYTHONPATH": str(arm64 / "site-packages"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    assert run([*loader, arm64 / "bin" / "python3", *script], timeout_s=120, env=environment) == "(5,) 6.0\n"
+
+
+@pytest.mark.slow
+def test_the_x86_runtime_is_loaded_in_place_of_the_hosts_wheels(tmp_path: Path) -> None:
+    site_packages = build_x86(tmp_path / "build") / "site-packages"
+    (tmp_path / "tiny.py").write_text(TINY_SESSION + "print(onnxruntime.__file__)\n")
+    command: list[str | Path] = [sys.executable, "-s", tmp_path / "tiny.py", tiny_model(tmp_path)]
+    printed = run(command, timeout_s=120, env={"PYTHONPATH": str(site_packages)})
+    assert printed == f"(5,) 6.0\n{site_packages}/onnxruntime/__init__.py\n"

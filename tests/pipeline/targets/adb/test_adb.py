@@ -1,0 +1,225 @@
+"""The adb server: where it is, what it says, and that one that is missing, wedged or ill is a named error in time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import TargetError
+from pipeline.targets.adb import adb
+from pipeline.targets.adb.adb import Adb, ConnectionLost, Result, choose
+from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Packets
+from pipeline.targets.adb.shell import Stdin
+
+SERIAL = "192.168.0.7:5555"
+Answer = Callable[[socket.socket, str], None]
+
+
+def okay(connection: socket.socket, text: str | None = None) -> None:
+    connection.sendall(b"OKAY" + (b"" if text is None else f"{len(text):04x}{text}".encode()))
+
+
+def refuse(connection: socket.socket, why: str) -> None:
+    connection.sendall(b"FAIL" + f"{len(why):04x}{why}".encode())
+
+
+class Server:
+    """Speaks the host side of adb's protocol: a request is four hexadecimal digits of length and its text."""
+
+    def __init__(self) -> None:
+        self.devices = f"{SERIAL}\tdevice\n"
+        self.features = "shell_v2,cmd"
+        self.requests: list[str] = []
+        self.transport: Callable[[socket.socket], None] = okay
+        self.shell: Answer = lambda connection, command: connection.sendall(HEADER.pack(EXIT, 1) + b"\x00")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def close(self) -> None:
+        """Stops listening."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError, ValueError):
+            while True:
+                request = connection.recv(int(connection.recv(4), 16)).decode()
+                self.requests.append(request)
+                if request == "host:devices":
+                    okay(connection, self.devices)
+                elif request.endswith(":features"):
+                    okay(connection, self.features)
+                elif request.startswith("host:connect:"):
+                    okay(connection, f"already connected to {SERIAL}")
+                elif request.startswith("host:transport:"):
+                    self.transport(connection)
+                else:
+                    okay(connection)
+                    self.shell(connection, request)
+                    # Closing before everything is read would take back what was sent.
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(1 << 16):
+                        pass
+                    return
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that the environment names, and no adb that could start another."""
+    made = Server()
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(made.port))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    yield made
+    made.close()
+
+
+def test_the_listed_device_is_chosen_and_every_request_names_it(server: Server) -> None:
+    device = choose(None)
+    assert device.execute("true") == Result(0, b"", b"")
+    assert server.requests == [
+        "host:devices",
+        f"host-serial:{SERIAL}:features",
+        f"host:transport:{SERIAL}",
+        "shell,v2,raw:true",
+    ]
+
+
+@pytest.mark.parametrize("serial", ["other", ""])
+def test_the_environment_names_the_serial_where_no_option_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch, serial: str
+) -> None:
+    server.devices += "other\tdevice\n"
+    monkeypatch.setenv("ANDROID_SERIAL", serial)
+    if serial:
+        assert choose(None).serial == "other"
+    else:
+        with pytest.raises(TargetError, match="several devices"):
+            choose(None)
+    assert choose(SERIAL).serial == SERIAL
+
+
+def test_without_server_and_adb_the_error_says_what_to_install(server: Server) -> None:
+    server.close()
+    message = rf"no adb server runs on port {server.port}, and adb is not on PATH: install .* `invoke emulator.start`"
+    with pytest.raises(TargetError, match=message):
+        choose(None)
+
+
+def test_adb_starts_the_server_where_there_is_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "adb"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    listening = iter([False])
+    monkeypatch.setattr(adb, "_listens", lambda address: next(listening))
+    assert choose(None).serial == SERIAL
+    assert (tmp_path / "called").read_text() == "start-server\n"
+    program.write_text("#!/bin/sh\necho no permission >&2; exit 1\n")
+    server.close()
+    monkeypatch.setattr(adb, "_listens", lambda address: False)
+    with pytest.raises(TargetError, match=r"the adb server could not be started: [^§]*no permission"):
+        choose(None)
+
+
+def test_a_server_that_has_gone_is_not_started_behind_the_users_back(server: Server, tmp_path: Path) -> None:
+    device = choose(None)
+    server.close()
+    with pytest.raises(ConnectionLost, match=f"{SERIAL} went away during `features`"):
+        device.execute("true")
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_an_error_in_time() -> None:
+    # It would say nothing for ever: nothing but the deadline ends this.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as wedged,
+        pytest.raises(TargetError, match=r"does not answer `host:devices` \(no answer within 0\.2 s\): run `adb kill"),
+    ):
+        adb.ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
+
+
+def test_a_refusal_is_handed_on(server: Server) -> None:
+    device = choose(None)
+    server.transport = lambda connection: refuse(connection, "device offline")
+    with pytest.raises(ConnectionLost, match=rf"{SERIAL} went away during `true` \(device offline\): plug it in"):
+        device.execute("true")
+
+
+def test_a_silent_device_is_named_with_the_call_and_the_deadline(server: Server) -> None:
+    server.shell = lambda connection, command: time.sleep(1)
+    with pytest.raises(ConnectionLost, match=rf"{SERIAL} did not answer `df -k /data` within 0\.2 s"):
+        choose(None).execute("df -k /data", timeout_s=0.2)
+
+
+def test_what_a_command_reads_is_counted(server: Server) -> None:
+    def reads(connection: socket.socket, command: str) -> None:
+        packets, size = Packets(), 0
+        while size < 100_000:
+            size += sum(len(content) for _, content in packets.feed(connection.recv(1 << 16)))
+        connection.sendall(HEADER.pack(EXIT, 1) + b"\x00")
+
+    server.shell = reads
+    device = choose(None)
+    device.execute("cat", stdin=Stdin([bytes(60_000), bytes(40_000)], 100_000))
+    assert device.sent_bytes == 100_000
+
+
+def test_a_device_without_the_protocol_v2_gets_a_marker_line(server: Server) -> None:
+    def prints(connection: socket.socket, command: str) -> None:
+        marker = command.rpartition("echo ")[2].removesuffix("$?")
+        connection.sendall(f"out\n{marker}7\n".encode())
+
+    server.features, server.shell = "cmd,stat_v2", prints
+    assert choose(None).execute("false") == Result(7, b"out\n", b"")
+    assert server.requests[-1].startswith("exec:")
+
+
+def test_a_failed_command_says_each_thing_once_and_in_one_line(server: Server) -> None:
+    def fails(connection: socket.socket, command: str) -> None:
+        for kind, content in ((STDERR, b"tar: full\ntar: full\n"), (STDOUT, b"half\n"), (EXIT, b"\x01")):
+            connection.sendall(HEADER.pack(kind, len(content)) + content)
+
+    server.shell = fails
+    with pytest.raises(TargetError) as caught:
+        choose(None).check("tar -xf -")
+    assert str(caught.value) == f"`tar -xf -` on {SERIAL} ended with exit code 1: tar: full; half"
+
+
+def test_a_device_is_back_when_it_answers_a_command_and_not_before(server: Server) -> None:
+    calls: list[str] = []
+
+    def broken_at_first(connection: socket.socket, command: str) -> None:
+        calls.append(command)
+        if len(calls) > 1:
+            connection.sendall(HEADER.pack(EXIT, 1) + b"\x00")
+
+    server.shell = broken_at_first
+    Adb(SERIAL).reconnect(10)
+    assert calls == ["shell,v2,raw:true"] * 2
+    assert f"host:connect:{SERIAL}" in server.requests
+
+
+def test_a_device_that_stays_away_is_an_error_that_says_how_to_go_on(server: Server) -> None:
+    device = Adb(SERIAL)
+    server.close()
+    with pytest.raises(
+        ConnectionLost, match=r"did not come back within 0\.3 s: what it runs goes on; .*`invoke attach`"
+    ):
+        device.reconnect(0.3)

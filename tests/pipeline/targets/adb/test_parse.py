@@ -1,0 +1,147 @@
+"""What adb and a device print becomes records and named errors: recorded text."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from pipeline.errors import TargetError
+from pipeline.targets.adb.parse import (
+    Address,
+    Listed,
+    OutputFile,
+    Packets,
+    check_abi,
+    choose_device,
+    failed_digests,
+    free_bytes,
+    parse_devices,
+    parse_output_files,
+    server_address,
+)
+
+PHONE = Listed("R58M123ABC", "device")
+BOARD = Listed("192.168.1.7:5555", "device")
+NO_PERMISSIONS = (
+    "no permissions (missing udev rules? user is in the plugdev group); "
+    "see [http://developer.android.com/tools/device.html]"
+)
+
+
+def test_devices_with_windows_line_ends() -> None:
+    assert parse_devices("R58M123ABC\tdevice\r\n192.168.1.7:5555\toffline\r\n") == [
+        PHONE,
+        Listed("192.168.1.7:5555", "offline"),
+    ]
+
+
+def test_a_state_of_several_words_is_whole() -> None:
+    assert parse_devices(f"R58M123ABC\t{NO_PERMISSIONS}\n") == [Listed("R58M123ABC", NO_PERMISSIONS)]
+
+
+def test_the_only_device_needs_no_serial() -> None:
+    assert choose_device([PHONE], None) == "R58M123ABC"
+
+
+def test_the_serial_chooses() -> None:
+    assert choose_device([PHONE, BOARD], BOARD.serial) == BOARD.serial
+
+
+@pytest.mark.parametrize(
+    ("devices", "serial", "message"),
+    [
+        ([], None, "adb sees no device: connect one .* `invoke emulator.start` starts one"),
+        ([PHONE, BOARD], None, "choose one with --serial: R58M123ABC"),
+        ([PHONE], "other", "adb sees no device 'other'"),
+        ([Listed("a", "offline")], None, "a is offline"),
+        ([Listed("a", "unauthorized")], None, "confirm the key"),
+        ([Listed("a", "recovery")], "a", "a is recovery"),
+        ([Listed("a", NO_PERMISSIONS)], None, r"a may not be opened by this user \(no permissions .*add a udev rule"),
+    ],
+)
+def test_a_device_that_cannot_be_used(devices: list[Listed], serial: str | None, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        choose_device(devices, serial)
+
+
+@pytest.mark.parametrize("abi", ["arm64-v8a\n", "aarch64\n", "arm64-v8a\r\n"])
+def test_arm64(abi: str) -> None:
+    check_abi("serial", abi)
+
+
+@pytest.mark.parametrize("abi", ["armeabi-v7a\n", "x86_64\n", ""])
+def test_not_arm64(abi: str) -> None:
+    with pytest.raises(TargetError, match="not arm64-v8a"):
+        check_abi("serial", abi)
+
+
+ANDROID_DF = """Filesystem     1K-blocks     Used Available Use% Mounted on
+/dev/block/dm-5 111616860 66846616  44639172  60% /data/user/0
+"""
+LONG_NAME_DF = """Filesystem           1K-blocks    Used Available Use% Mounted on
+/dev/block/bootdevice/by-name/userdata
+                      25313608 8837224  16459884  35% /data
+"""
+
+
+@pytest.mark.parametrize(("text", "kib"), [(ANDROID_DF, 44639172), (LONG_NAME_DF, 16459884)])
+def test_free_space(text: str, kib: int) -> None:
+    assert free_bytes(text) == kib * 1024
+
+
+def test_no_free_space_in_what_df_says() -> None:
+    with pytest.raises(TargetError, match="its free space is unknown"):
+        free_bytes("df: /data: No such file or directory")
+
+
+def test_failed_digests() -> None:
+    text = "a/b.so: OK\nmodel/model.json: FAILED\nsha256sum: train.sh: No such file or directory\ntrain.sh: FAILED\n"
+    assert set(failed_digests(text)) == {"model/model.json", "train.sh"}
+
+
+def packet(kind: int, content: bytes) -> bytes:
+    return struct.pack("<BI", kind, len(content)) + content
+
+
+def test_packets_are_whole_however_they_arrive() -> None:
+    stream = packet(1, b"hello") + packet(2, b"") + packet(3, b"\x07")
+    for size in range(1, len(stream) + 1):
+        packets = Packets()
+        found = [p for i in range(0, len(stream), size) for p in packets.feed(stream[i : i + size])]
+        assert found == [(1, b"hello"), (2, b""), (3, b"\x07")]
+
+
+def test_output_files_keep_blanks_in_their_names() -> None:
+    assert parse_output_files("ab 12 metrics.jsonl\ncd 0 a b\n") == [
+        OutputFile("metrics.jsonl", 12, "ab"),
+        OutputFile("a b", 0, "cd"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, Address("127.0.0.1", 5037)),
+        ({"ANDROID_ADB_SERVER_PORT": "5038"}, Address("127.0.0.1", 5038)),
+        ({"ANDROID_ADB_SERVER_HOST": "host", "ANDROID_ADB_SERVER_PORT": ""}, Address("host", 5037)),
+        ({"ADB_SERVER_SOCKET": "tcp:host:6000", "ANDROID_ADB_SERVER_PORT": "5038"}, Address("host", 6000)),
+        ({"ADB_SERVER_SOCKET": "tcp:6000"}, Address("127.0.0.1", 6000)),
+    ],
+)
+def test_the_server_is_where_adbs_variables_say(environment: dict[str, str], address: Address) -> None:
+    assert server_address(environment) == address
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"ANDROID_ADB_SERVER_PORT": "adb"}, "ANDROID_ADB_SERVER_PORT='adb' is not a port number"),
+        ({"ANDROID_ADB_SERVER_PORT": "65536"}, "is not a port number"),
+        ({"ADB_SERVER_SOCKET": "localfilesystem:/run/adb"}, "is not of the form tcp:HOST:PORT"),
+        ({"ADB_SERVER_SOCKET": "tcp:host:port"}, "is not of the form tcp:HOST:PORT"),
+    ],
+)
+def test_a_variable_that_is_no_address_is_named(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        server_address(environment)

@@ -1,0 +1,270 @@
+"""The device as a target, its connection lost wherever it hurts: the same lines, the same results, or a named error."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pipeline.errors import PipelineError, TargetError
+from pipeline.packing.runtime import PACKAGING
+from pipeline.targets import arm64
+from pipeline.targets.adb.adb import ConnectionLost, Result
+from pipeline.targets.arm64 import AdbTarget, InterruptedHere
+from tests.pipeline.targets.stand_in import StandIn, content_of, lose, make_package
+
+WRITES = "mkdir -p output; echo weights >output/lenet_trained_2.safetensors; echo '{}' >output/metrics.jsonl\n"
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What is /data/local/tmp on a device; a job that a test leaves is ended."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    root = PurePosixPath(folder) / "train-on-device" / "package-arm64"
+    monkeypatch.setattr(arm64, "BASE", PurePosixPath(folder))
+    monkeypatch.setattr(arm64, "ROOT", root)
+    yield folder
+    if (Path(root) / "job.sh").exists():
+        subprocess.run(["sh", root / "job.sh", "stop"], capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    shutil.copy(PACKAGING / "job.sh", folder)
+    enter = 'cd "$(dirname "$0")"\n'
+    return make_package(
+        folder,
+        {
+            "train.sh": f"{enter}{WRITES}for i in 1 2 3; do echo line $i; done; printf last; exit 3\n",
+            "wait.sh": f"{enter}echo started; while [ ! -f go ]; do sleep 0.05; done\n",
+        },
+    )
+
+
+class Arm64(StandIn):
+    """Says that it is an arm64 device."""
+
+    abi = "arm64-v8a"
+
+    def execute(self, command: str, **options):  # type: ignore[no-untyped-def]
+        """See `Adb`."""
+        if "ro.product.cpu.abi" in command:
+            return Result(0, f"{self.abi}\n".encode(), b"")
+        return super().execute(command, **options)
+
+
+def ignored(done: int, total: int) -> None:
+    """Takes progress and does nothing."""
+
+
+def pushed(adb: StandIn, package: Path) -> AdbTarget:
+    target = AdbTarget(adb)
+    target.push(package, ignored)
+    return target
+
+
+def run(target: AdbTarget, script: str = "train.sh") -> tuple[int, list[str]]:
+    lines: list[str] = []
+    return target.run(script, [], lines.append), lines
+
+
+EXPECTED = (3, ["line 1", "line 2", "line 3", "last"])
+
+
+def test_lines_come_one_by_one_and_the_exit_code_is_the_scripts(disk: Path, package: Path) -> None:
+    assert run(pushed(Arm64(), package)) == EXPECTED
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("word", ["job.sh start", "job.sh follow"])
+def test_a_lost_connection_changes_nothing(disk: Path, package: Path, word: str, moment: str) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    setattr(adb, moment, lose(2 if word == "job.sh follow" else 1, word))
+    assert run(target) == EXPECTED
+    assert adb.reconnections > 0
+
+
+def test_a_device_that_does_not_come_back_is_an_error(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+
+    def away(timeout_s: float) -> None:
+        raise ConnectionLost("stand-in did not come back")
+
+    adb.reconnect = away  # type: ignore[method-assign]
+    adb.before = lose(1, "job.sh follow")
+    with pytest.raises(ConnectionLost, match="did not come back"):
+        run(target)
+
+
+def test_a_full_disk_of_the_host_is_not_taken_for_a_lost_device(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+
+    def full(line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        target.run("train.sh", [], full)
+    assert adb.reconnections == 0
+
+
+def test_an_interrupted_user_is_told_that_the_job_goes_on(disk: Path, package: Path) -> None:
+    target = pushed(Arm64(), package)
+
+    def interrupted(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedHere, match="the job on stand-in goes on: `invoke attach` shows it, `invoke stop`"):
+        target.run("wait.sh", [], interrupted)
+    assert target.status() == "running wait.sh"
+
+
+def test_while_a_job_runs_nothing_else_starts_and_nothing_is_pushed(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    adb.after = lose(1, "job.sh follow")
+
+    def away(timeout_s: float) -> None:
+        raise ConnectionLost("stand-in did not come back")
+
+    adb.reconnect = away  # type: ignore[method-assign]
+    adb.before = lose(1, "job.sh follow")
+    with pytest.raises(ConnectionLost):
+        run(target, "wait.sh")
+    with pytest.raises(TargetError, match="runs a job: `invoke attach` shows it, `invoke stop` ends it"):
+        target.push(package, ignored)
+    with pytest.raises(TargetError, match=r"another job runs: wait\.sh: `invoke attach`"):
+        run(target)
+    target.stop()
+    assert target.status() == "ended 143"
+    with pytest.raises(TargetError, match="no job runs"):
+        target.stop()
+
+
+def test_attach_shows_a_job_from_its_beginning_and_needs_one(disk: Path, package: Path) -> None:
+    target = pushed(Arm64(), package)
+    with pytest.raises(TargetError, match="has run no job: start one with"):
+        target.attach(lambda line: None)
+    run(target)
+    lines: list[str] = []
+    assert (target.attach(lines.append), lines) == EXPECTED
+
+
+def test_a_device_without_a_package_has_no_job(disk: Path) -> None:
+    assert AdbTarget(Arm64()).status() == "none"
+    with pytest.raises(TargetError, match=r"stand-in: no job runs$"):
+        AdbTarget(Arm64()).stop()
+
+
+@pytest.mark.parametrize("code", [70, 74])
+def test_a_scripts_own_exit_code_is_not_taken_for_what_job_sh_says(disk: Path, package: Path, code: int) -> None:
+    make_package(package, {"train.sh": f"echo line; exit {code}\n"})
+    assert run(pushed(Arm64(), package)) == (code, ["line"])
+
+
+def test_a_follower_that_gives_up_on_a_long_job_is_followed_by_another(disk: Path, package: Path) -> None:
+    job = package / "job.sh"
+    make_package(
+        package,
+        {
+            "job.sh": job.read_text().replace("-ge 15", "-ge 1"),
+            "train.sh": "for i in 1 2 3; do printf 'line '; sleep 1; echo $i; done; printf last; exit 3\n",
+        },
+    )
+    adb = Arm64()
+    assert run(pushed(adb, package)) == EXPECTED
+    assert adb.reconnections == 0
+
+
+def test_results_that_cannot_be_listed_are_not_taken_for_none(disk: Path, package: Path, tmp_path: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    run(target)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "stat").write_text("#!/bin/sh\necho stat: I/O error >&2; exit 1\n")
+    (tools / "stat").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+        with pytest.raises(TargetError, match="output cannot be read: stat: I/O error"):
+            target.pull(tmp_path / "results")
+
+
+def test_results_are_pulled_whole(disk: Path, package: Path, tmp_path: Path) -> None:
+    target = pushed(Arm64(), package)
+    run(target)
+    pulled = target.pull(tmp_path / "results")
+    assert {path.name for path in pulled} == {"lenet_trained_2.safetensors", "metrics.jsonl"}
+    assert content_of(tmp_path / "results") == {
+        "lenet_trained_2.safetensors": b"weights\n",
+        "metrics.jsonl": b"{}\n",
+    }
+
+
+def test_a_file_that_grows_is_pulled_as_it_was_listed(disk: Path, package: Path, tmp_path: Path) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    run(target)
+    metrics = Path(arm64.ROOT) / "output" / "metrics.jsonl"
+
+    def grow(command: str) -> None:
+        if command.startswith("cd "):
+            metrics.write_text(metrics.read_text() + '{"more": 1}\n')
+
+    adb.after = grow
+    target.pull(tmp_path / "results")
+    assert (tmp_path / "results" / "metrics.jsonl").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize("kind", ["lost", "damaged", "gone"])
+def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
+    disk: Path, package: Path, tmp_path: Path, kind: str
+) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    run(target)
+    checkpoint = Path(arm64.ROOT) / "output" / "lenet_trained_2.safetensors"
+
+    def spoil(command: str) -> None:
+        if command.startswith("head -c") and kind == "damaged":
+            checkpoint.write_text("WEIGHTS\n")
+        elif command.startswith("head -c") and kind == "gone":
+            checkpoint.unlink(missing_ok=True)
+
+    adb.before = spoil
+    adb.after = lose(1, "head -c 8") if kind == "lost" else adb.after
+    with pytest.raises(PipelineError):
+        target.pull(tmp_path / "results")
+    assert content_of(tmp_path / "results") == {}
+
+
+def test_nothing_to_pull_says_what_to_run(disk: Path, package: Path, tmp_path: Path) -> None:
+    target = pushed(Arm64(), package)
+    with pytest.raises(TargetError, match="holds no results: run `invoke train --target arm64` first"):
+        target.pull(tmp_path)
+    run(target)
+    target.clear_output()
+    with pytest.raises(TargetError, match="holds no results"):
+        target.pull(tmp_path)
+
+
+def test_another_abi_is_refused_before_anything_is_written(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    adb.abi = "armeabi-v7a"
+    with pytest.raises(TargetError, match="is armeabi-v7a, not arm64-v8a"):
+        pushed(adb, package)
+    assert list(disk.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_refused(disk: Path, package: Path) -> None:
+    disk.rmdir()
+    with pytest.raises(TargetError, match="cannot be written to, or its disk is full"):
+        pushed(Arm64(), package)
