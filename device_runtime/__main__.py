@@ -20,7 +20,7 @@ def main() -> int:
     package = Path(__file__).resolve().parent.parent
     # While extension modules load they turn the exception of a signal's handler into an ImportError of their own.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from device_runtime.options import OptionsError, parse
+    from device_runtime.formats.options import OptionsError, parse
     from device_runtime.runner import run
 
     signal.signal(signal.SIGTERM, _terminate)

@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from device_runtime.evaluation import Images
 
-AUGMENTATIONS = ("flip", "crop")
-
 # Of height and width, how far a crop may be shifted each way.
 SHIFT = 1 / 8
 

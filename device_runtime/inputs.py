@@ -12,7 +12,7 @@ from device_runtime.evaluation import Images, ImagesOfEpoch
 from device_runtime.formats.dataset import Dataset
 from device_runtime.formats.manifest import CACHE
 from device_runtime.formats.model import Model
-from device_runtime.options import Options
+from device_runtime.formats.options import Options
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def open_inputs(
         backbone = Backbone(folder / "features.onnx", options.threads)
         through = partial(LiveFeatures, backbone=backbone)
         splits = {name: through(split) for name, split in dataset.splits.items()}
-        if options.cache:
+        if not options.no_cache:
             cache = FeatureCache(backbone, model.features, package / CACHE)
             names = _used_again(final, training, augmented=bool(options.augment))
             splits |= {name: CachedFeatures(dataset.splits[name], cache) for name in names}

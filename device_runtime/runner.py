@@ -16,12 +16,10 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import check_sizes, read_manifest
 from device_runtime.formats.model import Model, read_model
+from device_runtime.formats.options import DEFAULT_SEED, Options
 from device_runtime.inputs import Inputs, open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes
-from device_runtime.options import Options
 from device_runtime.training import Plan, Trainer
-
-DEFAULT_SEED = 1
 
 
 def run(options: Options, package: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-SCHEDULES = ("constant", "step", "cosine")
-
 # Of torch.optim.lr_scheduler.StepLR: the rate falls to a tenth each third of the training.
 _STEPS, _GAMMA = 3, 0.1
 

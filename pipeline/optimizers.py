@@ -1,17 +1,22 @@
-"""Optimizers as a handful of nodes over flat vectors: all parameters are one vector, each moment another.
+"""Optimizers: options, state and update of each, a function that says it all.
 
-The update rules are those of torch.optim, in its notation; `step` counts from 1.
+An update is a handful of nodes over flat vectors: all parameters are one vector, each moment another. The rules are
+those of torch.optim, in its notation; `step` counts from 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto
 
-from pipeline.graphs.graph import Graph, Value
+from pipeline.errors import UsageError
+from pipeline.options import listed
+
+if TYPE_CHECKING:
+    from pipeline.graphs.graph import Graph, Value
 
 
 @dataclass(frozen=True)
@@ -34,30 +39,125 @@ class Update:
     options: Mapping[str, float]
 
 
-Written = tuple[Value, dict[str, Value]]
+Options = Mapping[str, float]
+States = Callable[[Options], tuple[str, ...]]
+Write = Callable[[Update, "Graph"], "tuple[Value, dict[str, Value]]"]
 
 
-def state_names(name: str, options: Mapping[str, float]) -> tuple[str, ...]:
-    """The state vectors that an optimizer keeps, by torch's names, in the order of the graph's inputs."""
-    if name in ("adam", "adamw"):
-        return ("exp_avg", "exp_avg_sq")
-    momentum = ("momentum_buffer",) if options["momentum"] else ()
-    if name == "sgd":
-        return momentum
-    return ("square_avg", *(("grad_avg",) if options["centered"] else ()), *momentum)
+@dataclass(frozen=True)
+class Rule:
+    """What an optimizer is.
+
+    Attributes:
+      options: torch's names of its options, with torch's defaults.
+      states: for some options, the state vectors that it keeps, by torch's names, in the order of the graph's inputs.
+      write: writes the nodes of one update; returns the new parameters and the new states by name.
+    """
+
+    options: Options
+    states: States
+    write: Write
 
 
-def write_update(name: str, update: Update, g: Graph) -> Written:
-    """Writes the nodes of one update; returns the new parameters and the new states by name."""
-    return _WRITERS[name](update, g)
+RULES: dict[str, Rule] = {}
 
 
-def adam(update: Update, g: Graph) -> Written:
+def optimizer(states: States, **options: float) -> Callable[[Write], Write]:
+    """A decorator that makes of a function that writes an update the optimizer of its name; see `Rule`."""
+
+    def register(write: Write) -> Write:
+        RULES[write.__name__] = Rule(options, states, write)
+        return write
+
+    return register
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer by torch's name for it, with torch's options and defaults.
+
+    Attributes:
+      name: that of a function below, such as adam.
+      options: pairs of option and value that differ from torch's defaults.
+    """
+
+    name: str = "adam"
+    options: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in RULES:
+            raise UsageError(f"unknown optimizer {self.name!r}: one of {', '.join(RULES)}")
+        known = RULES[self.name].options
+        for option, value in self.options:
+            if option not in known:
+                raise UsageError(f"the optimizer {self.name} has no option {option!r}: it has {', '.join(known)}")
+            _check_option(option, value)
+        values = self.values()
+        if values.get("nesterov") and not (values["momentum"] and not values["dampening"]):
+            raise UsageError("nesterov=1 takes momentum above 0 and no dampening")
+
+    def values(self) -> dict[str, float]:
+        """Every option of this optimizer with its value."""
+        return {**RULES[self.name].options, **dict(self.options)}
+
+    def states(self) -> tuple[str, ...]:
+        """The state vectors that it keeps, by torch's names, in the order of the graph's inputs."""
+        return RULES[self.name].states(self.values())
+
+    def write(self, update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
+        """Writes the nodes of one update; returns the new parameters and the new states by name."""
+        return RULES[self.name].write(update, g)
+
+
+def _check_option(option: str, value: float) -> None:
+    """Refuses what torch's optimizers refuse, and what no training survives."""
+    if option in ("nesterov", "centered"):
+        fits, wanted = value in (0, 1), "0 or 1"
+    elif option in ("beta1", "beta2", "alpha"):
+        fits, wanted = 0 <= value < 1, "a number from 0 to below 1"
+    else:
+        fits, wanted = 0 <= value < float("inf"), "a number of at least 0"
+    if not fits:
+        raise UsageError(f"the optimizer's {option}={value:g}: give {wanted}")
+
+
+def parse_optimizer(text: str) -> Optimizer:
+    """Reads `--optimizer`: a name, and options behind it, such as `sgd,momentum=0.9,nesterov=1`.
+
+    Raises:
+      UsageError: the optimizer or an option of it is unknown, or a value is no number.
+    """
+    name, *pairs = listed(text)
+    options: list[tuple[str, float]] = []
+    for pair in pairs:
+        option, _, value = pair.partition("=")
+        try:
+            options.append((option, float(value)))
+        except ValueError:
+            raise UsageError(f"--optimizer {text}: {pair!r} is not OPTION=NUMBER") from None
+    return Optimizer(name, tuple(options))
+
+
+def _moments(options: Options) -> tuple[str, ...]:
+    return ("exp_avg", "exp_avg_sq")
+
+
+def _momentum(options: Options) -> tuple[str, ...]:
+    return ("momentum_buffer",) if options["momentum"] else ()
+
+
+def _averages(options: Options) -> tuple[str, ...]:
+    return ("square_avg", *(("grad_avg",) if options["centered"] else ()), *_momentum(options))
+
+
+@optimizer(_moments, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
+def adam(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
     """torch.optim.Adam: weight decay is added to the gradient. Kingma and Ba, arXiv:1412.6980."""
     return _adam(update, _with_weight_decay(update, g), update.parameters, g)
 
 
-def adamw(update: Update, g: Graph) -> Written:
+@optimizer(_moments, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01)
+def adamw(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
     """torch.optim.AdamW: weight decay shrinks the parameters directly. Loshchilov and Hutter, arXiv:1711.05101."""
     parameters = update.parameters
     if update.options["weight_decay"]:
@@ -66,7 +166,8 @@ def adamw(update: Update, g: Graph) -> Written:
     return _adam(update, update.gradient, parameters, g)
 
 
-def sgd(update: Update, g: Graph) -> Written:
+@optimizer(_momentum, momentum=0.0, dampening=0.0, nesterov=0.0, weight_decay=0.0)
+def sgd(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
     """torch.optim.SGD: momentum, dampening, Nesterov, weight decay; the first step's buffer is the gradient itself."""
     gradient = _with_weight_decay(update, g)
     momentum = update.options["momentum"]
@@ -83,7 +184,8 @@ def sgd(update: Update, g: Graph) -> Written:
     return _descend(update.parameters, direction, update.learning_rate, g), {"momentum_buffer": buffer}
 
 
-def rmsprop(update: Update, g: Graph) -> Written:
+@optimizer(_averages, alpha=0.99, eps=1e-8, momentum=0.0, centered=0.0, weight_decay=0.0)
+def rmsprop(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
     """torch.optim.RMSprop: alpha, eps, momentum, centered, weight decay. Hinton, lecture 6e; arXiv:1308.0850."""
     options = update.options
     gradient = _with_weight_decay(update, g)
@@ -100,15 +202,7 @@ def rmsprop(update: Update, g: Graph) -> Written:
     return _descend(update.parameters, direction, update.learning_rate, g), states
 
 
-_WRITERS: dict[str, Callable[[Update, Graph], Written]] = {
-    "adam": adam,
-    "adamw": adamw,
-    "sgd": sgd,
-    "rmsprop": rmsprop,
-}
-
-
-def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> Written:
+def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> tuple[Value, dict[str, Value]]:
     beta1, beta2, eps = (update.options[name] for name in ("beta1", "beta2", "eps"))
     exp_avg = g.blend(update.states["exp_avg"], gradient, beta1)
     exp_avg_sq = g.blend(update.states["exp_avg_sq"], g.op("Mul", gradient, gradient), beta2)
@@ -124,6 +218,8 @@ def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> Writt
 
 def _bias_correction(beta: float, step: Value, g: Graph) -> Value:
     """1 − beta^step, in float64 as in torch: float32 loses four digits of it where beta is near 1."""
+    from onnx import TensorProto
+
     power = g.op("Pow", g.constant(beta, np.float64), g.op("Cast", step, to=TensorProto.DOUBLE))
     return g.op("Cast", g.op("Sub", g.constant(1.0, np.float64), power), to=TensorProto.FLOAT)
 

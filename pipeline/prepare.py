@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
@@ -17,10 +16,11 @@ from pipeline.errors import UsageError
 from pipeline.files import sha256_of
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, stage
-from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
-from pipeline.settings import Settings, listed
+from pipeline.recipe import Preprocessing, Recipe
+from pipeline.settings import Settings
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of
 from pipeline.stages import build_once, key_of, program_digest
+from pipeline.targets import kind_of
 
 COLOURS = 3
 
@@ -95,12 +95,12 @@ def check_run(prepared: Prepared, settings: Settings) -> None:
     Raises:
       UsageError: there are fewer training images than one step takes, or the reference engine cannot train the model.
     """
-    size = (settings.batch_size or prepared.recipe.batch_size) * settings.accumulate
+    size = (settings.runner.batch_size or prepared.recipe.batch_size) * settings.runner.accumulate
     if size > prepared.images:
         raise UsageError(
             f"the training split has {prepared.images} images, a step takes {size}: give a smaller --batch-size"
         )
-    if settings.engine == "reference":
+    if settings.runner.engine == "reference":
         check_reference_model(export_model(prepared))
 
 
@@ -171,6 +171,7 @@ def make_package(
             prepared.model,
             prepared.dataset,
             into or settings.build,
+            kind_of(settings.target).engines,
             extra,
         )
 
@@ -178,13 +179,7 @@ def make_package(
 def make_runtime(settings: Settings) -> Path:
     """Runs the runtime stage if its pins changed; returns its folder."""
     with stage("runtime"):
-        if settings.target == "x86":
-            from pipeline.packing.runtime import build_x86
-
-            return build_x86(settings.build)
-        from pipeline.packing.runtime_arm64 import build_arm64
-
-        return build_arm64(settings.build)
+        return kind_of(settings.target).build_runtime(settings.build)
 
 
 def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
@@ -193,18 +188,10 @@ def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
     Raises:
       UsageError: a choice cannot be meant, or the engine lacks the optimizer.
     """
-    optimizer = parse_optimizer(settings.optimizer) if settings.optimizer else None
-    patterns = {"head": ("head.*",), "all": ("*",)}
-    trainable = patterns.get(settings.trainable, listed(settings.trainable)) if settings.trainable else None
-    choices: dict[str, Any] = {
-        "optimizer": optimizer,
-        "trainable": trainable,
-        "loss": settings.loss,
-        "label_smoothing": settings.label_smoothing,
-        "frozen_dtype": settings.frozen_dtype,
-    }
+    # An option of the host that is named as a field of the recipe replaces it.
+    choices = {field.name: getattr(settings, field.name, None) for field in fields(Recipe)}
     chosen = replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
-    if settings.engine == "reference":
+    if settings.runner.engine == "reference":
         check_reference_optimizer(chosen.optimizer)
     return chosen
 

@@ -7,10 +7,15 @@ from math import isfinite
 from typing import Literal, get_args
 
 from pipeline.errors import UsageError
-from pipeline.settings import listed
+from pipeline.optimizers import Optimizer
+
+# What a user's file imports from here.
+__all__ = ["Optimizer", "Preprocessing", "Recipe"]
 
 Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
 FrozenDtype = Literal["float32", "float16"]
+
+LOSSES, FROZEN_DTYPES = get_args(Loss), get_args(FrozenDtype)
 
 
 def _wrong(name: str, value: object, wanted: str) -> UsageError:
@@ -65,72 +70,6 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """An optimizer by torch's name for it, with torch's options and defaults.
-
-    Attributes:
-      name: adam, adamw, sgd or rmsprop.
-      options: pairs of option and value that differ from the defaults of `OPTIMIZER_OPTIONS`.
-    """
-
-    name: str = "adam"
-    options: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.name not in OPTIMIZER_OPTIONS:
-            raise UsageError(f"unknown optimizer {self.name!r}: one of {', '.join(OPTIMIZER_OPTIONS)}")
-        known = OPTIMIZER_OPTIONS[self.name]
-        for option, value in self.options:
-            if option not in known:
-                raise UsageError(f"the optimizer {self.name} has no option {option!r}: it has {', '.join(known)}")
-            _check_option(option, value)
-        values = self.values()
-        if values.get("nesterov") and not (values["momentum"] and not values["dampening"]):
-            raise UsageError("nesterov=1 takes momentum above 0 and no dampening")
-
-    def values(self) -> dict[str, float]:
-        """Every option of this optimizer with its value."""
-        return {**OPTIMIZER_OPTIONS[self.name], **dict(self.options)}
-
-
-def _check_option(option: str, value: float) -> None:
-    """Refuses what torch's optimizers refuse, and what no training survives."""
-    if option in ("nesterov", "centered"):
-        fits, wanted = value in (0, 1), "0 or 1"
-    elif option in ("beta1", "beta2", "alpha"):
-        fits, wanted = 0 <= value < 1, "a number from 0 to below 1"
-    else:
-        fits, wanted = 0 <= value < float("inf"), "a number of at least 0"
-    if not fits:
-        raise UsageError(f"the optimizer's {option}={value:g}: give {wanted}")
-
-
-def parse_optimizer(text: str) -> Optimizer:
-    """Reads `--optimizer`: a name, and options behind it, such as `sgd,momentum=0.9,nesterov=1`.
-
-    Raises:
-      UsageError: the optimizer or an option of it is unknown, or a value is no number.
-    """
-    name, *pairs = listed(text)
-    options: list[tuple[str, float]] = []
-    for pair in pairs:
-        option, _, value = pair.partition("=")
-        try:
-            options.append((option, float(value)))
-        except ValueError:
-            raise UsageError(f"--optimizer {text}: {pair!r} is not OPTION=NUMBER") from None
-    return Optimizer(name, tuple(options))
-
-
-OPTIMIZER_OPTIONS: dict[str, dict[str, float]] = {
-    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
-    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
-    "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": 0.0, "weight_decay": 0.0},
-    "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": 0.0, "weight_decay": 0.0},
-}
-
-
-@dataclass(frozen=True)
 class Recipe:
     """How a model is trained where the user does not say otherwise.
 
@@ -174,10 +113,10 @@ class Recipe:
             _check_number("target_accuracy", self.target_accuracy)
             if not 0 < self.target_accuracy <= 1:
                 raise _wrong("target_accuracy", self.target_accuracy, "a number above 0 and at most 1")
-        if self.frozen_dtype not in get_args(FrozenDtype):
-            raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(get_args(FrozenDtype))}")
-        if self.loss not in get_args(Loss):
-            raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(get_args(Loss))}")
+        if self.frozen_dtype not in FROZEN_DTYPES:
+            raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(FROZEN_DTYPES)}")
+        if self.loss not in LOSSES:
+            raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(LOSSES)}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"a label smoothing of {self.label_smoothing:g}: give a number from 0 to below 1")
         if self.label_smoothing and self.loss != "cross_entropy":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
+from device_runtime.formats.options import words
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
 from pipeline.lowering.inference import write_inference_model
@@ -19,23 +20,15 @@ from pipeline.progress import transfer
 from pipeline.results.interruption import explained
 from pipeline.results.report import read_metrics, write_report
 from pipeline.settings import Settings
-from pipeline.targets.base import Target
+from pipeline.targets import Target, kind_of
 
 UNTRAINED_HEADING = "==Evaluating Untrained Model==="
 TRAINING_HEADING = "========Training on Device====="
 TRAINED_HEADING = "===Evaluating Trained Model====="
 
 
-def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) -> Path:
-    """From the model's definition to the results of a training on the target.
-
-    Args:
-      settings: what to train, on what, where.
-      training: options of the runner for train.sh.
-      evaluating: options of the runner for both evaluations.
-
-    Returns:
-      The folder with the results.
+def run(settings: Settings) -> Path:
+    """From the model's definition to the results of a training on the target; returns the folder with the results.
 
     Raises:
       PipelineError: any stage failed.
@@ -51,14 +44,14 @@ def run(settings: Settings, training: Sequence[str], evaluating: Sequence[str]) 
     final = results_path(settings, prepared.source.name)
     with new_folder(final) as results, (results / "log").open("w", buffering=1) as log:
         say = _to_both(log.write)
-        for heading, script, options in (
-            (UNTRAINED_HEADING, "eval_untrained.sh", evaluating),
-            (TRAINING_HEADING, "train.sh", training),
-            (TRAINED_HEADING, "eval.sh", evaluating),
+        for heading, script in (
+            (UNTRAINED_HEADING, "eval_untrained.sh"),
+            (TRAINING_HEADING, "train.sh"),
+            (TRAINED_HEADING, "eval.sh"),
         ):
             say(heading)
-            with explained(settings, package, script, options):
-                run_script(target, script, options, say)
+            with explained(settings, package, script):
+                run_script(target, script, options_of_script(script, settings), say)
         target.pull(results)
         collect(settings.build, package, results)
     print(f"results: {final}", flush=True)
@@ -77,13 +70,12 @@ def push(settings: Settings, package: Path) -> Target:
 
 def connect(settings: Settings, package: Path) -> Target:
     """The target that the settings name."""
-    if settings.target == "x86":
-        from pipeline.targets.x86 import LocalTarget
+    return kind_of(settings.target).connect(package, settings.serial)
 
-        return LocalTarget(package)
-    from pipeline.targets.arm64 import AdbTarget
 
-    return AdbTarget.connect(settings.serial)
+def options_of_script(script: str, settings: Settings) -> list[str]:
+    """What the user chose of the runner's options, as a script of the package takes them."""
+    return words(settings.runner, lambda _, option: script in option.scripts)
 
 
 def run_script(target: Target, script: str, options: Sequence[str], say: Callable[[str], None]) -> None:
@@ -156,11 +148,14 @@ def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:
     return say
 
 
-def run_on_existing(settings: Settings, script: str, options: Sequence[str]) -> None:
+def run_on_existing(settings: Settings, script: str) -> None:
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
+    checkpoint = settings.checkpoint
+    start = ["-f", kind_of(settings.target).checkpoint(checkpoint)] if checkpoint else []
     package = existing_package(settings)
     target = push(settings, package)
-    with explained(settings, package, script, options):
+    with explained(settings, package, script):
+        options = [*start, *options_of_script(script, settings)]
         run_script(target, script, options, lambda line: print(line, flush=True))
 
 

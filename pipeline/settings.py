@@ -1,117 +1,159 @@
-"""What a user asks for, as the tasks hand it to the stages."""
+"""What a user may ask for: each option of the host is declared once, here; the runner's own are beside the runner.
+
+An option is a field of `Settings`: name, type and default are the field's, `Option` says what it means, how its text is
+read and which tasks take it. Tasks, checks and the runner's command line are made of that.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated, Any
 
+from device_runtime.formats.option import Option, long_form, number, options_of, positive_whole_number
+from device_runtime.formats.options import DEFAULT_SEED, OptionsError, parse_of_task
+from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.errors import UsageError
+from pipeline.optimizers import RULES, Optimizer, parse_optimizer
+from pipeline.options import listed, one_of, positive_number, read_option
+from pipeline.recipe import FROZEN_DTYPES, LOSSES
+from pipeline.targets import kind_of, target_name
 
-TARGETS = ("x86", "arm64")
+# Tasks that read the model, that convert the dataset, and that talk to a target.
+_MODEL = ("export", "artifacts", "package", "run")
+_DATA = (*_MODEL, "convert")
+_CHOICE = ("package", "run")
+_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "bench")
+_DEVICE = ("train", "eval", "pull", "run", "status", "attach", "stop", "bench")
 
-# What torch takes as a seed.
-LARGEST = 2**63 - 1
+
+def _trainable(text: str) -> tuple[str, ...]:
+    """Shell patterns over parameter names."""
+    return {"head": ("head.*",), "all": ("*",)}.get(text, listed(text))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things come from and go to.
+    """What a user asks for. None: the model's recipe decides.
 
     Attributes:
-      target: x86 or arm64.
-      model: a name, `model.onnx`, or `path/to/module.py:factory`.
-      build: folder of everything that can be built again.
-      data: the dataset's folder, or None for the carried sample of MNIST.
-      runs: folder of the results.
-      seed: draws the initial weights and the order of the images.
-      serial: the adb device, or None for the only one.
-      classes: of a dataset of photographs, the classes to take; none for the first ten.
-      optimizer, trainable: replace the recipe's: `sgd,momentum=0.9`; `head`, `all` or shell patterns over names.
-      loss, label_smoothing, frozen_dtype: replace the recipe's.
-      head, backbone: of the model `transfer`: what the head stands on, or another backbone, `model.onnx` or
-        `path/to/module.py:factory`.
-      engine: what is to train; the stages make the same for both, and refuse what `reference` cannot train.
-      batch_size, accumulate: images of a batch (None: the recipe's), and batches of a step.
+      runner: what is for the runner on the target; of it the host reads seed, engine and the size of a step.
+
+    Raises:
+      UsageError: options contradict each other.
     """
 
-    target: str
-    model: str
-    build: Path
-    data: Path | None = None
-    runs: Path = Path("runs")
-    seed: int = 1
-    serial: str | None = None
-    classes: tuple[str, ...] = ()
-    optimizer: str | None = None
-    trainable: str | None = None
-    loss: str | None = None
-    label_smoothing: float | None = None
-    frozen_dtype: str | None = None
-    head: str | None = None
-    backbone: str | None = None
-    engine: str = "lowered"
-    batch_size: int | None = None
-    accumulate: int = 1
+    target: Annotated[
+        str,
+        Option(
+            "x86 (this machine) or arm64 (a device connected by adb)",
+            target_name,
+            _TARGET,
+            {"bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)"},
+        ),
+    ] = "x86"
+    model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
+    build: Annotated[Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET))] = Path(
+        "build"
+    )
+    data: Annotated[
+        Path | None,
+        Option(
+            "folder with the dataset; without it, a sample of real MNIST digits",
+            Path,
+            (*_DATA, "bench"),
+            {"bench": "folder with photographs to convert and train on; without it, some are generated"},
+        ),
+    ] = None
+    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "pull"))] = Path("runs")
+    serial: Annotated[str | None, Option("adb serial of the device, when there are several", str, _DEVICE)] = None
+    checkpoint: Annotated[
+        str | None,
+        Option(
+            "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder",
+            str,
+            ("train", "eval"),
+            {"train": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
+        ),
+    ] = None
+    classes: Annotated[
+        tuple[str, ...],
+        Option(
+            "of photographs, the classes to take, with commas (default: the first ten)", listed, ("convert", *_CHOICE)
+        ),
+    ] = ()
+    optimizer: Annotated[
+        Optimizer | None,
+        Option(f"{one_of(list(RULES))}, with options: sgd,momentum=0.9,dampening=0.01", parse_optimizer, _CHOICE),
+    ] = None
+    trainable: Annotated[
+        tuple[str, ...] | None,
+        Option("what trains: head, all, or patterns over parameter names, with commas", _trainable, _CHOICE),
+    ] = None
+    loss: Annotated[str | None, Option(one_of(LOSSES), str, _CHOICE)] = None
+    label_smoothing: Annotated[
+        float | None,
+        Option("of cross entropy, the share of each label that is spread over all classes", number, _CHOICE),
+    ] = None
+    frozen_dtype: Annotated[
+        str | None,
+        Option(f"how frozen weights are stored: {', or '.join(FROZEN_DTYPES)} for half the size", str, _CHOICE),
+    ] = None
+    head: Annotated[
+        str | None, Option("of --model transfer: logits (the backbone's 1000 outputs) or features", str, _CHOICE)
+    ] = None
+    backbone: Annotated[
+        str | None,
+        Option("of --model transfer: another backbone, model.onnx or path/to/module.py:factory", str, _CHOICE),
+    ] = None
+    networks: Annotated[
+        tuple[str, ...],
+        Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),
+    ] = ()
+    repeats: Annotated[
+        int, Option("interleaved rounds, of which the median is taken", positive_whole_number, ("bench",))
+    ] = 10
+    seconds: Annotated[float, Option("least duration of an engine's turn in a round", positive_number, ("bench",))] = (
+        0.2
+    )
+    runner: RunnerOptions = field(default_factory=RunnerOptions)
 
     def __post_init__(self) -> None:
-        target_name(self.target)
+        if self.runner.cycles == 0:
+            raise UsageError("--cycles 0 trains nothing: give at least 1")
+        if self.runner.engine not in kind_of(self.target).engines:
+            raise UsageError(f"--engine {self.runner.engine} does not run on {self.target}: use --engine lowered")
+
+    @property
+    def seed(self) -> int:
+        """Draws the initial weights."""
+        return DEFAULT_SEED if self.runner.seed is None else self.runner.seed
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """What an option gives with commas between."""
-    return tuple(word.strip() for word in text.split(","))
+def options_for(task: str) -> dict[str, Option]:
+    """The options that a task takes, by name."""
+    declared = options_of(Settings) | {n: o for n, o in options_of(RunnerOptions).items() if o.tasks}
+    return {name: option for name, option in declared.items() if task in option.tasks}
 
 
-def target_name(text: str) -> str:
-    """Reads `--target`.
-
-    Raises:
-      UsageError: there is no such target.
-    """
-    if text not in TARGETS:
-        raise UsageError(f"unknown target {text!r}: give --target {' or --target '.join(TARGETS)}")
-    return text
-
-
-def whole_number(option: str, text: str | int, least: int) -> int:
-    """Reads an option's value.
+def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
+    """The settings that say what the user typed: texts, switches, and None for what was not given.
 
     Raises:
-      UsageError: it is not a whole number from `least` to LARGEST.
+      UsageError: a value cannot be meant, or options contradict each other.
     """
+    own, values, words = options_of(Settings), dict[str, Any](), list[str]()
+    defaults = {declared.name: declared.default for declared in fields(Settings)}
+    for name, value in typed.items():
+        # An empty text says "none" where that can be meant.
+        if value is None or value is False or (value == "" and defaults.get(name) in (None, ())):
+            continue
+        if name in own:
+            values[name] = value if value is True else read_option(name, own[name], value)
+        else:
+            words += [long_form(name), *([] if value is True else [value])]
     try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise UsageError(f"--{option} {text}: give a whole number of at least {least}")
-    if value > LARGEST:
-        raise UsageError(f"--{option} {text}: give a whole number of at most {LARGEST}")
-    return value
-
-
-def number(option: str, text: str) -> float:
-    """Reads an option's value.
-
-    Raises:
-      UsageError: it is not a number.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--{option} {text}: give a number") from None
-
-
-def positive_number(option: str, text: str) -> float:
-    """Reads an option's value.
-
-    Raises:
-      UsageError: it is not a finite number above 0.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"--{option} {text}: give a number above 0")
-    return value
+        return Settings(**values, runner=parse_of_task(words))
+    except OptionsError as error:
+        raise UsageError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.bench.flops import step_flops
 from pipeline.errors import UsageError
 from pipeline.files import new_folder
 from pipeline.prepare import Prepared, make_package, prepare, prepared_on
-from pipeline.settings import Settings, listed
+from pipeline.settings import Settings
 from pipeline.sources.model_source import find_model
 
 MODELS = Path(__file__).parent / "models"
@@ -57,16 +58,16 @@ class Built:
     step_flops: int
 
 
-def choose(names: str) -> tuple[str, ...]:
-    """Reads `--networks`: names with commas; none for all.
+def choose(names: Sequence[str]) -> tuple[str, ...]:
+    """The networks of `--networks`, each once; none for all.
 
     Raises:
       UsageError: there is no such network.
     """
-    chosen = tuple(dict.fromkeys(listed(names))) if names else tuple(NETWORKS)
+    chosen = tuple(dict.fromkeys(names)) if names else tuple(NETWORKS)
     unknown = [name for name in chosen if name not in NETWORKS]
     if unknown:
-        raise UsageError(f"--networks {names}: no network {unknown[0]!r}; give some of {','.join(NETWORKS)}")
+        raise UsageError(f"--networks {','.join(names)}: no network {unknown[0]!r}; give some of {','.join(NETWORKS)}")
     return chosen
 
 

@@ -20,7 +20,7 @@ from pipeline.bench.networks import PRODUCT_FLOPS, Built
 from pipeline.bench.results import Threads, Timing
 from pipeline.bench.training import Answer, answers_of
 from pipeline.commands import converse
-from pipeline.targets.base import Target
+from pipeline.targets import Target
 
 LOWERED, PRODUCT = "lowered", "product"
 RIVALS = ("onnxruntime-training", "torch-eager", "torch-compile")

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import RunFailed
 from pipeline.results.report import read_metrics
 from pipeline.run import run_script
-from pipeline.targets.base import Target
+from pipeline.targets import Target
 
 Answer = Mapping[str, Any]
 

@@ -84,16 +84,15 @@ def build_model_folder(
 def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
     """What model.json says of the graphs of a network."""
     from pipeline.graphs.names import FEATURES
-    from pipeline.optimizers import state_names
 
-    options = recipe.optimizer.values()
+    optimizer = recipe.optimizer
     return Model(
         name=name,
         input=pixels,
         classes=classes,
         parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
         buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),
-        optimizer=OptimizerRecord(recipe.optimizer.name, options, state_names(recipe.optimizer.name, options)),
+        optimizer=OptimizerRecord(optimizer.name, optimizer.values(), optimizer.states()),
         features=_static(network.shapes[FEATURES][1:]) if network.preprocess is None else None,
         recipe=RecipeRecord(
             recipe.batch_size,

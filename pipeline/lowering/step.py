@@ -20,8 +20,7 @@ from pipeline.graphs.names import FEATURES, IMAGE
 from pipeline.graphs.reading import shapes_of
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.training_graph import lower
-from pipeline.optimizers import Update, state_names, write_update
-from pipeline.recipe import Optimizer
+from pipeline.optimizers import Optimizer, Update
 
 LABEL = "label"
 
@@ -133,14 +132,14 @@ def in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, str
 
 def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
     """Writes the optimizer; returns the new parameters and states by the names of the outputs."""
-    names = state_names(optimizer.name, optimizer.values())
+    names = optimizer.states()
     update = Update("parameters", gradient, "learning_rate", STEP, {n: n for n in names}, optimizer.values())
-    parameters, states = write_update(optimizer.name, update, g)
+    parameters, states = optimizer.write(update, g)
     return {"parameters_out": parameters, **{f"{name}_out": states[name] for name in names}}
 
 
 def _update_inputs(network: Network, optimizer: Optimizer) -> list[onnx.ValueInfoProto]:
-    names = ("parameters", *state_names(optimizer.name, optimizer.values()))
+    names = ("parameters", *optimizer.states())
     vector = _length(network.trainable)
     return [_float("learning_rate", []), _step_input(), *(_float(name, vector) for name in names)]
 

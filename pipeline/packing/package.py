@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,37 +28,45 @@ def build_package(
     model: Path,
     dataset: Path,
     build: Path,
+    engines: Sequence[str],
     extra: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
     """Makes build/package-<target>/ of the folders that the other stages wrote; kept while none of them changed.
 
     Args:
-      target: x86 or arm64.
+      target: the name of the target.
       model_name: what the manifest says of it.
       runtime: folder of the runtime stage.
       model: folder of the lowering stage.
       dataset: folder of the convert stage.
       build: takes the package.
+      engines: what can train there: parts of others are left out.
       extra: further files of the package by name.
     """
     folder = package_folder(build, target)
     scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
     stamps = [(part / STAMP).read_text() for part in (runtime, model)]
     key = key_of(program_digest(), target, model_name, stamps, dataset.name, scripts, sorted(extra.items()))
-    build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder, extra))
+    build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder, engines, extra))
     return folder
 
 
 def _assemble(
-    target: str, model_name: str, runtime: Path, model: Path, dataset: Path, folder: Path, extra: Mapping[str, bytes]
+    target: str,
+    model_name: str,
+    runtime: Path,
+    model: Path,
+    dataset: Path,
+    folder: Path,
+    engines: Sequence[str],
+    extra: Mapping[str, bytes],
 ) -> None:
     with new_folder(folder) as temporary:
         _copy(runtime, temporary / "runtime")
         _copy(dataset, temporary / "dataset")
         _copy(Path(device_runtime.__file__).parent, temporary / "device_runtime")
         _copy(model, temporary / "model")
-        if target != "x86":
-            # onnxruntime-training exists for x86 alone, so its artifacts would only travel for nothing.
+        if "reference" not in engines:
             shutil.rmtree(temporary / "model" / "reference", ignore_errors=True)
             (temporary / "device_runtime" / "engines" / "reference.py").unlink()
         for script in SCRIPTS:

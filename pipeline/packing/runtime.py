@@ -1,7 +1,4 @@
-"""The runtime stage: wheels, and for arm64 loader, libraries and CPython → build/runtime-<target>/.
-
-x86 takes the host's interpreter; arm64 (`runtime_arm64.py`) brings its own.
-"""
+"""What every runtime folder holds: the pinned wheels, and versions.json, which says what it consists of."""
 
 from __future__ import annotations
 
@@ -15,8 +12,6 @@ from pathlib import Path
 
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
-from pipeline.files import new_folder
-from pipeline.stages import build_once, key_of
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 REQUIREMENTS = PACKAGING / "requirements-device.txt"
@@ -59,25 +54,6 @@ def read_rules() -> Rules:
         libraries=tuple(arm64["libraries"]),
         unused_stdlib=tuple(arm64["unused_stdlib"]),
     )
-
-
-def build_x86(build: Path) -> Path:
-    """Makes build/runtime-x86/ for this interpreter; what is there for the same pins is kept.
-
-    Raises:
-      CommandError: pip failed; the message carries what it said.
-    """
-    folder = build / "runtime-x86"
-    unused = read_rules().unused
-    key = key_of("x86", REQUIREMENTS.read_text(), sys.version_info[:2], unused)
-    build_once(folder, key, lambda: _assemble_x86(folder, unused))
-    return folder
-
-
-def _assemble_x86(folder: Path, unused: Sequence[str]) -> None:
-    with new_folder(folder) as temporary:
-        versions = install_wheels(temporary, unused)
-        write_versions(temporary, versions)
 
 
 def install_wheels(

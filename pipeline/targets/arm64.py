@@ -6,14 +6,15 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import TargetError
+from pipeline.errors import TargetError, UsageError
 from pipeline.files import new_file, sha256_of
+from pipeline.packing.runtime_arm64 import build_arm64
 from pipeline.progress import OnProgress
+from pipeline.targets import Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
 from pipeline.targets.adb.push import push
-from pipeline.targets.base import OnLine
 
 BASE = PurePosixPath("/data/local/tmp")
 ROOT = BASE / "train-on-device" / "package-arm64"
@@ -202,3 +203,15 @@ class _Lines:
         if self._rest:
             self._on_line(self._rest.decode(errors="replace"))
             self._rest = b""
+
+
+def _checkpoint(text: str) -> str:
+    """The path on the device of a file in its output folder."""
+    if "/" in text:
+        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {ROOT}/output")
+    return f"{ROOT}/output/{text}"
+
+
+KIND = Kind(
+    lambda package, serial: AdbTarget.connect(serial), build_arm64, _checkpoint, goes_on=True, engines=("lowered",)
+)

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.options import ENGINES
 from pipeline.commands import stream
-from pipeline.errors import TargetError
+from pipeline.errors import TargetError, UsageError
 from pipeline.files import new_file
+from pipeline.packing.runtime_x86 import build_x86
 from pipeline.progress import OnProgress
-from pipeline.targets.base import OnLine
+from pipeline.targets import Kind, OnLine
 
 
 class LocalTarget:
@@ -52,3 +54,13 @@ class LocalTarget:
             with new_file(into / file.name) as temporary:
                 shutil.copyfile(file, temporary)
         return [into / file.name for file in files]
+
+
+def _checkpoint(text: str) -> str:
+    """The file's path: scripts run in a folder of their own."""
+    if not Path(text).is_file():
+        raise UsageError(f"the checkpoint {text} does not exist")
+    return str(Path(text).resolve())
+
+
+KIND = Kind(lambda package, serial: LocalTarget(package), build_x86, _checkpoint, goes_on=False, engines=ENGINES)

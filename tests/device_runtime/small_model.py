@@ -18,7 +18,7 @@ from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.dataset import Description, Strip, write_description
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
-from device_runtime.options import parse
+from device_runtime.formats.options import parse
 from device_runtime.runner import run
 
 # Element type and shape by name.

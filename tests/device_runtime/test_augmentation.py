@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from device_runtime.augmentation import Augmented, Change, changed
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.model import read_model
+from device_runtime.formats.options import OptionsError, parse
 from device_runtime.inputs import Inputs, open_inputs
-from device_runtime.options import OptionsError, parse
 from tests.device_runtime.small_model import execute, write_package
 
 HEIGHT, WIDTH = 24, 33

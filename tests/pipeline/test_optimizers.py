@@ -10,8 +10,7 @@ from onnx import TensorProto, helper
 
 from pipeline.errors import UsageError
 from pipeline.graphs.graph import Graph
-from pipeline.optimizers import Update, state_names, write_update
-from pipeline.recipe import Optimizer
+from pipeline.optimizers import Optimizer, Update
 
 SIZE, STEPS, RATE = 200, 50, 0.01
 
@@ -60,11 +59,11 @@ def test_an_unknown_optimizer_is_named() -> None:
 
 def _run(optimizer: Optimizer, start: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
     g = Graph()
-    names = state_names(optimizer.name, optimizer.values())
+    names = optimizer.states()
     for name in ("parameters", "gradient", "learning_rate", "step", *names):
         g.name(name)
     update = Update("parameters", "gradient", "learning_rate", "step", {n: n for n in names}, optimizer.values())
-    parameters, states = write_update(optimizer.name, update, g)
+    parameters, states = optimizer.write(update, g)
     g.publish({"parameters_out": parameters, **{f"{name}_out": states[name] for name in names}})
     vectors = ["parameters", *names]
     model = g.model(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.recipe import Optimizer, Preprocessing, Recipe, parse_optimizer
+from pipeline.optimizers import parse_optimizer
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
 
 
 def test_an_optimizer_with_its_options() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.settings import listed
+from pipeline.options import listed
 
 
 def test_spaces_around_commas_are_not_meant() -> None:

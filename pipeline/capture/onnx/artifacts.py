@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.capture.losses import is_fused, with_loss
 from pipeline.errors import ModelError, UsageError
 from pipeline.files import new_folder
-from pipeline.recipe import Optimizer, Recipe
+from pipeline.optimizers import Optimizer
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     import onnx

@@ -9,7 +9,8 @@ import pytest
 
 from device_runtime.engines.base import Batch
 from device_runtime.formats.model import Pixels
-from pipeline.recipe import Preprocessing, Recipe, parse_optimizer
+from pipeline.optimizers import parse_optimizer
+from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
 PIXELS, BATCH = Pixels(6, 6, 1), 8

@@ -13,9 +13,10 @@ import pytest
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 from pipeline.errors import CommandError, PackageError
-from pipeline.packing import runtime, runtime_arm64
-from pipeline.packing.runtime import REQUIREMENTS, build_x86, drop, read_rules, read_versions, write_versions
+from pipeline.packing import runtime, runtime_arm64, runtime_x86
+from pipeline.packing.runtime import REQUIREMENTS, drop, read_rules, read_versions, write_versions
 from pipeline.packing.runtime_arm64 import build_arm64
+from pipeline.packing.runtime_x86 import build_x86
 from tests.emulator.image import image
 
 ARM64_LIMIT_MB = 95
@@ -49,7 +50,7 @@ def assembled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         notes.append(folder.name)
         return {"numpy": Version("1.0", "ab")}
 
-    monkeypatch.setattr(runtime, "install_wheels", install)
+    monkeypatch.setattr(runtime_x86, "install_wheels", install)
     return notes
 
 
@@ -91,7 +92,7 @@ def test_a_runtime_is_assembled_once_and_again_when_its_rules_change(
     build_x86(tmp_path)
     assert len(assembled) == 1
     changed = replace(read_rules(), unused=("other",))
-    monkeypatch.setattr(runtime, "read_rules", lambda: changed)
+    monkeypatch.setattr(runtime_x86, "read_rules", lambda: changed)
     folder = build_x86(tmp_path)
     assert len(assembled) == 2
     assert read_versions(folder) == {"numpy": Version("1.0", "ab")}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.progress import OnProgress
-from pipeline.targets.base import OnLine
+from pipeline.targets import OnLine
 
 
 class Saying:

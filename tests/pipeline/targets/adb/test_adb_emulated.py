@@ -13,12 +13,12 @@ import pytest
 
 from pipeline.errors import TargetError
 from pipeline.packing.runtime import PACKAGING
+from pipeline.targets import OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost
 from pipeline.targets.adb.push import push
 from pipeline.targets.adb.shell import Stdin
 from pipeline.targets.arm64 import ROOT, AdbTarget
-from pipeline.targets.base import OnLine
 from tests.emulator import processes
 from tests.emulator.device import EmulatedDevice
 from tests.emulator.faults import restart_adbd, unplugged

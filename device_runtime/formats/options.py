@@ -1,0 +1,223 @@
+"""The runner's options: each is declared once, here, for the runner's command line and for the tasks of the host."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from device_runtime.formats.option import Option, long_form, number, options_of, positive_whole_number, whole_number
+
+SCHEDULES = ("constant", "step", "cosine")
+AUGMENTATIONS = ("flip", "crop")
+ENGINES = ("lowered", "reference")
+
+DEFAULT_SEED = 1
+
+# What torch takes as a seed.
+_LARGEST = 2**63 - 1
+
+# The runtime starts as many as it is told: a slip of the finger would freeze the device.
+_MOST_THREADS = 256
+
+
+class OptionsError(Exception):
+    """An option is unknown, or its value cannot be meant; the message names it."""
+
+
+def _seed(text: str) -> int:
+    value = whole_number(text)
+    if value > _LARGEST:
+        raise ValueError(f"a whole number of at most {_LARGEST}")
+    return value
+
+
+def _threads(text: str) -> int:
+    value = positive_whole_number(text)
+    if value > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} threads are more than {_MOST_THREADS}")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = number(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("a learning rate: a number of at least 0")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = number(text)
+    if not 0 < value <= 1:
+        raise ValueError("an accuracy: a number above 0 and at most 1")
+    return value
+
+
+def _augmentations(text: str) -> tuple[str, ...]:
+    kinds = tuple(word.strip() for word in text.split(","))
+    if unknown := [kind for kind in kinds if kind not in AUGMENTATIONS]:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is no augmentation: give {' or '.join(AUGMENTATIONS)}, or both"
+        )
+    return kinds
+
+
+_TRAINING = ("train", "run")
+_EVERYWHERE = ("train", "eval", "run")
+_ALL = ("train.sh", "eval.sh", "eval_untrained.sh")
+_DRAWS = "draws the initial weights and the order of the images (default: 1)"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None leaves the choice to the model's recipe or to the checkpoint.
+
+    Raises:
+      OptionsError: two of them contradict each other.
+    """
+
+    file: Annotated[Path, Option("model folder or checkpoint (.safetensors)", Path, letter="f")] = Path("model")
+    data: Annotated[Path, Option("dataset folder", Path, letter="d")] = Path("dataset")
+    output: Annotated[Path, Option("takes checkpoints and metrics", Path)] = Path("output")
+    cycles: Annotated[
+        int | None, Option("training steps (default: the model's recipe)", whole_number, _TRAINING, letter="c")
+    ] = None
+    epochs: Annotated[
+        int | None, Option("passes over the training images, instead of --cycles", positive_whole_number, _TRAINING)
+    ] = None
+    learning_rate: Annotated[float | None, Option("learning rate (default: the model's recipe)", _rate, _TRAINING)] = (
+        None
+    )
+    batch_size: Annotated[
+        int | None, Option("images of one step (default: the model's recipe)", positive_whole_number, _TRAINING)
+    ] = None
+    accumulate: Annotated[
+        int, Option("batches whose mean gradient makes one step", positive_whole_number, _TRAINING)
+    ] = 1
+    sink_size: Annotated[int, Option("steps that the runtime makes in one call", positive_whole_number, _TRAINING)] = 1
+    save_every: Annotated[int, Option("save a checkpoint every so many steps", whole_number, _TRAINING, letter="s")] = 0
+    target_accuracy: Annotated[
+        float | None, Option("stop at this accuracy on the test images", _fraction, _TRAINING)
+    ] = None
+    schedule: Annotated[
+        str, Option("learning rate over time: constant, step or cosine", str, _TRAINING, choices=SCHEDULES)
+    ] = "constant"
+    warmup: Annotated[int, Option("steps over which the learning rate rises from 0", whole_number)] = 0
+    evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
+    augment: Annotated[
+        tuple[str, ...], Option("change training images: flip, crop, or both with a comma", _augmentations, _TRAINING)
+    ] = ()
+    seed: Annotated[
+        int | None,
+        Option(
+            "draws the order of the images (default: that of the checkpoint, or 1)",
+            _seed,
+            ("export", "artifacts", "package", *_TRAINING),
+            dict.fromkeys(("export", "artifacts", "package", "run"), _DRAWS),
+        ),
+    ] = None
+    verbose: Annotated[
+        bool, Option("print sizes and the inputs and outputs of every node", bool, _TRAINING, letter="v")
+    ] = False
+    threads: Annotated[int, Option("threads of the runtime on the target", _threads, _EVERYWHERE, scripts=_ALL)] = 1
+    engine: Annotated[
+        str,
+        Option(
+            "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
+            str,
+            _EVERYWHERE,
+            choices=ENGINES,
+            scripts=_ALL,
+        ),
+    ] = "lowered"
+    no_cache: Annotated[
+        bool, Option("pass every image through a frozen backbone each time", bool, ("run",), scripts=_ALL)
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.cycles is not None:
+            raise OptionsError("give --cycles or --epochs, not both")
+        if self.accumulate > 1 and self.sink_size > 1:
+            raise OptionsError("give --accumulate or --sink-size, not both")
+        if self.engine == "reference" and max(self.accumulate, self.sink_size) > 1:
+            raise OptionsError("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Hands the message over, where argparse prints it below its usage and ends the program."""
+        raise OptionsError(message.removeprefix("argument "))
+
+
+def parse(arguments: Sequence[str], package: Path) -> Options:
+    """Reads the runner's command line.
+
+    Args:
+      arguments: without the program's name.
+      package: folder whose `output/` takes the results by default.
+
+    Raises:
+      OptionsError: it is wrong.
+    """
+    parser = _parser(options_of(Options))
+    parser.set_defaults(output=package / "output")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def parse_of_task(arguments: Sequence[str]) -> Options:
+    """Reads those of the runner's options that tasks of the host take; files and folders are not among them.
+
+    Raises:
+      OptionsError: one is wrong.
+    """
+    chosen = {name: option for name, option in options_of(Options).items() if option.tasks}
+    return Options(**vars(_parser(chosen).parse_args(arguments)))
+
+
+def words(options: Options, wanted: Callable[[str, Option], bool]) -> list[str]:
+    """The command line that gives the options that are wanted, as far as they are not at their defaults."""
+    default, given = asdict(Options()), asdict(options)
+    chosen: list[str] = []
+    for name, option in options_of(Options).items():
+        value = given[name]
+        if wanted(name, option) and value != default[name]:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            chosen += [long_form(name), *([] if value is True else [text])]
+    return chosen
+
+
+def _parser(options: Mapping[str, Option]) -> _Parser:
+    parser = _Parser(prog="device_runtime", description="Trains and evaluates on this device.")
+    defaults = {declared.name: declared.default for declared in fields(Options)}
+    for name, option in options.items():
+        # The two that every script gives have a letter alone.
+        letter_alone = name in ("file", "data")
+        flags = [*([] if letter_alone else [long_form(name)]), *([f"-{option.letter}"] if option.letter else [])]
+        if option.read is bool:
+            parser.add_argument(*flags, dest=name, action="store_true", help=option.help)
+            continue
+        parser.add_argument(
+            *flags,
+            dest=name,
+            type=_typed(option.read),
+            choices=option.choices or None,
+            default=defaults[name],
+            required=letter_alone,
+            metavar=None if option.choices else name.upper(),
+            help=option.help,
+        )
+    return parser
+
+
+def _typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader whose words argparse passes on."""
+
+    def typed(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {error}") from error
+
+    return typed

@@ -1,0 +1,42 @@
+"""What the user typed → the value of an option, as its declaration reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from device_runtime.formats.option import Option, long_form
+from pipeline.errors import UsageError
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """What an option gives with commas between."""
+    return tuple(word.strip() for word in text.split(","))
+
+
+def one_of(names: Sequence[str]) -> str:
+    """The names as a help text lists them."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def positive_number(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError("a number above 0")
+    return value
+
+
+def read_option(name: str, option: Option, text: str) -> Any:
+    """The value of an option.
+
+    Raises:
+      UsageError: the text cannot be meant; the message names the option and what it takes.
+    """
+    try:
+        return option.read(text)
+    except ValueError as error:
+        raise UsageError(f"{long_form(name)} {text}: give {error}") from None

@@ -1,0 +1,30 @@
+"""The x86 runtime: the wheels for the host's interpreter, which is taken too → build/runtime-x86/."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.files import new_folder
+from pipeline.packing.runtime import REQUIREMENTS, install_wheels, read_rules, write_versions
+from pipeline.stages import build_once, key_of
+
+
+def build_x86(build: Path) -> Path:
+    """Makes build/runtime-x86/ for this interpreter; what is there for the same pins is kept.
+
+    Raises:
+      CommandError: pip failed; the message carries what it said.
+    """
+    folder = build / "runtime-x86"
+    unused = read_rules().unused
+    key = key_of("x86", REQUIREMENTS.read_text(), sys.version_info[:2], unused)
+    build_once(folder, key, lambda: _assemble_x86(folder, unused))
+    return folder
+
+
+def _assemble_x86(folder: Path, unused: Sequence[str]) -> None:
+    with new_folder(folder) as temporary:
+        versions = install_wheels(temporary, unused)
+        write_versions(temporary, versions)
