@@ -16,7 +16,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def one_of(names: Sequence[str]) -> str:
     """The names as a help text lists them."""
-    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def positive_number(text: str) -> float:

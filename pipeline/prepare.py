@@ -11,7 +11,8 @@ from types import MappingProxyType
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
-from pipeline.datasets.convert import PHOTOGRAPHS, ConvertOptions, convert
+from pipeline.datasets.convert import ConvertOptions, convert
+from pipeline.datasets.layouts import described, layouts
 from pipeline.errors import UsageError
 from pipeline.files import sha256_of
 from pipeline.packing.package import build_package
@@ -201,9 +202,10 @@ def _check_channels(description: Description, source: ModelSource, settings: Set
     # The input of an ONNX file is known, and compared with the images later.
     own = source.backbone is not None and source.backbone.onnx_file is not None
     if settings.model == "transfer" and not own and description.channels != COLOURS:
+        expected = described([layout for layout in layouts() if layout.photographs])
         raise UsageError(
             f"--model transfer trains on photographs, the images of {description.name} have {description.channels} "
-            f"channel: give --data a folder that holds {PHOTOGRAPHS}"
+            f"channel: give --data a folder that holds {expected}"
         )
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from device_runtime.formats.dataset import read_description
 from pipeline.bench.results import CacheResult, ConversionResult
 from pipeline.bench.training import answers_of, train
-from pipeline.datasets.image_set import convert_images
 from pipeline.datasets.layouts.image_folder import find_images
 from pipeline.datasets.layouts.places import find_places
-from pipeline.datasets.listing import Listing
+from pipeline.datasets.photographs.image_set import convert_images
+from pipeline.datasets.photographs.listing import Listing
 from pipeline.errors import UsageError
 from pipeline.files import explain_os_error
 from pipeline.prepare import make_package, prepared_on

@@ -14,20 +14,12 @@ from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
 from device_runtime.formats.errors import FormatError
-from pipeline.datasets.layouts.idx import convert_idx, find_files
-from pipeline.datasets.layouts.image_folder import find_images
-from pipeline.datasets.layouts.places import find_places
-from pipeline.datasets.listing import Listing
-from pipeline.errors import DatasetError, UsageError
+from pipeline.datasets.layouts import Conversion, described, layouts
+from pipeline.errors import DatasetError
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
 
 SAMPLE = Path(__file__).parent / "sample"
-
-# How photographs may lie in a folder, in the words of an error.
-PHOTOGRAPHS = (
-    "a folder of images (.jpg, .png, .bmp, .webp, .gif) for each class, or Places365's val_256/ with its two text files"
-)
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
 VERSION = 3
@@ -77,32 +69,20 @@ def convert(
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
+    known = layouts()
     try:
-        files = find_files(folder)
-        listing = None if files else find_places(folder, options.classes) or find_images(folder, options.classes)
-        target = build / f"dataset-{_digest(_inputs(files, listing), options)}"
+        found = next(filter(None, (layout.find(folder, options.classes) for layout in known)), None)
+        target = build / f"dataset-{_digest(found.inputs if found else (), options)}"
     except OSError as error:
         raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error
-    if files and options.classes:
-        raise UsageError(f"{folder} holds MNIST, of which no classes can be chosen: leave the classes out")
-    if not files and not listing:
-        raise DatasetError(
-            f"{folder} holds no dataset: expected train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), flat or in train/ and test/; "
-            f"or {PHOTOGRAPHS}"
-        )
+    if not found:
+        raise DatasetError(f"{folder} holds no dataset: expected {described(known)}")
     if _is_whole(target):
         return target
     with new_folder(target) as temporary:
-        if listing:
-            # Here, as Pillow is needed by photographs alone.
-            from pipeline.datasets.image_set import convert_images
-
-            name = options.name or folder.resolve().name
-            progress, warning = on_progress or _no_progress, on_warning or _warn
-            convert_images(listing, name, options.seed, temporary, workers, progress, warning)
-        else:
-            convert_idx(folder, options.name or "mnist", temporary)
+        name = options.name or found.name or folder.resolve().name
+        progress, warning = on_progress or _no_progress, on_warning or _warn
+        found.write(temporary, Conversion(name, options.seed, workers, progress, warning))
     return target
 
 
@@ -113,11 +93,6 @@ def _is_whole(folder: Path) -> bool:
     except FormatError:
         return False
     return all((folder / strip.file).is_file() for strips in splits.values() for strip in strips)
-
-
-def _inputs(files: list[Path], listing: Listing | None) -> Iterable[Path]:
-    """Every file that decides the dataset, the missing ones too."""
-    return (*listing.sources, *(image.path for image in listing.images)) if listing else files
 
 
 def _digest(files: Iterable[Path], options: ConvertOptions) -> str:

@@ -10,7 +10,9 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ import numpy.typing as npt
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import Description, Strip, write_description
-from pipeline.errors import DatasetError
+from pipeline.datasets.layouts import Conversion, Found, Layout
+from pipeline.errors import DatasetError, UsageError
 
 SPLITS = {"train": "train", "test": "t10k"}
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -136,3 +139,23 @@ def _write_strips(folder: Path, split: str, images: Bytes, labels: Bytes) -> tup
         write_bmp(folder / file, chosen[..., None])
         strips.append(Strip(file.as_posix(), label, len(chosen)))
     return tuple(strips)
+
+
+def _find_mnist(source: Path, wanted: Sequence[str]) -> Found | None:
+    files = find_files(source)
+    if files and wanted:
+        raise UsageError(f"{source} holds MNIST, of which no classes can be chosen: leave the classes out")
+    write = partial(_convert, source)
+    return Found(tuple(files), write, "mnist") if files else None
+
+
+def _convert(source: Path, folder: Path, conversion: Conversion) -> None:
+    convert_idx(source, conversion.name, folder)
+
+
+LAYOUT = Layout(
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), "
+    "flat or in train/ and test/",
+    photographs=False,
+    find=_find_mnist,
+)

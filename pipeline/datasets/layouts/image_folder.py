@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.datasets.listing import LabelledImage, Listing, choose_classes
+from pipeline.datasets.layouts import Layout, found_photographs
+from pipeline.datasets.photographs.listing import LabelledImage, Listing, choose_classes
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
 
@@ -52,3 +53,12 @@ def _images(folder: Path) -> list[Path]:
 def _stop(error: OSError) -> None:
     """os.walk would pass over a folder that cannot be read."""
     raise error
+
+
+LAYOUT = Layout(
+    "a folder of images (.jpg, .png, .bmp, .webp, .gif) for each class",
+    photographs=True,
+    find=lambda source, wanted: found_photographs(find_images(source, wanted)),
+    # Any folder with images is such a one.
+    rank=2,
+)

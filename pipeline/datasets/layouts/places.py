@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.datasets.listing import LabelledImage, Listing, brief, choose_classes
+from pipeline.datasets.layouts import Layout, found_photographs
+from pipeline.datasets.photographs.listing import LabelledImage, Listing, brief, choose_classes
 from pipeline.errors import DatasetError
 
 LABELS = "places365_val.txt"
@@ -73,3 +74,11 @@ def _table(path: Path, problems: list[str]) -> list[tuple[str, int]]:
     if not rows:
         problems.append(f"{path.name} names nothing")
     return rows
+
+
+LAYOUT = Layout(
+    "Places365's val_256/ with its two text files",
+    photographs=True,
+    find=lambda source, wanted: found_photographs(find_places(source, wanted)),
+    rank=1,
+)

@@ -14,7 +14,7 @@ from pipeline.bench.training import answers_of
 from pipeline.errors import RunFailed
 from tests.emulator.parts import free_port
 from tests.invoking import invoke
-from tests.pipeline.datasets.photographs import write_folders
+from tests.pipeline.datasets.image_files import write_folders
 from tests.pipeline.targets.saying import Saying
 
 

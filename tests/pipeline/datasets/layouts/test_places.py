@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DatasetError
-from tests.pipeline.datasets.photographs import converted, images_of, write_places
+from tests.pipeline.datasets.image_files import converted, images_of, write_places
 
 CATEGORIES = ["/a/airfield", "/a/attic", "/b/bus_station/indoor", "/z/zen_garden"]
 ROWS = [(f"Places365_val_{number:08}.jpg", (3, 0, 2)[number % 3]) for number in range(1, 61)]

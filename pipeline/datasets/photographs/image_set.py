@@ -14,8 +14,8 @@ from pathlib import Path
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import Description, Strip, write_description
-from pipeline.datasets.listing import Listing, brief
-from pipeline.datasets.photograph import CROPPED, BrokenImageError, allow_large_images, load_photograph
+from pipeline.datasets.photographs.listing import Listing, brief
+from pipeline.datasets.photographs.photograph import CROPPED, BrokenImageError, allow_large_images, load_photograph
 from pipeline.errors import DatasetError
 from pipeline.progress import OnProgress
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from device_runtime.formats.dataset import Dataset, load_dataset, read_description
 from pipeline.datasets.convert import ConvertOptions, convert
-from pipeline.datasets.image_set import split_of
-from pipeline.datasets.photograph import load_photograph
+from pipeline.datasets.photographs.image_set import split_of
+from pipeline.datasets.photographs.photograph import load_photograph
 from pipeline.errors import DatasetError, PipelineError, UsageError
-from tests.pipeline.datasets.photographs import colour, converted, images_of, write_folders, write_image
+from tests.pipeline.datasets.image_files import colour, converted, images_of, write_folders, write_image
 
 
 def places_of(dataset: Dataset) -> dict[str, str]:

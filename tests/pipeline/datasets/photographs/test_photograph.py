@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pipeline.datasets.photograph import BrokenImageError, load_photograph
+from pipeline.datasets.photographs.photograph import BrokenImageError, load_photograph
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
