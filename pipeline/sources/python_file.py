@@ -6,36 +6,46 @@ Its folder is where it looks first, as with `python file.py`.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import ModelError, UsageError, in_one_line
+from pipeline.files import sha256_of
 
 
 def load(path: Path) -> ModuleType:
-    """Runs the file.
+    """The module that the file is; it is run once, however many stages ask for it.
 
     Raises:
       ModelError: it fails.
     """
-    # Under a name of its own: a file called random.py is not to hide the library's.
-    spec = importlib.util.spec_from_file_location(f"model file {path}", path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{path} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look themselves up there.
-    sys.modules[spec.name] = module
     try:
-        with importing_beside(path):
-            spec.loader.exec_module(module)
+        return _run(path.resolve(), sha256_of(path))
     except UsageError as error:
         raise ModelError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
         raise ModelError(f"{path} cannot be imported: {in_one_line(error)}") from error
+
+
+@cache
+def _run(path: Path, digest: str) -> ModuleType:
+    """Runs the file, of which a digest tells whether it is still the same."""
+    # Under a name of its own: a file called random.py is not to hide the library's.
+    name = f"model file {path}"
+    loader = SourceFileLoader(name, str(path))
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
+    module = module_from_spec(spec)
+    # Its dataclasses look themselves up there.
+    sys.modules[name] = module
+    with importing_beside(path):
+        loader.exec_module(module)
     return module
 
 

@@ -87,3 +87,39 @@ def test_what_it_fails_with_is_one_line(tmp_path: Path) -> None:
         build_module(find_model(f"{path}:small"), 2, 1)
     with pytest.raises(ModelError, match=r"own\.py:ends\(\) failed: SystemExit: 3$"):
         build_module(find_model(f"{path}:ends"), 2, 1)
+
+
+def test_it_is_run_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("COUNT = []\n")
+    load(file).COUNT.append(1)
+    (tmp_path / "folder").mkdir()
+    assert load(tmp_path / "folder" / ".." / "own.py").COUNT == [1]
+    file.write_text("COUNT = [0]\n")
+    assert load(file).COUNT == [0]
+
+
+ONCE = """
+import torch
+from torch import nn
+
+print("loaded", flush=True)
+
+@torch.library.custom_op("once_only::double", mutates_args=())
+def double(image: torch.Tensor) -> torch.Tensor:
+    return image * 2
+
+def small():
+    print("made", flush=True)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+@pytest.mark.slow
+def test_a_whole_run_runs_the_file_and_calls_its_factory_once(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(ONCE)
+    words = ("run", "--model", f"{tmp_path / 'own.py'}:small", "--cycles", "2")
+    run = invoke(*words, "--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    assert run.code == 0, run.stderr
+    assert run.stdout.splitlines().count("loaded") == 1
+    assert run.stdout.splitlines().count("made") == 1
