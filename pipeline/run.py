@@ -18,7 +18,8 @@ from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
 from pipeline.results.interruption import explained
-from pipeline.results.report import read_metrics, write_report
+from pipeline.results.metrics import read_metrics
+from pipeline.results.report import write_report
 from pipeline.settings import Settings
 from pipeline.targets import Target, kind_of
 

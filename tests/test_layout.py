@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tests.invoking import ROOT
+
+# The host's folders and the modules beside them, each above all that it may import.
+ROOMS = (
+    *("pipeline.errors", "pipeline.progress", "pipeline.files", "pipeline.commands", "pipeline.stages"),
+    *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets"),
+    *("pipeline.graphs", "pipeline.options", "pipeline.optimizers", "pipeline.recipe", "pipeline.settings"),
+    *("pipeline.sources.models", "pipeline.sources", "pipeline.capture", "pipeline.capture.onnx"),
+    *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
+    *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
+    *("pipeline.results", "pipeline.prepare", "pipeline.run"),
+    *("pipeline.bench.models", "pipeline.bench"),
+)
 
 DEVICE_PACKAGES = {"device_runtime", "numpy", "onnxruntime", "safetensors"}
 
@@ -28,6 +41,64 @@ def sources(folder: str) -> list[Path]:
     found = sorted((ROOT / folder).rglob("*.py"))
     assert found
     return found
+
+
+def modules() -> dict[str, Path]:
+    """The host's modules by their full names; a package stands for its `__init__.py`."""
+    files = {path: path.relative_to(ROOT).with_suffix("").parts for path in sources("pipeline")}
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in files.items()}
+
+
+def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    """Those of the known modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update((whole & known.keys()) or {node.module})
+    return found & known.keys()
+
+
+def room_of(module: str, path: Path) -> str:
+    """The folder of a module; the modules beside `run.py` are rooms of their own."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return module if package == "pipeline" else package
+
+
+def test_a_folder_imports_only_folders_below_it() -> None:
+    known = modules()
+    for module, path in known.items():
+        if module == "pipeline":
+            continue
+        own = room_of(module, path)
+        rooms = {room_of(name, known[name]) for name in imported(path, known)} - {own, "pipeline"}
+        above = [room for room in rooms if ROOMS.index(room) >= ROOMS.index(own)]
+        assert not above, f"{module} imports {above}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    known = modules()
+    graph = {module: imported(path, known) - {module} for module, path in known.items()}
+    # Raises a CycleError that names them.
+    assert len(list(TopologicalSorter(graph).static_order())) == len(known)
+
+
+def test_every_folder_says_what_it_reads_and_writes_and_what_belongs_there() -> None:
+    for path in (ROOT / "pipeline").rglob("__init__.py"):
+        if path.parent.name != "pipeline":
+            lines = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
+            assert [line.split(" ")[0] for line in lines] == ["Reads", "Writes", "Belongs"], path
+
+
+def test_few_modules_stand_beside_the_folders() -> None:
+    assert len(list((ROOT / "pipeline").glob("*.py"))) <= 12
+
+
+def test_tests_lie_where_the_modules_lie() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in sources("tests/pipeline")}
+    assert all((ROOT / folder).is_dir() for folder in folders)
 
 
 @pytest.mark.parametrize("path", sources("device_runtime"), ids=str)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunFailed
-from pipeline.results.report import read_metrics
+from pipeline.results.metrics import read_metrics
 from pipeline.run import run_script
 from pipeline.targets import Target
 

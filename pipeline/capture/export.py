@@ -1,6 +1,6 @@
 """First stage: a model's definition → forward.onnx and preprocess.onnx.
 
-Reads a torch module of `pipeline/models/`, of a user's file, or an ONNX model; writes into one folder
+Reads a torch module of `pipeline/sources/models/`, of a user's file, or an ONNX model; writes into one folder
 `forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`; where the recipe freezes
 what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trained.onnx` (`features` → `logits`).
 """

@@ -1,1 +1,4 @@
-"""Datasets of several layouts → the device's BMP dataset: one module for each layout."""
+"""Reads a folder of the user's.
+Writes the device's dataset: BMP files and dataset.json.
+Belongs here: what holds for every dataset; how a folder may look is a module of `layouts/`.
+"""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from device_runtime.formats.options import words
 from pipeline.errors import Interrupted
-from pipeline.results.report import read_metrics
+from pipeline.results.metrics import read_metrics
 from pipeline.settings import Settings
 from pipeline.targets import kind_of
 

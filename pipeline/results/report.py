@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.files import new_file
+from pipeline.results.metrics import read_metrics
 
 WIDTH, HEIGHT, MARGIN = 720, 280, 44
-
-
-def read_metrics(results: Path) -> list[dict[str, Any]]:
-    """The records of a results folder's metrics.jsonl, without a last one that was half written when the power went."""
-    file = results / "metrics.jsonl"
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def write_report(results: Path) -> None:

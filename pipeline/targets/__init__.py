@@ -1,7 +1,6 @@
-"""Reads a package, brings it to a machine and runs it there, writes what the machine hands back.
-
-One module for each target, named as `--target` says it: another kind of machine is another module here. This one only
-chooses.
+"""Reads a package.
+Writes what a machine hands back of a run.
+Belongs here: another machine: a module with a `KIND`, named as `--target` says it. This file chooses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Second stage: forward.onnx → the training artifacts of onnxruntime-training.
 
-Reads the export folder; writes differentiable.onnx, the forward graph as it is differentiated (`pipeline/rewrite.py`),
+Reads the export folder; writes differentiable.onnx, the forward graph as it is differentiated (`rewrite.py`),
 training_model.onnx, eval_model.onnx, checkpoint and, for the optimizers that onnxruntime-training knows,
 optimizer_model.onnx.
 """

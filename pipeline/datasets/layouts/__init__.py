@@ -1,6 +1,6 @@
-"""Reads a folder in which a dataset lies, one module for each layout; writes nothing until it is converted.
-
-Another layout is another module here with a `LAYOUT`, which is found by itself.
+"""Reads a folder in which a dataset lies.
+Writes nothing until it is converted.
+Belongs here: another layout: a module with a `LAYOUT`, which is found by itself.
 """
 
 from __future__ import annotations

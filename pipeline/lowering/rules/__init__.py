@@ -1,6 +1,6 @@
-"""Reads one operator of a training graph, writes the operators of the standard that do the same.
-
-A new gradient is a function here, registered with `@lowers`, in the module of its kind; new modules are found.
+"""Reads one operator of a training graph.
+Writes the operators of the ONNX standard that do the same.
+Belongs here: a gradient: a function in the module of its kind, registered with `@lowers`; modules are found.
 """
 
 from __future__ import annotations

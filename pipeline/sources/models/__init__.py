@@ -1,7 +1,6 @@
-"""The models that come with the project: one file each.
-
-A model's module has `build(classes) -> torch.nn.Module`, whose input is float32 N×C×H×W and whose output is the logits
-N×classes, and `RECIPE`. The module's name is the model's name.
+"""Reads nothing.
+Writes torch modules with their recipes: `build(classes)`, float32 N×C×H×W → logits N×classes, and `RECIPE`.
+Belongs here: another model that comes with the project: one file, whose name is the model's name.
 """
 
 from __future__ import annotations
