@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipeline.errors import UsageError
 from pipeline.options import listed
 
@@ -218,6 +216,7 @@ def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> tuple
 
 def _bias_correction(beta: float, step: Value, g: Graph) -> Value:
     """1 − beta^step, in float64 as in torch: float32 loses four digits of it where beta is near 1."""
+    import numpy as np
     from onnx import TensorProto
 
     power = g.op("Pow", g.constant(beta, np.float64), g.op("Cast", step, to=TensorProto.DOUBLE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, get_type_hints
 
 
@@ -34,6 +35,7 @@ class Option:
         return self.meant.get(task, self.help)
 
 
+@cache
 def options_of(declaring: type) -> dict[str, Option]:
     """The options that a dataclass declares, by the names of its fields."""
     hints = get_type_hints(declaring, include_extras=True)

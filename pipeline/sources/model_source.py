@@ -1,4 +1,4 @@
-"""Where a model comes from: a module of `pipeline/sources/models/`, a user's Python file, or an ONNX model; and its recipe."""
+"""Where a model comes from: a module of `models/`, a user's Python file, or an ONNX model; and its recipe."""
 
 from __future__ import annotations
 
