@@ -6,6 +6,8 @@ A message says what is wrong, where, and what to do next. `tasks.py` prints it a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PipelineError(Exception):
     """Base of all errors that are the input's or the environment's, not the program's."""
@@ -70,3 +72,9 @@ class Interrupted(PipelineError):
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error that is not ours; torch's often take many lines."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:
+    """The items in one line; of many, the first ones and how many more there are."""
+    rest = f"{separator}and {len(items) - shown} more" if len(items) > shown else ""
+    return separator.join(items[:shown]) + rest

@@ -19,7 +19,7 @@ from pipeline.packing.package import build_package
 from pipeline.progress import counted, stage
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.settings import Settings
-from pipeline.sources.model_source import ModelSource, find_model, recipe_of
+from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
 from pipeline.stages import build_once, key_of, program_digest
 from pipeline.targets import kind_of
 
@@ -55,7 +55,7 @@ def prepare(settings: Settings) -> Prepared:
       DatasetError, UsageError, ModelError: the dataset or the model cannot be read.
     """
     # Before the conversion, which may take long: a wrong name is to be told at once.
-    source = find_model(settings.model, settings.head, settings.backbone)
+    source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     _chosen(Recipe(Preprocessing(1, 1)), settings)
     return prepared_on(convert_data(settings), source, settings)
 

@@ -32,6 +32,11 @@ def stage(name: str) -> Iterator[None]:
         print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
+def note(line: str) -> None:
+    """Tells what a stage found that the user may want to know."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def counted(name: str) -> Iterator[OnProgress]:
     """A stage with a bar that counts things."""

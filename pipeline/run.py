@@ -13,7 +13,7 @@ from device_runtime.formats.manifest import read_manifest
 from device_runtime.formats.options import words
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
-from pipeline.lowering.inference import write_inference_model
+from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
@@ -126,7 +126,7 @@ def results_path(settings: Settings, model_name: str) -> Path:
 
 
 def collect(build: Path, package: Path, results: Path) -> None:
-    """Adds what the host makes of pulled results: manifest, inference model, report.
+    """Adds what the host makes of pulled results: manifest, inference model, state dict, report.
 
     Raises:
       TargetError: there is no trained checkpoint among them.
@@ -137,7 +137,9 @@ def collect(build: Path, package: Path, results: Path) -> None:
     saved = [results / record["file"] for record in read_metrics(results) if record["event"] == "checkpoint"]
     if not saved or not saved[-1].is_file():
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
-    write_inference_model(build / name / "export", package / "model", saved[-1], results / f"{name}_trained.onnx")
+    made_of = (build / name / "export", package / "model", saved[-1])
+    write_inference_model(*made_of, results / f"{name}_trained.onnx")
+    write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
     write_report(results)
 
 

@@ -107,6 +107,10 @@ class Settings:
         str | None,
         Option("of --model transfer: another backbone, model.onnx or path/to/module.py:factory", str, _CHOICE),
     ] = None
+    weights: Annotated[
+        Path | None,
+        Option("start a torch module from these: a state dict, .safetensors or saved by torch.save", Path, (*_MODEL,)),
+    ] = None
     networks: Annotated[
         tuple[str, ...],
         Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),

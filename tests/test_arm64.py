@@ -24,6 +24,7 @@ from pipeline.targets.adb.adb import Adb
 from pipeline.targets.arm64 import AdbTarget
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, gone, unauthorized, unplugged
+from tests.in_torch import lenet_accuracy
 from tests.invoking import Invoked, invoke, losses
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -128,6 +129,22 @@ def test_x86_gives_the_same_losses_and_the_same_accuracy(first: First, tmp_path:
     checkpoint = first.run.results / f"lenet_trained_{CYCLES}.safetensors"
     evaluated = invoke("eval", "--checkpoint", checkpoint, "--build", first.build)
     assert evaluated.accuracies == [first.run.accuracies[-1]]
+
+
+def test_the_state_dict_gives_the_devices_accuracy_in_torch_and_starts_another_training_there(
+    first: First, emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    dataset, state = next(first.build.glob("dataset-*")), first.run.results / "lenet_state_dict.safetensors"
+    assert lenet_accuracy(state, dataset) == pytest.approx(first.run.accuracies[-1], abs=5e-4)
+    again = invoke(
+        *("run", "--target", "arm64", "--data", first.data, "--weights", state, "--cycles", "3"),
+        *("--build", tmp_path / "build", "--runs", tmp_path / "runs"),
+        env=environment(emulator),
+    )
+    assert again.code == 0, again.stderr
+    assert again.accuracies[0] == first.run.accuracies[-1]
+    last = lenet_accuracy(again.results / "lenet_state_dict.safetensors", dataset)
+    assert last == pytest.approx(again.accuracies[-1], abs=5e-4)
 
 
 def test_a_second_run_sends_under_a_hundredth(first: First, emulator: EmulatedDevice, target: AdbTarget) -> None:

@@ -16,6 +16,7 @@ import onnxruntime as ort
 import pytest
 
 from device_runtime.formats.dataset import load_dataset
+from tests.in_torch import lenet_accuracy
 from tests.invoking import ROOT, invoke, losses
 
 pytestmark = pytest.mark.slow
@@ -85,6 +86,20 @@ def test_all_of_mnist_reaches_the_tutorials_accuracy(tmp_path: Path, shared_data
 def test_the_trained_model_runs_from_raw_pixels(lowered: Path, build: Path) -> None:
     accuracy = float((lowered / "log").read_text().splitlines()[-1].split(" = ")[1])
     assert accuracy_from_raw_pixels(lowered / "lenet_trained.onnx", build) == pytest.approx(accuracy, abs=1e-3)
+
+
+def test_the_state_dict_gives_the_same_accuracy_in_torch_and_starts_another_training(
+    lowered: Path, build: Path, tmp_path: Path
+) -> None:
+    accuracy = float((lowered / "log").read_text().splitlines()[-1].split(" = ")[1])
+    state = lowered / "lenet_state_dict.safetensors"
+    assert lenet_accuracy(state, next(build.glob("dataset-*"))) == pytest.approx(accuracy, abs=5e-7)
+    words = ("run", "--weights", state, "--cycles", "20", "--seed", "2", "--runs", tmp_path)
+    again = invoke(*words, "--build", tmp_path / "build")
+    assert again.accuracies[0] == accuracy
+    assert "weights:" not in again.stderr
+    last = lenet_accuracy(again.results / "lenet_state_dict.safetensors", next(build.glob("dataset-*")))
+    assert last == pytest.approx(again.accuracies[-1], abs=5e-7)
 
 
 def test_a_package_can_be_moved_and_started_from_anywhere(build: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
-from pipeline.errors import ModelError, PipelineError
+from pipeline.capture.state import tied_weights, write_state
+from pipeline.errors import ModelError, PipelineError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.reading import opset_of
 from pipeline.recipe import Recipe
@@ -116,6 +117,7 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
             f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width} "
             f"(channels×height×width; --data gives the channels, the model's recipe the size): {first}"
         ) from error
+    write_state(state, tied_weights(model), path.parent)
     forward = onnx.load(path)
     for tensor in forward.graph.initializer:
         if tensor.name in state:
@@ -135,8 +137,7 @@ def _check_initializers(forward: onnx.ModelProto) -> None:
 
 def _refuse_weights(names: Sequence[str]) -> None:
     if names:
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise ModelError(f"initial weights are NaN or infinite, no training mends them: {', '.join(names[:5])}{more}")
+        raise ModelError(f"initial weights are NaN or infinite, no training mends them: {brief(names, 5)}")
 
 
 def _check_parameters(model: torch.nn.Module) -> None:

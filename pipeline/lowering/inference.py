@@ -1,17 +1,22 @@
-"""The trained model as one inference .onnx: raw uint8 pixels N×H×W×C in, logits out."""
+"""The trained model: one inference .onnx, raw uint8 pixels N×H×W×C in, logits out; and torch's own state dict."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import read_model
 from pipeline.capture.preprocess import after_preprocessing
+from pipeline.capture.state import with_values
 from pipeline.errors import ModelError
 from pipeline.files import new_file
 from pipeline.graphs.inference_mode import to_inference_mode
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
@@ -21,6 +26,39 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
       FormatError: the checkpoint is damaged or of another model.
       ModelError: the result is not a valid model.
     """
+    import onnx
+
+    forward = _trained_forward(export_folder, model_folder, checkpoint)
+    to_inference_mode(forward)
+    try:
+        merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
+    with new_file(file) as temporary:
+        onnx.save(merged, temporary)
+
+
+def write_state_dict(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
+    """Writes the trained weights under torch's names, which `module.load_state_dict` takes, to a safetensors file.
+
+    Of a model that came as an ONNX file nothing is written.
+
+    Raises:
+      FormatError: the checkpoint is damaged or of another model.
+    """
+    from onnx import numpy_helper
+    from safetensors.numpy import save_file
+
+    forward = _trained_forward(export_folder, model_folder, checkpoint)
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}
+    state = with_values(export_folder, values)
+    if state is not None:
+        with new_file(file) as temporary:
+            save_file(state, temporary)
+
+
+def _trained_forward(export_folder: Path, model_folder: Path, checkpoint: Path) -> onnx.ModelProto:
+    """The forward graph with a checkpoint's parameters and buffers."""
     import onnx
     from onnx import numpy_helper
 
@@ -32,10 +70,4 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
         for tensor in layout:
             values = np.ascontiguousarray(vector[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape))
             tensors[tensor.name].CopyFrom(numpy_helper.from_array(values, tensor.name))
-    to_inference_mode(forward)
-    try:
-        merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
-    with new_file(file) as temporary:
-        onnx.save(merged, temporary)
+    return forward

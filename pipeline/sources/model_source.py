@@ -14,6 +14,7 @@ from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources import models, python_file
 from pipeline.sources.onnx_file import files_of, fit_preprocessing
+from pipeline.sources.weights import load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ class ModelSource:
       factory: the name of the function that builds the module.
       head: for `transfer`, what the head stands on.
       backbone: for `transfer`, what to stand on instead of its own: an ONNX file or a Python file.
+      weights: a file with the weights that a torch module starts from, or None for those that it draws.
     """
 
     name: str
@@ -38,11 +40,13 @@ class ModelSource:
     factory: str = "build"
     head: str | None = None
     backbone: ModelSource | None = None
+    weights: Path | None = None
 
     def files(self) -> list[Path]:
         """Every file of the user's that the model is read from."""
         own = files_of(self.onnx_file) if self.onnx_file else []
         own += python_file.files_of(self.python_file) if self.python_file else []
+        own += [self.weights] if self.weights else []
         return own + (self.backbone.files() if self.backbone else [])
 
 
@@ -79,6 +83,21 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
     if not path.is_file():
         raise UsageError(f"the model's file {path} does not exist")
     return source
+
+
+def with_weights(source: ModelSource, file: Path | None) -> ModelSource:
+    """The model that starts from the weights in a file; None: from those that it draws.
+
+    Raises:
+      UsageError: the file does not exist, or the model is an ONNX file, which has its own.
+    """
+    if file is None:
+        return source
+    if source.onnx_file or (source.backbone and source.backbone.onnx_file):
+        raise UsageError(f"--weights {file}: an ONNX model has its own weights; leave it out, or give a torch module")
+    if not file.is_file():
+        raise UsageError(f"--weights {file}: no such file")
+    return replace(source, weights=file)
 
 
 def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
@@ -121,6 +140,8 @@ def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Modul
         raise ModelError(f"{source.python_file}:{source.factory}() failed: {in_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{source.python_file}:{source.factory}() returned {type(model).__name__}, not a torch module")
+    if source.weights:
+        load_weights(model, source.weights)
     return model
 
 

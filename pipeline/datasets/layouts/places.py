@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.photographs.listing import LabelledImage, Listing, brief, choose_classes
-from pipeline.errors import DatasetError
+from pipeline.datasets.photographs.listing import LabelledImage, Listing, choose_classes
+from pipeline.errors import DatasetError, brief
 
 LABELS = "places365_val.txt"
 CATEGORIES = "categories_places365.txt"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import Description, Strip, write_description
-from pipeline.datasets.photographs.listing import Listing, brief
+from pipeline.datasets.photographs.listing import Listing
 from pipeline.datasets.photographs.photograph import CROPPED, BrokenImageError, allow_large_images, load_photograph
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, brief
 from pipeline.progress import OnProgress
 
 # Upper ends of the splits' shares: 60, 20 and 20 percent.

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import DatasetError, UsageError
+from pipeline.errors import DatasetError, UsageError, brief
 
 DEFAULT_CLASSES = 10
-
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,3 @@ def choose_classes(source: Path, available: Sequence[str], wanted: Sequence[str]
     if len(chosen) < 2:
         raise DatasetError(f"{source}: training needs at least two classes, here is only {', '.join(chosen) or 'none'}")
     return chosen
-
-
-def brief(items: Sequence[str], shown: int = _SHOWN, separator: str = ", ") -> str:
-    """The items in one line; of many, the first ones and how many more there are."""
-    rest = f"{separator}and {len(items) - shown} more" if len(items) > shown else ""
-    return separator.join(items[:shown]) + rest

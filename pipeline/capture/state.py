@@ -1,0 +1,57 @@
+"""A torch module's state dict beside its export, in which the trained values can be put back.
+
+Writes state.safetensors: every entry of `module.state_dict()` under its name; read when results are collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+FILE_NAME = "state.safetensors"
+
+
+def tied_weights(module: torch.nn.Module) -> dict[str, str]:
+    """Of entries of the state dict that are one tensor, the name of each but the first, and the first's."""
+    first: dict[int, str] = {}
+    entries = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
+    return {name: own for name, tensor in entries if (own := first.setdefault(id(tensor), name)) != name}
+
+
+def write_state(state: Mapping[str, torch.Tensor], aliases: Mapping[str, str], folder: Path) -> None:
+    """Writes a state dict.
+
+    Args:
+      state: the module's entries by name.
+      aliases: of entries that are one tensor (tied weights), the name under which the tensor trains.
+      folder: takes the file.
+    """
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous().clone() for name, value in state.items()}, folder / FILE_NAME, dict(aliases))
+
+
+def with_values(folder: Path, values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]] | None:
+    """The state dict of an export's folder with other values; None where the export is of no torch module.
+
+    Args:
+      folder: of the export.
+      values: by the names of parameters and buffers; of what the module has not, none is taken.
+    """
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return None
+    with safe_open(file, framework="numpy") as opened:
+        aliases = opened.metadata() or {}
+    old = load_file(file)
+    new = {name: values.get(aliases.get(name, name), value) for name, value in old.items()}
+    return {name: new[name].reshape(value.shape).astype(value.dtype) for name, value in old.items()}
