@@ -147,7 +147,8 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
     Raises:
       UsageError: a value cannot be meant, or options contradict each other.
     """
-    own, values, words = options_of(Settings), dict[str, Any](), list[str]()
+    own, runners = options_of(Settings), options_of(RunnerOptions)
+    values, words = dict[str, Any](), list[str]()
     defaults = {declared.name: declared.default for declared in fields(Settings)}
     for name, value in typed.items():
         # An empty text says "none" where that can be meant.
@@ -156,6 +157,8 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
         if name in own:
             values[name] = value if value is True else read_option(name, own[name], value)
         else:
+            if runners[name].host:
+                read_option(name, runners[name], str(value))
             words += [long_form(name), *([] if value is True else [value])]
     try:
         return Settings(**values, runner=parse_of_task(words))

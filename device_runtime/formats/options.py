@@ -116,6 +116,7 @@ class Options:
             _seed,
             ("export", "artifacts", "package", *_TRAINING),
             dict.fromkeys(("export", "artifacts", "package", "run"), _DRAWS),
+            host=True,
         ),
     ] = None
     verbose: Annotated[

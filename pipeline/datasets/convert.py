@@ -70,8 +70,9 @@ def convert(
         state = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
     known = layouts()
+    asked = sorted(known, key=lambda layout: layout.rank)
     try:
-        found = next(filter(None, (layout.find(folder, options.classes) for layout in known)), None)
+        found = next(filter(None, (layout.find(folder, options.classes) for layout in asked)), None)
         target = build / f"dataset-{_digest(found.inputs if found else (), options)}"
     except OSError as error:
         raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error

@@ -67,14 +67,13 @@ class Layout:
 
 
 def layouts() -> list[Layout]:
-    """All of them, in the order in which they are asked."""
-    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    return sorted((module.LAYOUT for module in modules), key=lambda layout: int(layout.rank))
+    """All of them, by the names of their modules."""
+    return [importlib.import_module(f"{__name__}.{module.name}").LAYOUT for module in pkgutil.iter_modules(__path__)]
 
 
 def described(chosen: Sequence[Layout]) -> str:
     """What some layouts expect, as an error lists them."""
-    return "; or ".join(layout.description for layout in chosen)
+    return ", or ".join(layout.description for layout in chosen)
 
 
 def found_photographs(listing: Listing | None) -> Found | None:
