@@ -56,6 +56,5 @@ def _pair(
     args: Sequence[Any], kwargs: Mapping[str, Any] | None, names: tuple[str, str], defaults: tuple[float, float]
 ) -> tuple[float, float]:
     """The two numbers behind the tensor that a draw in place takes, by place or by name."""
-    given = [*args[1:3], *((kwargs or {}).get(name, default) for name, default in zip(names, defaults, strict=True))]
-    first, second = given[0], given[1] if len(args) > 2 else given[-1]
-    return float(first), float(second)
+    values = {**dict(zip(names, defaults, strict=True)), **(kwargs or {}), **dict(zip(names, args[1:3], strict=False))}
+    return float(values[names[0]]), float(values[names[1]])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -114,28 +115,23 @@ def _freeze(module: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
     return [layer for layer, own in layers if own and all(id(parameter) in frozen for parameter in own)]
 
 
-class _observing:  # noqa: N801
+@contextmanager
+def _observing(module: nn.Module, on_output: OnOutput | None) -> Iterator[None]:
     """In the block `on_output` is told what each module gives."""
-
-    def __init__(self, module: nn.Module, on_output: OnOutput | None) -> None:
-        self._module, self._on_output = module, on_output
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-
-    def __enter__(self) -> None:
-        if self._on_output:
-            for name, part in self._module.named_modules():
-                self._hooks.append(part.register_forward_hook(self._hook(name, self._on_output)))
-
-    def __exit__(self, *exception: object) -> None:
-        for hook in self._hooks:
+    hooks = [p.register_forward_hook(_hook(name, on_output)) for name, p in module.named_modules()] if on_output else []
+    try:
+        yield
+    finally:
+        for hook in hooks:
             hook.remove()
 
-    def _hook(self, name: str, on_output: OnOutput) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, given: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                on_output(name, output.detach().clone())
 
-        return hook
+def _hook(name: str, on_output: OnOutput) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            on_output(name, output.detach().clone())
+
+    return hook
 
 
 def _array(tensor: Tensor) -> Array:
