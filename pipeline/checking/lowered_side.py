@@ -35,7 +35,7 @@ class LoweredSide:
         self.gradient = gradient
         start = read_checkpoint(folder / untrained_name(self.model), self.model)
         self.parameters = start.parameters
-        self._buffers = start.buffers
+        self._start = self._buffers = start.buffers
         self._gradient = open_session(gradient)
         self._backbone = open_session(folder / "features.onnx") if self.model.features else None
 
@@ -50,11 +50,17 @@ class LoweredSide:
         names = ["loss", "gradient_out", *(["buffers_out"] if self.model.buffers_size else [])]
         loss, gradient, *buffers = self._gradient.run(names, self.step_feeds(batch))
         self._buffers = buffers[0] if buffers else self._buffers
-        return Step(loss, by_name(gradient, self.model.parameters), by_name(self._buffers, self.model.buffers))
+        gradients = by_name(gradient, self.model.parameters)
+        return Step(loss, frozenset(gradients), gradients, self.buffers())
+
+    def buffers(self) -> dict[str, Array]:
+        """The running statistics as they are now, by name."""
+        return by_name(self._buffers, self.model.buffers)
 
     def train(self, batch: Batch, rate: float) -> dict[str, Array]:
         """Every output of the first update by train_step.onnx."""
         session = open_session(self.folder / "train_step.onnx")
+        self._buffers = self._start
         feeds = self.evaluation_feeds(batch) | self._update_feeds(rate, 1, self.parameters, {})
         return _run(session, feeds)
 

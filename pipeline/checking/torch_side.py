@@ -70,6 +70,7 @@ class TorchSide:
         parameters = dict(self.module.named_parameters())
         return Step(
             _array(loss),
+            frozenset(parameters),
             {name: _array(p.grad) for name, p in parameters.items() if p.grad is not None},
             self.buffers(),
         )

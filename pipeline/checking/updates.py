@@ -22,8 +22,10 @@ LEAST_RATE = 1e-3
 FLOOR = 1e-6
 
 
-def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Optimizer, rate: float) -> float:
+def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Optimizer, rate: float) -> float | None:
     """Compares update_step.onnx with torch.optim; returns the largest difference relative to how far it moves.
+
+    None where torch has no such optimizer.
 
     Raises:
       ModelError: they differ.
@@ -31,6 +33,8 @@ def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Opti
     rate = rate or LEAST_RATE
     vector = torch.from_numpy(ours.parameters.astype(np.float64)).requires_grad_()
     theirs = _torchs(optimizer, vector, rate)
+    if theirs is None:
+        return None
     parameters, states, most = ours.parameters, dict[str, Array](), 0.0
     for number, gradient in enumerate(gradients, start=1):
         before = vector.detach().numpy().copy()
@@ -81,16 +85,14 @@ def _compare(
     return absolute(ours, theirs) / moved
 
 
-def _torchs(optimizer: Optimizer, vector: torch.Tensor, rate: float) -> torch.optim.Optimizer:
+def _torchs(optimizer: Optimizer, vector: torch.Tensor, rate: float) -> torch.optim.Optimizer | None:
+    """torch's optimizer of that name; None where torch has none."""
+    kinds: dict[str, Any] = {name.lower(): kind for name, kind in vars(torch.optim).items()}
+    if optimizer.name not in kinds:
+        return None
     options: dict[str, Any] = optimizer.values()
     if "beta1" in options:
         options["betas"] = options.pop("beta1"), options.pop("beta2")
     options |= {name: bool(options[name]) for name in ("nesterov", "centered") if name in options}
-    kinds: dict[str, Any] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
-        "rmsprop": torch.optim.RMSprop,
-    }
     made: torch.optim.Optimizer = kinds[optimizer.name]([vector], lr=rate, **options)
     return made
