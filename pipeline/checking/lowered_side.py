@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pipeline.graphs.names import FEATURES, IMAGE
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime as ort
 
 Feeds = dict[str, Any]
 
@@ -36,8 +38,11 @@ class LoweredSide:
         start = read_checkpoint(folder / untrained_name(self.model), self.model)
         self.parameters = start.parameters
         self._start = self._buffers = start.buffers
-        self._gradient = open_session(gradient)
         self._backbone = open_session(folder / "features.onnx") if self.model.features else None
+
+    @cached_property
+    def _session(self) -> ort.InferenceSession:
+        return open_session(self.gradient)
 
     def evaluate(self, batch: Batch) -> Evaluation:
         """Logits and loss of eval_step.onnx."""
@@ -48,7 +53,7 @@ class LoweredSide:
     def step(self, batch: Batch) -> Step:
         """Loss, gradients and new buffers of the gradient step."""
         names = ["loss", "gradient_out", *(["buffers_out"] if self.model.buffers_size else [])]
-        loss, gradient, *buffers = self._gradient.run(names, self.step_feeds(batch))
+        loss, gradient, *buffers = self._session.run(names, self.step_feeds(batch))
         self._buffers = buffers[0] if buffers else self._buffers
         gradients = by_name(gradient, self.model.parameters)
         return Step(loss, frozenset(gradients), gradients, self.buffers())
