@@ -17,7 +17,7 @@ class Unequal(Exception):
 
     Attributes:
       step: of which step it is, from 0; None: of the evaluation.
-      where: the module's path, where it is known already.
+      where: `in` which module, where that is known already.
     """
 
     def __init__(self, what: str, step: int | None = None, where: str | None = None) -> None:
@@ -27,7 +27,7 @@ class Unequal(Exception):
 
     def line(self, where: str | None) -> str:
         """The error's message."""
-        place = f"; it begins in the module {where!r}" if where else ""
+        place = f"; it begins {where}" if where else ""
         return f"the lowered network is not the one that torch trains: {self}{place}: {ADVICE}"
 
 
@@ -132,4 +132,5 @@ class Comparison:
 
 
 def _module_of(name: str) -> str:
-    return name.rpartition(".")[0] or "the model itself"
+    path = name.rpartition(".")[0]
+    return f"in the module {path!r}" if path else "in the model itself"

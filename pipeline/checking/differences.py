@@ -17,7 +17,7 @@ from pipeline.checking.observed import Array
 
 LIMITS = {"logits": 1e-4, "loss": 1e-4, "gradients": 1e-3, "buffers": 1e-4}
 # Times torch's own error in float32: the largest of a tensor's rounding errors is a matter of chance.
-CHANCE = 10.0
+CHANCE = 20.0
 # Below it nothing is told apart: an exact 0 on one side is rounding's on the other.
 ROUNDING = 1e-12
 

@@ -16,8 +16,8 @@ from pipeline.checking.sessions import open_session
 LIMIT = 1e-2
 
 
-def first_differing(graph: onnx.ModelProto, feeds: Mapping[str, Any], outputs: Mapping[str, Array]) -> str | None:
-    """The path of the first module whose output differs from the value of the graph that carries its name.
+def beginning(graph: onnx.ModelProto, feeds: Mapping[str, Any], outputs: Mapping[str, Array]) -> str | None:
+    """The first module whose output differs from the value of the graph that carries its name.
 
     Args:
       graph: a step, whose values are called after the modules that the exporter found them in.
@@ -25,18 +25,19 @@ def first_differing(graph: onnx.ModelProto, feeds: Mapping[str, Any], outputs: M
       outputs: what each module gives, in the order in which they end.
 
     Returns:
-      None where no value that can be compared differs.
+      `in` that module, `behind` the last one that is right, or None where no value carries a module's name.
     """
     values = _last_values(graph, outputs)
-    if not values:
-        return None
-    found = _run(graph, feeds, list(values.values()))
+    found = _run(graph, feeds, list(values.values())) if values else {}
+    right: str | None = None
     for path, name in values.items():
         ours, theirs = found[name], outputs[path]
-        # Of another shape, it is a value inside the module or in another order of axes.
-        if ours.shape == theirs.shape and relative(ours, theirs) > LIMIT:
-            return path
-    return None
+        # Images may stand in another order of axes, and of what is fused another value has the name.
+        if ours.size == theirs.size:
+            if relative(np.sort(ours, axis=None), np.sort(theirs, axis=None)) > LIMIT:
+                return f"in the module {path!r}"
+            right = path
+    return f"behind the module {right!r}" if right else None
 
 
 def _last_values(graph: onnx.ModelProto, outputs: Mapping[str, Array]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from pipeline.capture.state import with_values
 from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured
-from pipeline.checking.locating import first_differing
+from pipeline.checking.locating import beginning
 from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, Observed, observe
 from pipeline.checking.torch_side import OnOutput, TorchSide
@@ -96,18 +96,18 @@ def _rounded(export: Path) -> dict[str, Array]:
 
 
 def _located(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: Sequence[Batch]) -> str | None:
-    """The module where a difference in the forward pass begins, as far as names tell it."""
+    """Where a difference in the forward pass begins, as far as names tell it."""
     side, first = theirs.fresh(), batches[0]
     start = LoweredSide(ours.folder, ours.gradient)
     if difference.step is None:
         graph, feeds = onnx.load(ours.folder / "eval_step.onnx"), start.evaluation_feeds(first)
-        return first_differing(graph, feeds, _outputs(lambda observer: side.evaluate(first, observer)))
+        return beginning(graph, feeds, _outputs(lambda observer: side.evaluate(first, observer)))
     for batch in batches[: difference.step]:
         start.step(batch)
         side.step(batch)
     batch = batches[difference.step]
     outputs = _outputs(lambda observer: side.step(batch, observer))
-    return first_differing(ours.gradient, start.step_feeds(batch), outputs)
+    return beginning(ours.gradient, start.step_feeds(batch), outputs)
 
 
 def _outputs(run: Callable[[OnOutput], object]) -> dict[str, Array]:
