@@ -24,11 +24,11 @@ _FILLED = {
 @contextmanager
 def calmed() -> Iterator[None]:
     """In the block nothing that torch computes is random; its generator is afterwards where it was."""
-    with torch.random.fork_rng(devices=[]), _Calm():
+    with torch.random.fork_rng(devices=[]), _Calm():  # type: ignore[no-untyped-call]
         yield
 
 
-class _Calm(TorchDispatchMode):
+class _Calm(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self,
         func: torch._ops.OpOverload[..., Any],

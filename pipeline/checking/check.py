@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.checking.differences import Measured
-from pipeline.checking.images import batches_of, draw_batches, sizes_for
+from pipeline.checking.images import draw_batches, sizes_for
 from pipeline.checking.observed import Batch
 from pipeline.errors import ModelError
 from pipeline.files import new_folder

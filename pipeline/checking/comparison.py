@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -63,7 +64,8 @@ class Comparison:
         for number, (own, other) in enumerate(zip(self._ours.steps, self._theirs.steps, strict=True)):
             self._check_names(own, other)
             self._check_carried(other, number)
-            self._same("loss", own.loss, other.loss, lambda exact, n=number: exact.steps[n].loss, "training's loss", number)
+            exact_loss = partial(_loss_of, number=number)
+            self._same("loss", own.loss, other.loss, exact_loss, "training's loss", number)
             self._check_gradients(own, other, number)
             self._check_buffers(own, other, number)
 
@@ -89,29 +91,16 @@ class Comparison:
     def _check_gradients(self, ours: Step, theirs: Step, number: int) -> None:
         """In the order of the backward pass, those that torch gives none at last."""
         for name in sorted(ours.gradients, key=lambda name: self._order.get(name, len(self._order))):
-            own = ours.gradients[name]
-            zero = np.zeros_like(own)
-            self._same(
-                "gradients",
-                own,
-                theirs.gradients.get(name, zero),
-                lambda exact, name=name, zero=zero: exact.steps[number].gradients.get(name, zero),
-                f"the gradient of {name}",
-                number,
-                _module_of(name),
-            )
+            own, zero = ours.gradients[name], np.zeros_like(ours.gradients[name])
+            other = theirs.gradients.get(name, zero)
+            exact = partial(_gradient_of, name=name, number=number, missing=zero)
+            self._same("gradients", own, other, exact, f"the gradient of {name}", number, _module_of(name))
 
     def _check_buffers(self, ours: Step, theirs: Step, number: int) -> None:
         for name, own in ours.buffers.items():
-            self._same(
-                "buffers",
-                own,
-                theirs.buffers[name],
-                lambda exact, name=name: exact.steps[number].buffers[name],
-                f"the buffer {name} after step {number + 1}",
-                number,
-                _module_of(name),
-            )
+            exact = partial(_buffer_of, name=name, number=number)
+            what = f"the buffer {name} after step {number + 1}"
+            self._same("buffers", own, theirs.buffers[name], exact, what, number, _module_of(name))
 
     def _same(
         self,
@@ -129,6 +118,18 @@ class Comparison:
 
         if not self.measured.fits(kind, what, ours, theirs, exact):
             raise Unequal(f"{what} differs by {relative(ours, theirs):.1e} of its largest element", step, where)
+
+
+def _loss_of(side: Observed, number: int) -> Array:
+    return side.steps[number].loss
+
+
+def _gradient_of(side: Observed, name: str, number: int, missing: Array) -> Array:
+    return side.steps[number].gradients.get(name, missing)
+
+
+def _buffer_of(side: Observed, name: str, number: int) -> Array:
+    return side.steps[number].buffers[name]
 
 
 def _module_of(name: str) -> str:

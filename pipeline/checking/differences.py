@@ -40,7 +40,8 @@ class Measured:
         Args:
           kind: one of LIMITS.
           name: what the tensor is called.
-          ours, torchs: of the lowered graphs, and of torch in float32.
+          ours: of the lowered graphs.
+          torchs: of torch in float32.
           exact: of torch in float64; None where the module does not run in it.
         """
         difference = relative(ours, torchs)

@@ -34,11 +34,12 @@ def check_file(source: ModelSource, recipe: Recipe, batch: Batch, folder: Path) 
         return Measured()
     if source.backbone:
         expected = _with_head(expected, folder)
-    difference = relative(LoweredSide(folder, onnx.load(folder / "gradient_step.onnx")).evaluate(batch).logits, expected)
+    ours = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx")).evaluate(batch)
+    difference = relative(ours.logits, expected)
     if not difference <= (LIMIT_OF_HALF if recipe.frozen_dtype == "float16" else LIMIT):
         raise ModelError(
-            f"the lowered network is not that of {path}: evaluation's logits differ by {difference:.1e} of the largest; "
-            "export it in another way, or train it all the same with --no-check"
+            f"the lowered network is not that of {path}: evaluation's logits differ by {difference:.1e} of the "
+            "largest; export it in another way, or train it all the same with --no-check"
         )
     return Measured({"logits": difference})
 

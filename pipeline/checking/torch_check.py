@@ -33,7 +33,9 @@ def check_torch(
       module: what was exported; it is left as it is.
       recipe: what it was exported with.
       batches: what both sides are given, one after another.
-      export, artifacts, folder: of the stages before; the last is the model folder.
+      export: the export's folder.
+      artifacts: the artifacts' folder.
+      folder: the model folder.
 
     Raises:
       ModelError: they differ by more than rounding; it names the module where that begins.

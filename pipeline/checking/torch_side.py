@@ -27,7 +27,7 @@ class TorchSide:
     Attributes:
       module: the copy.
       counters: the numbers of batches that batch normalisation counts, by name: no graph needs them.
-      backward_order: names of the parameters in the order in which the first step gave them a gradient.
+      backward_order: names of the parameters in the order in which the last step gave them a gradient.
     """
 
     def __init__(self, module: nn.Module, state: Mapping[str, Any], recipe: Recipe, dtype: torch.dtype) -> None:
@@ -43,7 +43,8 @@ class TorchSide:
         self.backward_order: list[str] = []
         for name, parameter in self.module.named_parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(lambda _, name=name: self.backward_order.append(name))
+                # Of the tensor, which torch leaves untyped.
+                parameter.register_post_accumulate_grad_hook(self._noting(name))  # type: ignore[no-untyped-call]
 
     def evaluate(self, batch: Batch, on_output: OnOutput | None = None) -> Evaluation:
         """Logits and loss of `module.eval()`."""
@@ -74,6 +75,9 @@ class TorchSide:
             {name: _array(p.grad) for name, p in parameters.items() if p.grad is not None},
             self.buffers(),
         )
+
+    def _noting(self, name: str) -> Callable[[Tensor], None]:
+        return lambda _: self.backward_order.append(name)
 
     def buffers(self) -> dict[str, Array]:
         """Every buffer as it is now, by name."""

@@ -16,10 +16,9 @@ from pipeline.errors import ModelError
 from pipeline.optimizers import Optimizer
 
 LIMIT = 1e-4
+EPS, TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
 # Of a rate of 0 nothing would move.
 LEAST_RATE = 1e-3
-# Of the whole vector: below it a parameter's part is rounding, which two graphs need not share.
-FLOOR = 1e-6
 
 
 def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Optimizer, rate: float) -> float | None:
@@ -43,7 +42,8 @@ def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Opti
         results = ours.update(gradient, rate, number, parameters, states)
         parameters = results["parameters_out"]
         states = {name: results[f"{name}_out"] for name in optimizer.states()}
-        most = max(most, _compare(parameters, vector.detach().numpy(), before, ours.model.parameters, optimizer, number))
+        expected = vector.detach().numpy()
+        most = max(most, _compare(parameters, expected, before, ours.model.parameters, optimizer, number))
     return most
 
 
@@ -73,20 +73,20 @@ def _compare(
     ours: Array, theirs: Array, before: Array, tensors: Sequence[Tensor], optimizer: Optimizer, number: int
 ) -> float:
     new, old, expected = (by_name(vector, tensors) for vector in (ours, before, theirs))
-    moved = max(largest(theirs - before), np.finfo(np.float32).tiny)
+    moved = max(largest(theirs - before), TINY)
     for name, value in new.items():
-        rounding = np.finfo(np.float32).eps * number * max(largest(old[name]), largest(expected[name]))
+        rounding = EPS * number * max(largest(old[name]), largest(expected[name]))
         difference = absolute(value, expected[name])
         if not difference <= LIMIT * moved + 2 * rounding:
             raise ModelError(
-                f"update {number} of {optimizer.name} moves {name} otherwise than torch.optim: by {difference:.1e} where "
-                f"the largest step is {moved:.1e}; choose another --optimizer; --no-check trains all the same"
+                f"update {number} of {optimizer.name} moves {name} otherwise than torch.optim: by {difference:.1e} "
+                f"where the largest step is {moved:.1e}; choose another --optimizer; --no-check trains all the same"
             )
     return absolute(ours, theirs) / moved
 
 
 def _torchs(optimizer: Optimizer, vector: torch.Tensor, rate: float) -> torch.optim.Optimizer | None:
-    """torch's optimizer of that name; None where torch has none."""
+    """Torch's optimizer of that name; None where torch has none."""
     kinds: dict[str, Any] = {name.lower(): kind for name, kind in vars(torch.optim).items()}
     if optimizer.name not in kinds:
         return None

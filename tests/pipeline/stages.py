@@ -43,9 +43,7 @@ def build_unchecked(
     return model
 
 
-def check(
-    source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1
-) -> Measured:
+def check(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> Measured:
     """What the check finds in a folder that `build_unchecked` filled, with random images."""
     random = np.random.default_rng(seed)
     batches = [

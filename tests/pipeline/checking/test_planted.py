@@ -14,8 +14,8 @@ from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
 from pipeline.lowering import step
 from pipeline.lowering.rules.registry import RULES, Rule
-from pipeline.optimizers import Optimizer, Update
 from pipeline.optimizers import RULES as OPTIMIZERS
+from pipeline.optimizers import Optimizer, Update
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages

@@ -5,7 +5,6 @@ The front end that takes torch's joint graph will train most of them; then their
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError
 from pipeline.recipe import Preprocessing, Recipe
-from pipeline.sources.model_source import find_model
 from tests.pipeline import stages
 
 PIXELS = Pixels(6, 6, 1)
