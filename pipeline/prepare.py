@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -163,6 +164,8 @@ def make_package(
                 prepared.model,
             ),
         )
+    if not settings.no_check:
+        check_made(prepared)
     runtime = make_runtime(settings)
     with stage("package"):
         return build_package(
@@ -175,6 +178,29 @@ def make_package(
             kind_of(settings.target).engines,
             extra,
         )
+
+
+def check_made(prepared: Prepared) -> str:
+    """Compares what was made with torch, or with the user's ONNX file, if its inputs changed; returns what was found.
+
+    Raises:
+      ModelError: it is another network.
+    """
+    from pipeline.checking.check import Made, check_model, line_of
+
+    folder = prepared.model.parent / "check"
+    made = Made(prepared.export, prepared.artifacts, prepared.model)
+    with stage("check"):
+        build_once(
+            folder,
+            key_of("check", prepared.key, prepared.dataset.name),
+            lambda: check_model(
+                prepared.source, prepared.recipe, prepared.classes, prepared.seed, prepared.dataset, made, folder
+            ),
+        )
+    line = line_of(folder)
+    print(line, file=sys.stderr, flush=True)
+    return line
 
 
 def make_runtime(settings: Settings) -> Path:

@@ -111,6 +111,9 @@ class Settings:
         Path | None,
         Option("start a torch module from these: a state dict, .safetensors or saved by torch.save", Path, (*_MODEL,)),
     ] = None
+    no_check: Annotated[
+        bool, Option("train a model also where it is not what torch, or its ONNX file, computes", bool, _CHOICE)
+    ] = False
     networks: Annotated[
         tuple[str, ...],
         Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),

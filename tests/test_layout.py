@@ -19,6 +19,7 @@ ROOMS = (
     *("pipeline.sources.models", "pipeline.sources", "pipeline.capture", "pipeline.capture.onnx"),
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
+    "pipeline.checking",
     *("pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
 )

@@ -38,27 +38,18 @@ def build_model_folder(
 
     from pipeline.capture.half import store_half
     from pipeline.capture.preprocess import after_preprocessing
-    from pipeline.capture.split import split_parameters, trained_part
     from pipeline.lowering.sink import build_sink_step
     from pipeline.lowering.step import (
         build_eval_step,
         build_gradient_step,
         build_train_step,
         build_update_step,
-        network_of,
     )
 
+    network = read_network(recipe, export_folder, artifacts)
     forward = onnx.load(artifacts / DIFFERENTIABLE)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
-    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
-    network = network_of(
-        onnx.load(artifacts / "training_model.onnx"),
-        onnx.load(artifacts / "eval_model.onnx"),
-        None if backbone.exists() else preprocess,
-        forward,
-        trainable,
-    )
     model = _describe(name, recipe, pixels, classes, network)
     with new_folder(folder) as temporary:
         train_step = build_train_step(network, recipe.optimizer)
@@ -79,6 +70,24 @@ def build_model_folder(
         write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
         if not backbone.exists():
             _copy_reference(export_folder, artifacts, temporary / "reference")
+
+
+def read_network(recipe: Recipe, export_folder: Path, artifacts: Path) -> Network:
+    """What the steps are made of, from the files of the two stages before."""
+    import onnx
+
+    from pipeline.capture.split import split_parameters, trained_part
+    from pipeline.lowering.step import network_of
+
+    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
+    is_split = (export_folder / "backbone.onnx").exists()
+    return network_of(
+        onnx.load(artifacts / "training_model.onnx"),
+        onnx.load(artifacts / "eval_model.onnx"),
+        None if is_split else onnx.load(export_folder / "preprocess.onnx"),
+        onnx.load(artifacts / DIFFERENTIABLE),
+        trainable,
+    )
 
 
 def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:

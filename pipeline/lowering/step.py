@@ -19,6 +19,7 @@ from pipeline.graphs.inference_mode import trained_statistics
 from pipeline.graphs.names import FEATURES, IMAGE
 from pipeline.graphs.reading import shapes_of
 from pipeline.lowering.rules.dropout import STEP, give_step
+from pipeline.lowering.rules.randomness import calm
 from pipeline.lowering.training_graph import lower
 from pipeline.optimizers import Optimizer, Update
 
@@ -71,7 +72,17 @@ def build_gradient_step(network: Network) -> onnx.ModelProto:
     Raises:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
+    return _gradient_step(network, Graph())
+
+
+def build_calm_gradient_step(network: Network) -> onnx.ModelProto:
+    """The gradient step with given random numbers (`rules/randomness.py`), which can be compared with torch's."""
     g = Graph()
+    calm(g)
+    return _gradient_step(network, g)
+
+
+def _gradient_step(network: Network, g: Graph) -> onnx.ModelProto:
     vector = _length(network.trainable)
     inputs = [*_batch_inputs(network), _step_input(), *_state_inputs(network, ("parameters", "gradient"))]
     _reserve(g, inputs)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
 from device_runtime.formats.model import Pixels, read_model
 from pipeline.capture.export import export
 from pipeline.capture.onnx.artifacts import build_artifacts
+from pipeline.checking.check import Made, compare
+from pipeline.checking.differences import Measured
+from pipeline.checking.images import batches_of, sizes_for
 from pipeline.lowering.model_folder import build_model_folder
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource, find_model
@@ -21,12 +26,36 @@ def module_of(text: str, folder: Path) -> ModelSource:
 
 
 def build(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> Path:
+    """Fills `folder` with export/, artifacts/ and model/, which is compared with torch; returns the last."""
+    built = build_unchecked(source, recipe, pixels, classes, folder, seed)
+    check(source, recipe, pixels, classes, folder, seed)
+    return built
+
+
+def build_unchecked(
+    source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1
+) -> Path:
     """Fills `folder` with export/, artifacts/ and model/; returns the last."""
     exported, artifacts, model = (folder / name for name in ("export", "artifacts", "model"))
     export(source, recipe, pixels, classes, seed, exported)
     build_artifacts(exported, recipe, classes, artifacts)
     build_model_folder(source.name, recipe, pixels, classes, exported, artifacts, model)
     return model
+
+
+def check(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> Measured:
+    """What the check finds in a folder that `build_unchecked` filled, with random images."""
+    random = np.random.default_rng(seed)
+    batches = [
+        (
+            random.integers(0, 256, (size, pixels.height, pixels.width, pixels.channels), np.uint8),
+            random.integers(0, classes, size),
+        )
+        for size in sizes_for(recipe.batch_size)
+    ]
+    made = Made(*(folder / name for name in ("export", "artifacts", "model")))
+    _, measured = compare(source, recipe, classes, seed, batches_of(batches, made.export / "preprocess.onnx"), made)
+    return measured
 
 
 def untrained(folder: Path) -> Checkpoint:

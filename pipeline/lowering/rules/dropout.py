@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
+from pipeline.lowering.rules.randomness import is_calm
 from pipeline.lowering.rules.registry import lowers
 
 STEP = "step"
@@ -33,8 +34,7 @@ def dropout(node: Node, g: Graph) -> tuple[Value, ...]:
     if not _trains(node, g):
         return node.inputs[0], ""
     x, ratio = node.inputs[:2]
-    (step,) = g.recall(STEP)
-    kept = g.op("GreaterOrEqual", _uniform(g, x, step, zlib.crc32(node.name.encode())), ratio)
+    kept = _everything(g, x) if is_calm(g) else _drawn(g, x, ratio, node.name)
     return _scaled(g, x, kept, ratio), kept
 
 
@@ -50,6 +50,15 @@ def _trains(node: Node, g: Graph) -> bool:
         return False
     constant = g.constants.get(node.inputs[2])
     return constant is None or bool(numpy_helper.to_array(constant))
+
+
+def _everything(g: Graph, x: Value) -> Value:
+    return g.op("Expand", g.constant(True, bool), g.op("Shape", x))
+
+
+def _drawn(g: Graph, x: Value, ratio: Value, name: str) -> Value:
+    (step,) = g.recall(STEP)
+    return g.op("GreaterOrEqual", _uniform(g, x, step, zlib.crc32(name.encode())), ratio)
 
 
 def _scaled(g: Graph, x: Value, kept: Value, ratio: Value) -> Value:

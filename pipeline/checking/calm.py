@@ -1,0 +1,60 @@
+"""torch's random operators answered with fixed numbers: those that the calm gradient step takes too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pipeline.lowering.rules.randomness import BERNOULLI, NORMAL, UNIFORM
+
+_FILLED = {
+    "aten::rand": UNIFORM,
+    "aten::rand_like": UNIFORM,
+    "aten::randn": NORMAL,
+    "aten::randn_like": NORMAL,
+    "aten::bernoulli": BERNOULLI,
+    "aten::bernoulli_": BERNOULLI,
+}
+
+
+@contextmanager
+def calmed() -> Iterator[None]:
+    """In the block nothing that torch computes is random; its generator is afterwards where it was."""
+    with torch.random.fork_rng(devices=[]), _Calm():  # type: ignore[no-untyped-call]
+        yield
+
+
+class _Calm(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        if name in _FILLED:
+            return result.fill_(_FILLED[name])
+        if name == "aten::uniform_":
+            start, end = _pair(args, kwargs, ("from", "to"), (0.0, 1.0))
+            return result.fill_(start + (end - start) * UNIFORM)
+        if name == "aten::normal_":
+            mean, deviation = _pair(args, kwargs, ("mean", "std"), (0.0, 1.0))
+            return result.fill_(mean + deviation * NORMAL)
+        if name == "aten::native_dropout" and args[2]:
+            # As the other dropouts of a mask of ones: all is kept and scaled.
+            return args[0] / (1 - args[1]), torch.ones_like(args[0], dtype=torch.bool)
+        return result
+
+
+def _pair(
+    args: Sequence[Any], kwargs: Mapping[str, Any] | None, names: tuple[str, str], defaults: tuple[float, float]
+) -> tuple[float, float]:
+    """The two numbers behind the tensor that a draw in place takes, by place or by name."""
+    values = {**dict(zip(names, defaults, strict=True)), **(kwargs or {}), **dict(zip(names, args[1:3], strict=False))}
+    return float(values[names[0]]), float(values[names[1]])

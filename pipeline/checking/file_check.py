@@ -1,0 +1,66 @@
+"""The evaluation of an ONNX model against the runtime on the user's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
+from device_runtime.formats.model import read_model
+from pipeline.checking.differences import Measured, relative
+from pipeline.checking.lowered_side import LoweredSide, by_name
+from pipeline.checking.observed import Array, Batch
+from pipeline.checking.sessions import open_session
+from pipeline.errors import ModelError
+from pipeline.recipe import Recipe
+from pipeline.sources.model_source import ModelSource
+
+LIMIT = 1e-4
+# What rounding every frozen weight to half precision may cost.
+LIMIT_OF_HALF = 2e-2
+
+
+def check_file(source: ModelSource, recipe: Recipe, batch: Batch, folder: Path) -> Measured:
+    """Compares logits; nothing is measured where this ONNX Runtime does not run the file.
+
+    Raises:
+      ModelError: they differ.
+    """
+    path = source.onnx_file or (source.backbone.onnx_file if source.backbone else None)
+    expected = _run(path, batch.image) if path else None
+    if expected is None:
+        return Measured()
+    if source.backbone:
+        expected = _with_head(expected, folder)
+    ours = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx")).evaluate(batch)
+    difference = relative(ours.logits, expected)
+    if not difference <= (LIMIT_OF_HALF if recipe.frozen_dtype == "float16" else LIMIT):
+        raise ModelError(
+            f"the lowered network is not that of {path}: evaluation's logits differ by {difference:.1e} of the "
+            "largest; export it in another way, or train it all the same with --no-check"
+        )
+    return Measured({"logits": difference})
+
+
+def _run(path: Path, image: Array) -> Array | None:
+    """The file's one output; None where the runtime does not know the file's opset or an operator, or gives another."""
+    # ONNX Runtime's exceptions have no base class of their own.
+    try:
+        session = open_session(path)
+        given = session.get_inputs()[0]
+        single = given.shape[0] == 1
+        parts = [image[n : n + 1] for n in range(len(image))] if single else [image]
+        output: Array = np.concatenate([session.run(None, {given.name: part})[0] for part in parts])
+    except Exception:
+        return None
+    return output
+
+
+def _with_head(features: Array, folder: Path) -> Array:
+    """Logits of the new head, a dense layer, on a backbone's features."""
+    model = read_model(folder)
+    start = by_name(read_checkpoint(folder / untrained_name(model), model).parameters, model.parameters)
+    logits: Array = features @ start["head.weight"].T + start["head.bias"]
+    return logits

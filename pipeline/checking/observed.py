@@ -1,0 +1,88 @@
+"""What one side computes for a batch, in the form in which two sides are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+# float32, of a side in double precision float64.
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of the dataset.
+
+    Attributes:
+      pixels: uint8 N×H×W×C.
+      image: what the preprocessing makes of them, float32 N×C×H'×W'.
+      label: int64 N.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of a batch in evaluation: logits N×classes, and the mean loss."""
+
+    logits: Array
+    loss: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """Of a batch in training.
+
+    Attributes:
+      loss: the mean.
+      parameters: names of all that the side knows, those that stay fixed too.
+      gradients: by the names of parameters; of one that gets none, it is left out.
+      buffers: what they are after the step, by name.
+    """
+
+    loss: Array
+    parameters: frozenset[str]
+    gradients: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one side makes of the same batches: evaluation of the first, then a step with each, one after another.
+
+    Attributes:
+      buffers: before the first step, by name.
+    """
+
+    evaluation: Evaluation
+    buffers: Mapping[str, Array]
+    steps: tuple[Step, ...]
+
+
+class Side(Protocol):
+    """torch, or the lowered graphs."""
+
+    def evaluate(self, batch: Batch) -> Evaluation:
+        """Logits and loss in evaluation."""
+        ...
+
+    def step(self, batch: Batch) -> Step:
+        """One training step, whose buffers the next one starts from."""
+        ...
+
+    def buffers(self) -> Mapping[str, Array]:
+        """The buffers as they are now."""
+        ...
+
+
+def observe(side: Side, batches: Sequence[Batch]) -> Observed:
+    """Lets one side compute everything that is compared."""
+    evaluation, buffers = side.evaluate(batches[0]), side.buffers()
+    return Observed(evaluation, buffers, tuple(side.step(batch) for batch in batches))

@@ -1,0 +1,124 @@
+"""The lowered graphs of a torch module against the module itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from pipeline.capture.state import with_values
+from pipeline.checking.comparison import Comparison, Unequal
+from pipeline.checking.differences import Measured
+from pipeline.checking.locating import beginning
+from pipeline.checking.lowered_side import LoweredSide
+from pipeline.checking.observed import Array, Batch, Observed, observe
+from pipeline.checking.torch_side import OnOutput, TorchSide
+from pipeline.checking.updates import check_train_step, check_updates
+from pipeline.errors import ModelError
+from pipeline.lowering.model_folder import read_network
+from pipeline.lowering.step import build_calm_gradient_step
+from pipeline.recipe import Recipe
+
+
+def check_torch(
+    module: torch.nn.Module, recipe: Recipe, batches: Sequence[Batch], export: Path, artifacts: Path, folder: Path
+) -> Measured:
+    """Compares evaluation, each batch's step and the updates that follow.
+
+    Args:
+      module: what was exported; it is left as it is.
+      recipe: what it was exported with.
+      batches: what both sides are given, one after another.
+      export: the export's folder.
+      artifacts: the artifacts' folder.
+      folder: the model folder.
+
+    Raises:
+      ModelError: they differ by more than rounding; it names the module where that begins.
+    """
+    gradient, random = _gradient_step(recipe, export, artifacts, folder)
+    theirs = _Theirs(module, recipe, export, batches)
+    ours = LoweredSide(folder, gradient)
+    lowered = observe(ours, batches)
+    order = theirs.side.backward_order
+    comparison = Comparison(lowered, theirs.observed, lambda: theirs.exact, order, theirs.side.counters)
+    try:
+        comparison.run()
+    except Unequal as difference:
+        where = difference.where or _located(difference, ours, theirs, batches)
+        raise ModelError(difference.line(where)) from None
+    flat = [np.concatenate([np.ravel(value) for value in step.gradients.values()]) for step in lowered.steps]
+    update = check_updates(ours, flat, recipe.optimizer, recipe.learning_rate)
+    if update is not None:
+        comparison.measured.largest["update"] = update
+    if not random:
+        check_train_step(ours, batches[0], lowered.steps[0], flat[0], recipe.optimizer)
+    return comparison.measured
+
+
+def _gradient_step(recipe: Recipe, export: Path, artifacts: Path, folder: Path) -> tuple[onnx.ModelProto, bool]:
+    """The gradient step, one with given random numbers where it draws any; and whether it draws."""
+    shipped = onnx.load(folder / "gradient_step.onnx")
+    # Only what is random reads the number of the step.
+    if not any("step" in node.input for node in shipped.graph.node):
+        return shipped, False
+    return build_calm_gradient_step(read_network(recipe, export, artifacts)), True
+
+
+class _Theirs:
+    """torch on the same batches, in float32 and, where that is asked for, in float64."""
+
+    def __init__(self, module: torch.nn.Module, recipe: Recipe, export: Path, batches: Sequence[Batch]) -> None:
+        self._module, self._recipe, self._batches = module, recipe, batches
+        self._state = with_values(export, _rounded(export)) or {}
+        self.side = self.fresh(torch.float32)
+        self.observed = observe(self.side, batches)
+
+    def fresh(self, dtype: torch.dtype = torch.float32) -> TorchSide:
+        """A side that has made no step."""
+        return TorchSide(self._module, self._state, self._recipe, dtype)
+
+    @cached_property
+    def exact(self) -> Observed | None:
+        """In float64; None where the module does not run in it."""
+        try:
+            return observe(self.fresh(torch.float64), self._batches)
+        except (ModelError, RuntimeError):
+            return None
+
+
+def _rounded(export: Path) -> dict[str, Array]:
+    """The initial weights as they were exported: those stored in half are rounded."""
+    forward = onnx.load(export / "forward.onnx")
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}
+
+
+def _located(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: Sequence[Batch]) -> str | None:
+    """Where a difference in the forward pass begins, as far as names tell it."""
+    side, first = theirs.fresh(), batches[0]
+    start = LoweredSide(ours.folder, ours.gradient)
+    if difference.step is None:
+        graph, feeds = onnx.load(ours.folder / "eval_step.onnx"), start.evaluation_feeds(first)
+        return beginning(graph, feeds, _outputs(lambda observer: side.evaluate(first, observer)))
+    for batch in batches[: difference.step]:
+        start.step(batch)
+        side.step(batch)
+    batch = batches[difference.step]
+    outputs = _outputs(lambda observer: side.step(batch, observer))
+    return beginning(ours.gradient, start.step_feeds(batch), outputs)
+
+
+def _outputs(run: Callable[[OnOutput], object]) -> dict[str, Array]:
+    """What each module gives during a run, by path; of one that is used more than once, the last."""
+    outputs: dict[str, Array] = {}
+
+    def keep(path: str, output: torch.Tensor) -> None:
+        outputs.pop(path, None)
+        outputs[path] = output.numpy()
+
+    run(keep)
+    return outputs

@@ -1,0 +1,144 @@
+"""What torch computes: the module that was exported, in its own words."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.checking.calm import calmed
+from pipeline.checking.observed import Array, Batch, Evaluation, Step
+from pipeline.errors import ModelError, in_one_line
+from pipeline.recipe import Recipe
+
+# Called with a module's path and what it gives, in the order in which modules end.
+OnOutput = Callable[[str, Tensor], None]
+
+
+class TorchSide:
+    """A copy of a module with its initial weights; its buffers move from step to step, its parameters do not.
+
+    Attributes:
+      module: the copy.
+      counters: the numbers of batches that batch normalisation counts, by name: no graph needs them.
+      backward_order: names of the parameters in the order in which the last step gave them a gradient.
+    """
+
+    def __init__(self, module: nn.Module, state: Mapping[str, Any], recipe: Recipe, dtype: torch.dtype) -> None:
+        self._recipe = recipe
+        self._dtype = dtype
+        self.module = copy.deepcopy(module)
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+        self.module.load_state_dict(tensors, strict=False)
+        self.module.to(dtype)
+        self._held = _freeze(self.module, recipe.trainable)
+        layers = [(n, m) for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+        self.counters = {f"{name}.num_batches_tracked".removeprefix(".") for name, _ in layers}
+        self.backward_order: list[str] = []
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad:
+                # Of the tensor, which torch leaves untyped.
+                parameter.register_post_accumulate_grad_hook(self._noting(name))  # type: ignore[no-untyped-call]
+
+    def evaluate(self, batch: Batch, on_output: OnOutput | None = None) -> Evaluation:
+        """Logits and loss of `module.eval()`."""
+        self.module.eval()
+        with calmed(), torch.no_grad(), _observing(self.module, on_output):
+            logits = self._logits(batch)
+            return Evaluation(_array(logits), _array(self._loss(logits, batch)))
+
+    def step(self, batch: Batch, on_output: OnOutput | None = None) -> Step:
+        """Loss, gradients and new buffers of `module.train()`; a parameter that gets no gradient has none in it.
+
+        Raises:
+          ModelError: the module fails in training, or nothing of it trains.
+        """
+        self.module.train()
+        for layer in self._held:
+            layer.training = False
+        self.module.zero_grad()
+        self.backward_order.clear()
+        with calmed(), _observing(self.module, on_output):
+            loss = self._loss(self._logits(batch), batch)
+            if loss.requires_grad:
+                torch.autograd.backward(loss)
+        parameters = dict(self.module.named_parameters())
+        return Step(
+            _array(loss),
+            frozenset(parameters),
+            {name: _array(p.grad) for name, p in parameters.items() if p.grad is not None},
+            self.buffers(),
+        )
+
+    def _noting(self, name: str) -> Callable[[Tensor], None]:
+        return lambda _: self.backward_order.append(name)
+
+    def buffers(self) -> dict[str, Array]:
+        """Every buffer as it is now, by name."""
+        return {name: _array(buffer) for name, buffer in self.module.named_buffers()}
+
+    def _logits(self, batch: Batch) -> Tensor:
+        try:
+            output = self.module(torch.from_numpy(batch.image).to(self._dtype))
+        except Exception as error:
+            raise ModelError(f"the model fails on {len(batch.label)} images: {in_one_line(error)}") from error
+        if isinstance(output, Mapping):
+            output = output["logits"]
+        logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+        return logits
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        label, recipe = torch.from_numpy(batch.label), self._recipe
+        if recipe.loss == "cross_entropy":
+            return functional.cross_entropy(logits, label, label_smoothing=recipe.label_smoothing)
+        targets = functional.one_hot(label, logits.shape[1]).to(logits.dtype)
+        if recipe.loss == "mean_squared_error":
+            return functional.mse_loss(logits, targets)
+        return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+def _freeze(module: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
+    """Freezes what no pattern matches; returns the layers that this stops, which stay as in evaluation.
+
+    A frozen part of the recipe's is a fixed function. What the module itself freezes is left as `train()` sets it.
+    """
+    left = {
+        name: parameter
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    frozen = {id(parameter) for parameter in left.values()}
+    for parameter in left.values():
+        parameter.requires_grad_(False)
+    layers = ((layer, list(layer.parameters(recurse=False))) for layer in module.modules())
+    return [layer for layer, own in layers if own and all(id(parameter) in frozen for parameter in own)]
+
+
+@contextmanager
+def _observing(module: nn.Module, on_output: OnOutput | None) -> Iterator[None]:
+    """In the block `on_output` is told what each module gives."""
+    hooks = [p.register_forward_hook(_hook(name, on_output)) for name, p in module.named_modules()] if on_output else []
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _hook(name: str, on_output: OnOutput) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            on_output(name, output.detach().clone())
+
+    return hook
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().numpy().copy()
+    return array

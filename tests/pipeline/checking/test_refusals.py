@@ -1,0 +1,242 @@
+"""Modules that do what today's front end cannot say: refused by the check, by name, and never trained wrongly.
+
+The front end that takes torch's joint graph will train most of them; then their rows move to `ACCEPTED`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_runtime.formats.model import Pixels
+from pipeline.errors import ModelError
+from pipeline.recipe import Preprocessing, Recipe
+from tests.pipeline import stages
+
+PIXELS = Pixels(6, 6, 1)
+RECIPE = Recipe(Preprocessing(6, 6), batch_size=4)
+CLASSES = 3
+
+HEADER = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+def small():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = small()
+        self.head = nn.Linear(64, 3)
+        self.prepare()
+
+    def prepare(self):
+        pass
+
+    def classify(self, h):
+        return self.head(h.flatten(1))
+"""
+
+# Body of `class Network(Base)`, and what the refusal says.
+REFUSED = {
+    # In the training branch of the module alone: the joint graph has two exports.
+    "an offset in training alone": (
+        """
+    def forward(self, x):
+        h = self.body(x)
+        return self.classify(h + 1 if self.training else h)
+""",
+        "evaluation's logits",
+    ),
+    "noise in training alone": (
+        """
+    def forward(self, x):
+        h = self.body(x)
+        return self.classify(h + 0.3 * torch.randn_like(h) if self.training else h)
+""",
+        "evaluation's logits",
+    ),
+    "stochastic depth": (
+        """
+    def prepare(self):
+        self.extra = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        h = self.body(x)
+        if self.training:
+            return self.classify(h + self.extra(h) * (torch.rand(h.shape[0], 1, 1, 1) < 0.8))
+        return self.classify(h + 0.8 * self.extra(h))
+""",
+        "evaluation's logits",
+    ),
+    # Gradients that stop.
+    "no_grad around a part": (
+        """
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.body(x)
+        return self.classify(h)
+""",
+        "the gradient of body.0.",
+    ),
+    "detach": (
+        """
+    def forward(self, x):
+        return self.classify(self.body(x).detach())
+""",
+        "the gradient of body.0.",
+    ),
+    "a padding row": (
+        """
+    def prepare(self):
+        self.table = nn.Embedding(256, 64, padding_idx=0)
+
+    def forward(self, x):
+        return self.head(self.table((x.flatten(1) * 2).long()).mean(1))
+""",
+        "the gradient of table.weight",
+    ),
+    # Running statistics.
+    "a momentum of 1": (
+        """
+    def prepare(self):
+        self.norm = nn.BatchNorm2d(4, momentum=1.0)
+
+    def forward(self, x):
+        return self.classify(self.norm(self.body(x)))
+""",
+        "norm.running_",
+    ),
+    "a cumulative mean": (
+        """
+    def prepare(self):
+        self.norm = nn.BatchNorm2d(4, momentum=None)
+
+    def forward(self, x):
+        return self.classify(self.norm(self.body(x)))
+""",
+        "norm.running_",
+    ),
+    "a buffer that forward renews": (
+        """
+    def prepare(self):
+        self.register_buffer("average", torch.zeros(4))
+
+    def forward(self, x):
+        h = self.body(x)
+        if self.training:
+            self.average = 0.9 * self.average + 0.1 * h.mean((0, 2, 3)).detach()
+        return self.classify(h - self.average.view(1, 4, 1, 1))
+""",
+        "",
+    ),
+    "a buffer that forward renews in place and nothing reads": (
+        """
+    def prepare(self):
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        if self.training:
+            self.seen += 1
+        return self.classify(self.body(x))
+""",
+        "the buffer seen, which forward renews, would stay as it is",
+    ),
+    "a frozen normalisation by arithmetic": (
+        """
+    def prepare(self):
+        self.register_buffer("running_mean", torch.rand(1, 4, 1, 1))
+        self.register_buffer("running_var", torch.rand(1, 4, 1, 1) + 0.5)
+
+    def forward(self, x):
+        return self.classify((self.body(x) - self.running_mean) / self.running_var.sqrt())
+""",
+        "running_mean would train, which is a buffer of the module",
+    ),
+    # Backward passes that are none of the forward's.
+    "a straight-through function": (
+        """
+    class Round(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.round()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    def forward(self, x):
+        return self.classify(self.Round.apply(self.body(x) * 4))
+""",
+        "",
+    ),
+    "a reversed gradient": (
+        """
+    class Reverse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1.0
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return -gradient
+
+    def forward(self, x):
+        return self.classify(self.Reverse.apply(self.body(x)))
+""",
+        "the gradient of body.0.",
+    ),
+    "a branch on values": (
+        """
+    def forward(self, x):
+        h = self.body(x)
+        return self.classify(h if x.sum() < 10 else 2 * h)
+""",
+        "evaluation's logits",
+    ),
+    "hardtanh at its bound": (
+        """
+    def prepare(self):
+        self.body = nn.Conv2d(1, 4, 3)
+        nn.init.zeros_(self.body.bias)
+
+    def forward(self, x):
+        black = torch.cat([x[:, :, :3] * 0, x[:, :, 3:]], 2)
+        return self.classify(F.hardtanh(self.body(black), 0.0, 0.2))
+""",
+        "the gradient of body.",
+    ),
+    "a frozen layer that train() keeps in training": (
+        """
+    def prepare(self):
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        for parameter in self.body.parameters():
+            parameter.requires_grad_(False)
+
+    def forward(self, x):
+        return self.classify(self.body(x))
+""",
+        "body.1",
+    ),
+    "the same part is drawn again in evaluation": (
+        """
+    def forward(self, x):
+        h = self.body(x)
+        return self.classify(h * torch.rand_like(h))
+""",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_trains_otherwise_than_in_torch_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    body, expected = REFUSED[name]
+    source = stages.module_of(f"{HEADER}\nclass Network(Base):{body}\ndef network():\n    return Network()\n", tmp_path)
+    with pytest.raises(ModelError) as caught:
+        stages.build(source, RECIPE, PIXELS, CLASSES, tmp_path)
+    assert expected in str(caught.value), str(caught.value)
+    assert "\n" not in str(caught.value)
