@@ -63,8 +63,10 @@ def power(node: Node, g: Graph) -> tuple[Value, ...] | None:
 
 @corrects("LayerNormalization")
 def layer_normalization(node: Node, g: Graph) -> tuple[Value, ...] | None:
-    """LayerNormalization(x, scale, [bias]) with mean and 1/std as outputs, which the gradient reads unasked."""
-    return g.ops("LayerNormalization", *node.inputs, outputs=3, **node.attributes)
+    """LayerNormalization(x, scale, [bias]) with its bias, and mean and 1/std as outputs: the gradient reads them unasked."""
+    x, scale, *bias = node.inputs
+    given = bias[0] if bias and bias[0] else g.floats(np.zeros(node.input_shape(1)))
+    return g.ops("LayerNormalization", x, scale, given, outputs=3, **node.attributes)
 
 
 @corrects("ReduceL2", "ReduceLogSumExp")

@@ -162,7 +162,8 @@ def _weight_beside(judge: Judge, name: str, place: Place) -> str:
     nodes = [judge.readers.nodes[index] for index in made if index is not None]
     behind = [value for node in nodes if node.op_type == "MatMul" for value in node.input]
     candidates = [*judge.readers.others(place), *behind]
-    return next((value for value in candidates if value not in judge.readers.computed and value != name), "")
+    fixed = (value for value in candidates if value not in judge.readers.computed and value != name)
+    return next((value for value in fixed if value not in judge.uniform), "")
 
 
 def _own_tensors(

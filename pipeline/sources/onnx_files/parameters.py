@@ -15,6 +15,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 
 from pipeline.sources.onnx_files.readers import MOVES, Place, Readers
 from pipeline.sources.onnx_files.values import is_mask, is_sinusoid, is_uniform
@@ -76,10 +77,17 @@ def declared(model: onnx.ModelProto) -> dict[str, bool]:
 
 
 class Judge:
-    """Tells the role of a graph's tensors at each place where they are read."""
+    """Tells the role of a graph's tensors at each place where they are read.
+
+    Attributes:
+      readers: the graph, as it must not change meanwhile.
+      uniform: names of the tensors whose numbers are all the same.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.readers = Readers(model.graph)
+        tensors = (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+        self.uniform = {tensor.name for tensor in tensors if is_uniform(numpy_helper.to_array(tensor))}
         self._declared = declared(model)
 
     def role(self, name: str, values: npt.NDArray[np.floating], place: Place) -> Role:
