@@ -72,8 +72,9 @@ def fit_preprocessing(path: Path, pixels: Pixels, preprocessing: Preprocessing) 
     from pipeline.sources.onnx_files.images import image_input
 
     model = read(path)
-    in_float32(model)
-    found = image_input(model, pixels, path)
+    with refusing(f"{path} cannot be read", "export it again"):
+        in_float32(model)
+        found = image_input(model, pixels, path)
     return replace(preprocessing, height=found.height or preprocessing.height, width=found.width or preprocessing.width)
 
 

@@ -6,6 +6,8 @@ is held against the original file, image by image: what then differs was no batc
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,15 +16,18 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from pipeline.errors import ModelError
+from pipeline.commands import run as run_program
+from pipeline.errors import CommandError, ModelError
 from pipeline.graphs.graph import Graph
 from pipeline.graphs.inference_mode import to_inference_mode
 from pipeline.graphs.running import open_graph, run, watching
+from pipeline.sources.onnx_files import trial
 from pipeline.sources.onnx_files.refusals import advice_for, reason_of
 
 # Probed with three: what two have in common by chance, a third has not.
 BATCHES = (2, 3, 5)
 TOLERANCE = 1e-3
+TRIAL_S = 600
 
 
 def with_any_batch(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
@@ -37,6 +42,7 @@ def with_any_batch(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """
     size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     own, calm = max(size, 1), _in_inference_mode(model)
+    _survive(calm, path)
     try:
         expected = _outputs(calm, own)
     # ONNX Runtime's exceptions have no base class of their own.
@@ -51,6 +57,18 @@ def with_any_batch(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     output = helper.make_tensor_value_info(name, kind, ["N", *expected.shape[1:]] if expected.ndim else [])
     opened.graph.output[0].CopyFrom(output)
     return opened
+
+
+def _survive(model: onnx.ModelProto, path: Path) -> None:
+    """Refuses a model that ends the process which runs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(model, file)
+        try:
+            # Without the folder of the program among those that modules come from.
+            run_program([sys.executable, "-P", trial.__file__, file], timeout_s=TRIAL_S)
+        except CommandError as error:
+            raise ModelError(f"{path} makes onnxruntime crash or hang: it is damaged; export it again") from error
 
 
 def _in_inference_mode(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -71,7 +89,7 @@ def _difference(model: onnx.ModelProto, own: int, expected: npt.NDArray[np.gener
             if given.shape != (len(expected) * batch, *expected.shape[1:]):
                 return f"a batch of {batch * own} gives {'×'.join(map(str, given.shape)) or 'one'} numbers"
             if own == 1 or batch == BATCHES[0]:
-                largest = float(np.abs(expected).max(initial=1e-6))
+                largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=1e-6))
                 if not np.allclose(given[: len(expected)], expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
                     return f"a batch of {batch * own} gives other numbers than one of {own}"
     except Exception as error:

@@ -63,3 +63,8 @@ def module_of(seed: int, **layers: nn.Module) -> nn.ModuleDict:
             if isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv1d, nn.ConvTranspose2d, nn.Embedding)):
                 child.reset_parameters()
     return nn.ModuleDict(layers)
+
+
+def conv_and_group_norm() -> nn.ModuleDict:
+    """A small network with weights of a seed."""
+    return module_of(3, conv=nn.Conv2d(1, 6, 3, padding=1), norm=nn.GroupNorm(3, 6), head=nn.Linear(6, CLASSES))
