@@ -1,7 +1,7 @@
 """ONNX files as torch's new exporter writes them, written by hand: onnxscript, which it needs, is not here.
 
-What is typical of them: opset 18 and later, initializers under torch's dotted names, the exporter's own numbers as further
-initializers (`val_3`), equal tensors stored once, group normalisation as InstanceNormalization between Reshapes.
+What is typical of them: opset 18 and later, initializers under torch's dotted names, the exporter's own numbers as
+further initializers (`val_3`), equal tensors stored once, group normalisation as InstanceNormalization of Reshapes.
 """
 
 from __future__ import annotations

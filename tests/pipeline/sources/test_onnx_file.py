@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "feature maps": (lambda path: write(path, small()), "has to give N×F; pool and flatten its output"),
     "a fixed batch": (
         lambda path: write(path, small(nn.Unflatten(1, (3, 2)), nn.Flatten(0, 1), nn.Flatten()), dynamic=False),
-        "with a dynamic batch",
+        "gives 6×8 numbers for two images: a backbone has to give N×F",
     ),
     "grey images": (
         lambda path: torch.onnx.export(nn.Flatten(), (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False),
