@@ -15,8 +15,8 @@ from tests.pipeline import stages
 from tests.pipeline.sources.damage import damaged, originals
 from tests.pipeline.sources.exported import CLASSES, SIDE
 
-# Further ones: DAMAGED_FILES=5000 pytest …
-COUNT = int(os.environ.get("DAMAGED_FILES", "500"))
+# About a minute; further ones: DAMAGED_FILES=500 pytest …
+COUNT = int(os.environ.get("DAMAGED_FILES", "100"))
 PIXELS = Pixels(SIDE, SIDE, 1)
 
 

@@ -77,7 +77,8 @@ ATTENTION_NUMBERS = {
 }
 ATTENTION = """ s = Reshape(c, val_tokens) t = Transpose<perm=[0,2,1]>(s)
     ln = LayerNormalization<axis=-1>(t, norm_weight, norm_bias)
-    q0 = MatMul(ln, q_t) q = Add(q0, q_bias) k0 = MatMul(ln, k_t) k = Add(k0, k_bias) v0 = MatMul(ln, v_t) v = Add(v0, v_bias)
+    q0 = MatMul(ln, q_t) q = Add(q0, q_bias) k0 = MatMul(ln, k_t) k = Add(k0, k_bias)
+    v0 = MatMul(ln, v_t) v = Add(v0, v_bias)
     qs = Mul(q, val_4) kt = Transpose<perm=[0,2,1]>(k) ks = Mul(kt, val_4) w = MatMul(qs, ks) a = Softmax<axis=-1>(w)
     o = MatMul(a, v) u = Add(t, o) """
 MEAN = " f = ReduceMean<keepdims=0>({0}, val_one_axis) "
@@ -154,7 +155,8 @@ GATED = "s = Squeeze(x, val_channel) " + "".join(
     for r in range(4)
 )
 ROWS = {f"val_row{r}": r for r in range(4)} | {"val_channel": [1]}
-NORMALISED = " d = ReduceMean({0}, val_last) e = Sub({0}, d) q = Mul(e, e) v = ReduceMean(q, val_last) w = Add(v, val_eps) sd = Sqrt(w) z = Div(e, sd) "
+NORMALISED = """ d = ReduceMean({0}, val_last) e = Sub({0}, d) q = Mul(e, e) v = ReduceMean(q, val_last)
+    w = Add(v, val_eps) sd = Sqrt(w) z = Div(e, sd) """
 
 
 def dense(**more: nn.Module) -> nn.ModuleDict:
@@ -229,15 +231,16 @@ CASES: dict[str, Case] = {
     ),
     "nearest interpolation": Case(
         CONV
-        + 'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(c, , val_3) k = Relu(y)'
+        + 'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(c, , val_3)'
+        + " k = Relu(y)"
         + POOLED_HEAD.format("k"),
         conv_and,
         conv_then(lambda m, c: F.interpolate(c, scale_factor=2).relu()),
         numbers={"val_3": np.array([1, 1, 2, 2], np.float32)},
     ),
     "two layer normalisations": Case(
-        DENSE
-        + "a = LayerNormalization<axis=-1>(h, first_weight, first_bias) b = Gemm<transB=1>(a, middle_weight, middle_bias)"
+        DENSE + "a = LayerNormalization<axis=-1>(h, first_weight, first_bias) "
+        "b = Gemm<transB=1>(a, middle_weight, middle_bias)"
         " c = Relu(b) d = LayerNormalization<axis=-1>(c, second_weight, second_bias) " + HEAD.format("d"),
         lambda: zero_bias(dense(first=nn.LayerNorm(6), middle=nn.Linear(6, 6), second=nn.LayerNorm(6))),
         two_norms,
@@ -268,7 +271,8 @@ CASES: dict[str, Case] = {
     ),
     "embedding of positions and layer scale": Case(
         CONV
-        + "s = Reshape(c, val_tokens) t = Transpose<perm=[0,2,1]>(s) u = Add(t, position_own) r = Relu(u) k = Mul(r, gamma_own) "
+        + "s = Reshape(c, val_tokens) t = Transpose<perm=[0,2,1]>(s) u = Add(t, position_own) "
+        + "r = Relu(u) k = Mul(r, gamma_own) "
         + MEAN.format("k")
         + HEAD.format("f"),
         lambda: conv_and(position=Held(1, SIDE * SIDE, 6), gamma=Held(6, value=1.0)),
@@ -291,8 +295,8 @@ CASES: dict[str, Case] = {
         numbers={"val_axes": [1, 2]},
     ),
     "weight normalisation": Case(
-        DENSE
-        + "a = Relu(h) n = ReduceL2(v_own, val_last) u = Div(v_own, n) w = Mul(u, g_own) logits = Gemm<transB=1>(a, w, head_bias)",
+        DENSE + "a = Relu(h) n = ReduceL2(v_own, val_last) u = Div(v_own, n) w = Mul(u, g_own) "
+        "logits = Gemm<transB=1>(a, w, head_bias)",
         lambda: dense(v=Held(CLASSES, 6), g=Held(CLASSES, 1, value=1.0)),
         lambda m, x: F.linear(
             m["enter"](x.flatten(1)).relu(),
