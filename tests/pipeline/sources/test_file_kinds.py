@@ -225,3 +225,12 @@ def build(path: Path, folder: Path, trainable: tuple[str, ...] = ("*",)) -> Path
     source = find_model(str(path))
     recipe: Recipe = replace(recipe_of(source, PIXELS), trainable=trainable)
     return stages.build(source, recipe, PIXELS, CLASSES, folder)
+
+
+@pytest.mark.parametrize("strides", [[0, 0], [-1, 2]])
+def test_a_stride_that_crashes_onnxruntime_is_refused(strides: list[int], tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[0].attribute[0].CopyFrom(helper.make_attribute("strides", strides))
+
+    with pytest.raises(ModelError, match="export it again"):
+        build(changed(file(tmp_path / "net.onnx"), change), tmp_path)
