@@ -7,7 +7,7 @@ what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,12 @@ from pipeline.capture.preprocess import build_preprocessing
 from pipeline.capture.state import tied_weights, write_state
 from pipeline.errors import ModelError, PipelineError, brief
 from pipeline.files import new_folder
+from pipeline.graphs.edits import keep_constant
 from pipeline.graphs.reading import opset_of
 from pipeline.recipe import Recipe
 from pipeline.sources import python_file
 from pipeline.sources.model_source import ModelSource, build_module
-from pipeline.sources.onnx_file import OPSETS, load_network, with_head
+from pipeline.sources.onnx_file import OPSETS, load_network, refuse_quantised, with_head
 
 if TYPE_CHECKING:
     import onnx
@@ -51,7 +52,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
     # A forward pass may import what lies beside the file, too.
     with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
         if source.onnx_file:
-            forward = load_network(source.onnx_file)
+            forward = load_network(source.onnx_file, pixels, recipe.preprocessing)
         elif source.backbone and source.backbone.onnx_file:
             forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
         else:
@@ -63,7 +64,9 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
             round_weights(forward, frozen)
         onnx.save(forward, temporary / "forward.onnx")
         parts = split_forward(forward, trainable)
-        _check_opset(parts[1] if parts else forward, source)
+        trained = parts[1] if parts else forward
+        refuse_quantised(trained, source.name)
+        _check_opset(trained, source)
         if parts:
             backbone, rest = parts
             onnx.save(backbone, temporary / "backbone.onnx")
@@ -122,7 +125,9 @@ def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: 
     for tensor in forward.graph.initializer:
         if tensor.name in state:
             tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
-    _keep_constant(forward, _not_trained(model))
+    # Those without an axis are numbers of the exporter's: parameters of that form are refused.
+    numbers = {tensor.name for tensor in forward.graph.initializer if not tensor.dims}
+    keep_constant(forward, _not_trained(model) | numbers)
     return forward
 
 
@@ -161,16 +166,6 @@ def _not_trained(model: torch.nn.Module) -> set[str]:
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     statistics = ("running_mean", "running_var")
     return frozen | {name for name, _ in model.named_buffers() if not name.endswith(statistics)}
-
-
-def _keep_constant(forward: onnx.ModelProto, names: Collection[str]) -> None:
-    """Turns initializers, which train unless the recipe says otherwise, into constants."""
-    import onnx
-
-    for tensor in [tensor for tensor in forward.graph.initializer if tensor.name in names]:
-        node = onnx.helper.make_node("Constant", [], [tensor.name], name=f"constant/{tensor.name}", value=tensor)
-        forward.graph.node.insert(0, node)
-        forward.graph.initializer.remove(tensor)
 
 
 def _check_opset(trained: onnx.ModelProto, source: ModelSource) -> None:

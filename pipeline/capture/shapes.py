@@ -2,7 +2,7 @@
 
 Shape inference gives up where a model computes shapes (`interpolate(size=…)`, `normalize`, attention): it leaves
 symbols there, and onnxruntime-training's gradient builder takes two symbols for two sizes and sums over the batch. So
-the graph is run with two sizes of the batch: what both runs agree in is static.
+the graph is run with three sizes of the batch: what all runs agree in is static.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ import onnx
 from onnx import helper
 
 from pipeline.errors import ModelError
+from pipeline.graphs.running import open_graph, run, watching
+from pipeline.sources.onnx_files.refusals import reason_of
 
-# Two sizes of the batch: what differs between the runs comes from it.
-BATCHES = (2, 3)
+# Sizes of the batch: what differs between the runs comes from it, and a third tells whether it does so evenly.
+BATCHES = (2, 3, 5)
+
+_ADVICE = "shapes have to follow from the batch, not from pixels; replace the operator"
 
 
 def with_shapes(forward: onnx.ModelProto) -> onnx.ModelProto:
@@ -24,13 +28,13 @@ def with_shapes(forward: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
       ModelError: the graph does not run with a batch of another size than it was exported with.
     """
-    small, large = (run_on_zeros(forward, batch) for batch in BATCHES)
+    runs = [run_on_zeros(forward, batch) for batch in BATCHES]
     known = onnx.ModelProto()
     known.CopyFrom(forward)
     outputs = {output.name for output in forward.graph.output}
     del known.graph.value_info[:]
-    for name, value in small.items():
-        shape = _shape(value.shape, large[name].shape)
+    for name, value in runs[0].items():
+        shape = _shape(name, [values[name].shape for values in runs])
         info = helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), shape)
         if name in outputs:
             next(output for output in known.graph.output if output.name == name).CopyFrom(info)
@@ -45,28 +49,14 @@ def run_on_zeros(forward: onnx.ModelProto, batch: int) -> dict[str, npt.NDArray[
     Raises:
       ModelError: it does not run with a batch of that size.
     """
-    import onnxruntime as ort
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(forward)
-    del watched.graph.output[:]
-    names = [name for node in forward.graph.node for name in node.output if name]
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    # Names have to survive: no fusion.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    watched, names = watching(forward)
     weights = {tensor.name for tensor in forward.graph.initializer}
     feeds = {info.name: _zeros(info, batch) for info in forward.graph.input if info.name not in weights}
     try:
-        session = ort.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
-        values = session.run(names, feeds)
+        return run(open_graph(watched), names, feeds)
     # ONNX Runtime's exceptions have no base class of their own.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the model does not run with a batch of {batch}: {reason}") from error
-    return dict(zip(names, (np.asarray(value) for value in values), strict=True))
+        raise ModelError(f"the model does not run with a batch of {batch}: {reason_of(error)}") from error
 
 
 def _zeros(info: onnx.ValueInfoProto, batch: int) -> npt.NDArray[np.generic]:
@@ -75,12 +65,20 @@ def _zeros(info: onnx.ValueInfoProto, batch: int) -> npt.NDArray[np.generic]:
     return np.zeros(shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
-def _shape(small: tuple[int, ...], large: tuple[int, ...]) -> list[int | str]:
-    """The sizes that agree, "N" for the batch, and a name of its own for what else grows with it, such as "12N"."""
-    return [a if a == b else _symbol(a, b) for a, b in zip(small, large, strict=True)]
+def _shape(name: str, shapes: list[tuple[int, ...]]) -> list[int | str]:
+    """The sizes that agree, "N" for the batch, and a name of its own for what else grows with it, such as "12N".
+
+    Raises:
+      ModelError: they do not grow evenly.
+    """
+    if len({len(shape) for shape in shapes}) > 1:
+        raise ModelError(f"{name} has more axes for some batches than for others: {_ADVICE}")
+    return [sizes[0] if len(set(sizes)) == 1 else _symbol(name, sizes) for sizes in zip(*shapes, strict=True)]
 
 
-def _symbol(small: int, large: int) -> str:
-    factor = (large - small) // (BATCHES[1] - BATCHES[0])
-    rest = small - factor * BATCHES[0]
+def _symbol(name: str, sizes: tuple[int, ...]) -> str:
+    factor = (sizes[1] - sizes[0]) // (BATCHES[1] - BATCHES[0])
+    rest = sizes[0] - factor * BATCHES[0]
+    if any(size != factor * batch + rest for size, batch in zip(sizes, BATCHES, strict=True)):
+        raise ModelError(f"{name} does not grow evenly with the batch ({', '.join(map(str, sizes))}): {_ADVICE}")
     return (f"{factor}N" if factor != 1 else "N") + (f"+{rest}" if rest else "")

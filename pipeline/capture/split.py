@@ -14,7 +14,7 @@ import onnx
 from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
-from pipeline.graphs.edits import rename
+from pipeline.graphs.edits import kept_constants, rename
 from pipeline.graphs.inference_mode import BATCH_NORM, to_inference_mode
 from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
 
@@ -77,7 +77,10 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
     if not candidates:
         raise UsageError("the model has no parameter to train: all are frozen, or of another type than float32")
     if not trainable:
-        raise UsageError(f"no parameter matches {', '.join(patterns)}: the model has {', '.join(candidates[:20])}")
+        raise UsageError(
+            f"no parameter matches {', '.join(patterns)}: the model has {_listed(candidates)}; "
+            f"its constants, which never train: {_listed(kept_constants(forward))}"
+        )
     return trainable, [name for name in floats if name not in trainable]
 
 
@@ -93,5 +96,10 @@ def _has_layers(backbone: onnx.ModelProto) -> bool:
 
 
 def _parameters(forward: onnx.ModelProto) -> list[str]:
-    """Names of the float32 initializers that are no scalars."""
-    return [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and t.dims]
+    """Names of the float32 initializers: what is no parameter stands as a Constant."""
+    return [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return (", ".join(names[:20]) or "none") + more

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx
+
+# Begins the names of the nodes that `keep_constant` writes.
+CONSTANT = "constant/"
 
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
@@ -25,3 +28,19 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
+
+
+def keep_constant(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Turns initializers, which train unless the recipe says otherwise, into constants."""
+    from onnx import helper
+
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name in names]:
+        node = helper.make_node("Constant", [], [tensor.name], name=f"{CONSTANT}{tensor.name}", value=tensor)
+        model.graph.node.insert(0, node)
+        model.graph.initializer.remove(tensor)
+
+
+def kept_constants(model: onnx.ModelProto) -> list[str]:
+    """Names of what has been turned into constants."""
+    nodes = (node for node in model.graph.node if CONSTANT in node.name)
+    return [node.output[0] for node in nodes]

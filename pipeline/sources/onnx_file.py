@@ -5,6 +5,7 @@ Both give the forward graph: `image` float32 N×C×H×W → `logits` float32 N×
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError, PipelineError
-from pipeline.graphs.edits import rename
+from pipeline.graphs.edits import keep_constant, rename
 from pipeline.graphs.names import IMAGE, LOGITS
 from pipeline.graphs.reading import opset_of
 from pipeline.recipe import Preprocessing
+from pipeline.sources.onnx_files.reading import check, keep_one_output, read, say
+from pipeline.sources.onnx_files.refusals import refusing
 
 if TYPE_CHECKING:
     import onnx
@@ -26,23 +29,37 @@ if TYPE_CHECKING:
 # gradients, and that of the lowered graphs, which has layer normalisation.
 OPSETS = (15, 17)
 
+_QUANTISED = re.compile(r"^(Q(uantize)?Linear|DequantizeLinear|DynamicQuantizeLinear|\w+Integer$)")
 
-def load_network(path: Path) -> onnx.ModelProto:
-    """Reads a model with one input and one output, which get the names `image` and `logits`, in one of OPSETS.
+
+def load_network(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> onnx.ModelProto:
+    """Reads a whole model, whose input and output get the names `image` and `logits`, in one of OPSETS.
+
+    Every parameter is an initializer of its own, everything else a Constant (`onnx_files/constants.py`).
 
     Raises:
       ModelError: the file cannot be read, is no valid ONNX model, or not of this form.
     """
-    return _named(_converted(_load(path), path), path)
+    own, kept = _loaded(path, pixels, preprocessing)
+    refuse_quantised(own, str(path))
+    if own.graph.node and own.graph.node[-1].op_type == "Softmax":
+        say(f"{path} ends in Softmax, and cross entropy takes logits: export it without, or train with another --loss")
+    with refusing(f"{path} cannot be trained", f"export it with opset_version={OPSETS[-1]}"):
+        return _named(_converted(own, kept, path), path)
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file of a model, and those beside it that hold its weights."""
+    """The file of a model, and those beside it that hold its weights.
+
+    Raises:
+      ModelError: the file cannot be read.
+    """
     import onnx
 
-    stored = (tensor.external_data for tensor in onnx.load(path, load_external_data=False).graph.initializer)
-    names = {entry.value for entries in stored for entry in entries if entry.key == "location"}
-    return [path, *(path.parent / name for name in sorted(names))]
+    with refusing(f"{path} is not a valid ONNX model", "export it again"):
+        stored = (tensor.external_data for tensor in onnx.load(path, load_external_data=False).graph.initializer)
+        names = {entry.value for entries in stored for entry in entries if entry.key == "location"}
+        return [path, *(path.parent / name for name in sorted(names))]
 
 
 def fit_preprocessing(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> Preprocessing:
@@ -51,14 +68,14 @@ def fit_preprocessing(path: Path, pixels: Pixels, preprocessing: Preprocessing) 
     Raises:
       ModelError: the file cannot be read, or the model takes no images of the dataset's channels.
     """
-    tensor = _load(path).graph.input[0].type.tensor_type
-    shape = [dim.dim_value for dim in tensor.shape.dim]
-    if len(shape) != 4 or shape[1] not in (0, pixels.channels):
-        raise ModelError(
-            f"{path} takes an input of shape {'×'.join(str(size or 'N') for size in shape)}, the dataset's images are "
-            f"N×{pixels.channels}×{pixels.height}×{pixels.width}: convert the dataset, or export the model for it"
-        )
-    return replace(preprocessing, height=shape[2] or preprocessing.height, width=shape[3] or preprocessing.width)
+    from pipeline.sources.onnx_files.floats import in_float32
+    from pipeline.sources.onnx_files.images import image_input
+
+    model = read(path)
+    with refusing(f"{path} cannot be read", "export it again"):
+        in_float32(model)
+        found = image_input(model, pixels, path)
+    return replace(preprocessing, height=found.height or preprocessing.height, width=found.width or preprocessing.width)
 
 
 def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes: int, seed: int) -> onnx.ModelProto:
@@ -69,23 +86,16 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     """
     from onnx import compose
 
-    from pipeline.graphs.inference_mode import trains
-
-    own = _load(path)
-    # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
-    with suppress(PipelineError):
-        own = _converted(own, path)
-    # The names of the head are free behind the prefix.
-    model = compose.add_prefix(_named(own, path), "backbone/")
-    if any(trains(node) for node in model.graph.node):
-        raise ModelError(f"{path} normalises batches as in training: export it in inference mode (model.eval())")
-    rename(model, f"backbone/{IMAGE}", IMAGE)
-    sizes = (pixels.channels, preprocessing.height, preprocessing.width)
-    features = _features(model, path, sizes)
-    # The files often leave these open, and shape inference does not always find them.
-    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
-        dim.dim_value = size
-    _append_head(model, features, classes, seed)
+    own, kept = _loaded(path, pixels, preprocessing)
+    with refusing(f"{path} cannot be a backbone", f"export it with opset_version={OPSETS[-1]}"):
+        # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
+        with suppress(PipelineError):
+            own = _converted(own, kept, path)
+        # The names of the head are free behind the prefix.
+        model = compose.add_prefix(_named(own, path), "backbone/")
+        rename(model, f"backbone/{IMAGE}", IMAGE)
+        sizes = (pixels.channels, preprocessing.height, preprocessing.width)
+        _append_head(model, _features(model, path, sizes), classes, seed)
     return model
 
 
@@ -106,63 +116,74 @@ def _append_head(model: onnx.ModelProto, features: int, classes: int, seed: int)
     graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", classes]))
 
 
-def _named(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    import onnx
+def refuse_quantised(model: onnx.ModelProto, name: str) -> None:
+    """Refuses what has no gradient: numbers that are rounded to integers.
 
+    Raises:
+      ModelError: the model is quantised.
+    """
+    kinds = sorted({node.op_type for node in model.graph.node if _QUANTISED.search(node.op_type)})
+    if kinds:
+        raise ModelError(
+            f"{name} is quantised ({', '.join(kinds)}), which does not train: give the model before quantisation, "
+            "or keep this one frozen: --model transfer --backbone FILE"
+        )
+
+
+def _loaded(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, list[str]]:
+    """The model of a file in the form of `onnx_files/`, and the names of its parameters and statistics."""
+    from pipeline.sources.onnx_files.batch import with_any_batch
+    from pipeline.sources.onnx_files.batch_norm import name_statistics
+    from pipeline.sources.onnx_files.constants import settle
+    from pipeline.sources.onnx_files.floats import in_float32
+    from pipeline.sources.onnx_files.images import fix_images, image_input
+
+    model = read(path)
+    keep_one_output(model, path)
+    with refusing(f"{path} cannot be read", "export it again"):
+        kinds = in_float32(model)
+        if kinds:
+            say(f"{path} holds weights in {', '.join(kinds)}: trained in float32")
+        found = image_input(model, pixels, path)
+        if found.channels_last:
+            say(f"{path} takes images as N×H×W×C: N×C×H×W is transposed in front of it")
+        name_statistics(model)
+        fix_images(model, found, preprocessing, pixels.channels)
+        model = with_any_batch(model, path)
+        return model, settle(model, path)
+
+
+def _named(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     rename(model, model.graph.input[0].name, IMAGE)
     rename(model, model.graph.output[0].name, LOGITS)
-    for info in (model.graph.input[0], model.graph.output[0]):
-        info.type.tensor_type.shape.dim[0].dim_param = "N"
     # Shapes that the exporter noted may hold the batch size of its example.
     del model.graph.value_info[:]
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
+    check(model, path)
     return model
 
 
-def _load(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
+def _converted(model: onnx.ModelProto, kept: list[str], path: Path) -> onnx.ModelProto:
+    """The model in the first of OPSETS that it can be converted to; what is not in `kept` stays a constant."""
+    from onnx import TensorProto, version_converter
 
-    from pipeline.graphs.graph import IR_VERSION
-
-    try:
-        model = onnx.load(path)
-        model.ir_version = min(model.ir_version, IR_VERSION)
-        onnx.checker.check_model(model)
-    except (DecodeError, OSError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
-    # Old files list their weights among the inputs.
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [info for info in model.graph.input if info.name not in weights]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs: it has to have one input (the "
-            "image, float32 N×C×H×W) and one output"
-        )
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    return model
-
-
-def _converted(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """The model in the first of OPSETS that it can be converted to."""
-    from onnx import version_converter
-
+    from pipeline.sources.onnx_files.batch_norm import put_aside_training, put_back_training
     from pipeline.sources.opset import in_opset_17
 
     if opset_of(model) in OPSETS:
         return model
+    trained = put_aside_training(model)
     try:
         older = in_opset_17(model) if opset_of(model) > OPSETS[-1] else model
     except ModelError as error:
         raise ModelError(f"{path} is of {error}: export it with opset_version={OPSETS[-1]}") from error
     for opset in OPSETS:
         # The converter's own errors are of no narrower class, and name its source files.
-        with suppress(RuntimeError, ValueError):
-            return version_converter.convert_version(older, opset)
+        with suppress(Exception):
+            converted = version_converter.convert_version(older, opset)
+            floats = {t.name for t in converted.graph.initializer if t.data_type == TensorProto.FLOAT}
+            keep_constant(converted, floats - set(kept))
+            put_back_training(converted, trained)
+            return converted
     raise ModelError(
         f"{path} is of opset {opset_of(model)} and cannot be converted to {' or '.join(map(str, OPSETS))}: "
         f"export it with opset_version={OPSETS[-1]}"
@@ -171,23 +192,18 @@ def _converted(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
 def _features(model: onnx.ModelProto, path: Path, sizes: tuple[int, int, int]) -> int:
     """How many numbers a backbone gives for an image of these sizes, found by running it."""
-    import onnxruntime as ort
+    from pipeline.graphs.inference_mode import to_inference_mode
+    from pipeline.graphs.running import open_graph, run
 
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
+    calm = type(model).FromString(model.SerializeToString())
+    to_inference_mode(calm)
     images = np.zeros((2, *sizes), np.float32)
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        shape = session.run(None, {IMAGE: images})[0].shape
-    # ONNX Runtime's exceptions have no base class of their own.
-    except Exception as error:
-        raise ModelError(
-            f"{path} cannot run on two images of {'×'.join(map(str, sizes))}: {str(error).splitlines()[0]}; "
-            "export it with a dynamic batch"
-        ) from error
+    with refusing(f"{path} cannot run on two images of {'×'.join(map(str, sizes))}"):
+        output = model.graph.output[0].name
+        shape = run(open_graph(calm), [output], {IMAGE: images})[output].shape
     if len(shape) != 2 or shape[0] != len(images):
         raise ModelError(
             f"{path} gives {'×'.join(map(str, shape))} numbers for two images: a backbone has to give N×F; "
-            "pool and flatten its output, and export it with a dynamic batch"
+            "pool and flatten its output"
         )
     return int(shape[1])

@@ -64,16 +64,17 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 artifact_directory=folder,
                 additional_output_names=["logits"],
             )
-        except RuntimeError as error:
+        # Of builtin classes, and onnx's own.
+        except Exception as error:
             raise ModelError(
                 f"onnxruntime-training cannot differentiate the model: {_reason(error)}; "
                 "replace the operator, or freeze the parameters before it"
             ) from error
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """What its message says behind the C++ function's signature and the condition that did not hold."""
-    line = str(error).strip().splitlines()[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     for last_before in (" was false. ", "[ONNXRuntimeError] : ", " const "):
         if last_before in line:
             return line.rpartition(last_before)[2]

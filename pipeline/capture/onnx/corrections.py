@@ -63,8 +63,10 @@ def power(node: Node, g: Graph) -> tuple[Value, ...] | None:
 
 @corrects("LayerNormalization")
 def layer_normalization(node: Node, g: Graph) -> tuple[Value, ...] | None:
-    """LayerNormalization(x, scale, [bias]) with mean and 1/std as outputs, which the gradient reads unasked."""
-    return g.ops("LayerNormalization", *node.inputs, outputs=3, **node.attributes)
+    """LayerNormalization(x, scale, [bias]) with bias, mean and 1/std, which the gradient reads unasked."""
+    x, scale, *bias = node.inputs
+    given = bias[0] if bias and bias[0] else g.floats(np.zeros(node.input_shape(1)))
+    return g.ops("LayerNormalization", x, scale, given, outputs=3, **node.attributes)
 
 
 @corrects("ReduceL2", "ReduceLogSumExp")
@@ -84,11 +86,11 @@ def pad(node: Node, g: Graph) -> tuple[Value, ...] | None:
         return None
     value, pads = node.inputs[:2]
     shape = node.input_shape(0)
-    for axis, size in enumerate(shape):
-        # The batch is never padded: its size is not known here.
-        if isinstance(size, int):
-            own = g.op("Gather", pads, g.ints([axis, len(shape) + axis]))
-            value = g.op("Gather", value, g.op("Pad", g.ints(np.arange(size)), own, mode=mode), axis=axis)
+    # The batch is never padded.
+    for axis, size in enumerate(shape[1:], 1):
+        own = g.op("Gather", pads, g.ints([axis, len(shape) + axis]))
+        indices = g.ints(np.arange(size)) if isinstance(size, int) else _indices(g, node.inputs[0], axis)
+        value = g.op("Gather", value, g.op("Pad", indices, own, mode=mode), axis=axis)
     return (value,)
 
 
@@ -99,6 +101,12 @@ def dropout(node: Node, g: Graph) -> tuple[Value, ...] | None:
         return None
     ratio = node.inputs[1] if len(node.inputs) > 1 and node.inputs[1] else g.floats(0.5)
     return g.ops("Dropout", node.inputs[0], ratio, g.constant(True, np.bool_), outputs=2)
+
+
+def _indices(g: Graph, value: Value, axis: int) -> Value:
+    """The numbers of the elements along an axis of unknown size."""
+    size = g.op("Gather", g.op("Shape", value), g.ints(axis))
+    return g.op("Range", g.ints(0), size, g.ints(1))
 
 
 def _is_constant(g: Graph, value: Value) -> bool:

@@ -42,8 +42,8 @@ def load_differentiable(export_folder: Path) -> onnx.ModelProto:
 def rewrite(forward: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `forward` in which every operator of the registries is rewritten, but for integers.
 
-    All values of `forward` keep their names. New float constants are scalars, which are never taken for parameters. The
-    copy tells the shapes of its values, which onnxruntime-training and the lowering ask for.
+    All values of `forward` keep their names; what trains is told by its initializers, not by the copy's, which has
+    further ones. The copy tells the shapes of its values, which onnxruntime-training and the lowering ask for.
 
     Raises:
       LoweringError: an operator cannot be rewritten.

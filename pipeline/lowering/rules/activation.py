@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from onnx import numpy_helper
+
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
 from pipeline.lowering.rules.registry import lowers
@@ -42,12 +45,13 @@ def less_or_equal(node: Node, g: Graph) -> Value:
 
 @lowers("And")
 def both(node: Node, g: Graph) -> Value:
-    """And(a, b); in Clip's gradient, x ≥ low and x ≤ high is that Clip left x as it is, which is one comparison."""
+    """And(a, b); in Clip's gradient, low < x < high as torch's ReLU6 and Hardtanh have it, in one comparison."""
     low, high = (g.recall_or_none(f"{kind}/{value}") for kind, value in zip(_BOUNDS, node.inputs, strict=True))
     if low and high and low[0] == high[0]:
-        clipped = g.recall_or_none(_clip_key((low[0], low[1], high[1])))
-        if clipped:
-            return g.op("Equal", low[0], clipped[0])
+        bounds = _inside(g, low[1], high[1])
+        if bounds and g.recall_or_none(_clip_key((low[0], low[1], high[1]))):
+            # As a further Clip: comparisons and their And take longer, each on one thread.
+            return g.op("Equal", low[0], g.op("Clip", low[0], *bounds))
     return g.op("And", *node.inputs)
 
 
@@ -135,6 +139,14 @@ def _remembered(node: Node, g: Graph, kind: str) -> Value:
     value = g.op(node.op_type, *node.inputs)
     g.remember(f"{kind}/{value}", node.inputs)
     return value
+
+
+def _inside(g: Graph, low: Value, high: Value) -> tuple[Value, Value] | None:
+    """The float32 numbers next to two bounds, between them; None where the bounds are computed."""
+    if low not in g.constants or high not in g.constants:
+        return None
+    least, most = (numpy_helper.to_array(g.constants[bound]) for bound in (low, high))
+    return g.floats(np.nextafter(least, most)), g.floats(np.nextafter(most, least))
 
 
 def _clip_key(inputs: Sequence[Value]) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from device_runtime.formats.model import Pixels, read_model
 from pipeline.capture.export import export
 from pipeline.errors import ModelError, UsageError
+from pipeline.graphs.inference_mode import trains
 from pipeline.recipe import Optimizer, Preprocessing
 from pipeline.sources.model_source import find_model, recipe_of
 from pipeline.sources.onnx_file import files_of
@@ -128,7 +129,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "feature maps": (lambda path: write(path, small()), "has to give N×F; pool and flatten its output"),
     "a fixed batch": (
         lambda path: write(path, small(nn.Unflatten(1, (3, 2)), nn.Flatten(0, 1), nn.Flatten()), dynamic=False),
-        "with a dynamic batch",
+        "gives 6×8 numbers for two images: a backbone has to give N×F",
     ),
     "grey images": (
         lambda path: torch.onnx.export(nn.Flatten(), (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False),
@@ -197,7 +198,7 @@ def test_a_whole_model_of_a_later_opset_trains_as_in_torch(opset: int, tmp_path:
         assert engine.train_step(pixels, label, 0.05, step) == pytest.approx(float(loss.detach()), rel=1e-4)
 
 
-def test_batch_normalisation_that_trains_is_refused(tmp_path: Path) -> None:
+def test_a_backbone_in_training_mode_takes_its_running_statistics(tmp_path: Path) -> None:
     path = write(tmp_path / "model.onnx", small(nn.Flatten()))
     model = onnx.load(path)
     # What the exporter folds into the convolution before it.
@@ -207,8 +208,8 @@ def test_batch_normalisation_that_trains_is_refused(tmp_path: Path) -> None:
     model.graph.node[0].input[0] = "normal"
     model.graph.node.insert(0, norm)
     onnx.save(model, path)
-    with pytest.raises(ModelError, match="export it in inference mode"):
-        build(path, tmp_path)
+    features = onnx.load(build(path, tmp_path) / "features.onnx")
+    assert not [node for node in features.graph.node if trains(node)]
 
 
 def test_the_choice_of_a_head_belongs_to_the_own_backbone() -> None:

