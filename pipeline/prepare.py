@@ -14,8 +14,9 @@ from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import ConvertOptions, convert
 from pipeline.datasets.layouts import described, layouts
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
+from pipeline.graphs.files import REFERENCE, is_joint
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, stage
 from pipeline.recipe import Preprocessing, Recipe
@@ -133,6 +134,24 @@ def make_artifacts(prepared: Prepared) -> Path:
     return prepared.artifacts
 
 
+def _artifacts_for_lowering(prepared: Prepared, settings: Settings) -> Path | None:
+    """onnxruntime-training's artifacts: of an ONNX file the gradients, of a torch module those of `--engine reference`.
+
+    The latter are left out where it cannot make them, and where nobody could run them.
+    """
+    export_folder = export_model(prepared)
+    if not is_joint(export_folder):
+        return make_artifacts(prepared)
+    if "reference" not in kind_of(settings.target).engines or not (export_folder / REFERENCE).exists():
+        return None
+    try:
+        return make_artifacts(prepared)
+    except PipelineError:
+        if settings.runner.engine == "reference":
+            raise
+        return None
+
+
 def make_package(
     prepared: Prepared,
     settings: Settings,
@@ -149,18 +168,18 @@ def make_package(
     """
     from pipeline.lowering.model_folder import build_model_folder
 
-    make_artifacts(prepared)
+    artifacts = _artifacts_for_lowering(prepared, settings)
     with stage("lower"):
         build_once(
             prepared.model,
-            key_of("model", prepared.key),
+            key_of("model", prepared.key, artifacts is None),
             lambda: build_model_folder(
                 prepared.source.name,
                 prepared.recipe,
                 prepared.pixels,
                 prepared.classes,
                 prepared.export,
-                prepared.artifacts,
+                artifacts,
                 prepared.model,
             ),
         )

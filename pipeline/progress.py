@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -70,3 +72,19 @@ def _bar(console: Console, name: str, *columns: ProgressColumn) -> Iterator[OnPr
     with Progress(*shown, console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences libraries that log at INFO from Python and write to stderr from C++."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+        logging.getLogger().setLevel(level)

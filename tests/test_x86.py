@@ -212,8 +212,8 @@ def test_verbose_names_every_node(build: Path) -> None:
     assert run.code == 0, run.stderr
     assert "5000 images" in run.stdout
     assert "batch size 32" in run.stdout
-    assert "\nGemm fc1.weight_grad\n" in run.stdout
-    assert "\n  output fc1.weight_grad: float32 120×400, -" in run.stdout
+    assert "\nGemm gradient/fc1.weight\n" in run.stdout
+    assert "\n  output gradient/fc1.weight: float32 120×400, -" in run.stdout
 
 
 def test_a_torch_module_of_the_users_own(build: Path, tmp_path: Path) -> None:

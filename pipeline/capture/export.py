@@ -7,6 +7,8 @@ what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trai
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +16,12 @@ from typing import TYPE_CHECKING
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
 from pipeline.capture.state import tied_weights, write_state
-from pipeline.errors import ModelError, PipelineError, brief
+from pipeline.errors import ModelError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
+from pipeline.graphs.files import REFERENCE
 from pipeline.graphs.reading import opset_of
+from pipeline.progress import note
 from pipeline.recipe import Recipe
 from pipeline.sources import python_file
 from pipeline.sources.model_source import ModelSource, build_module
@@ -56,7 +60,11 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
         elif source.backbone and source.backbone.onnx_file:
             forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
         else:
-            forward = _export_torch(build_module(source, classes, seed), recipe, pixels, temporary / "forward.onnx")
+            forward = _export_torch(build_module(source, classes, seed), source, recipe, pixels, classes, temporary)
+            onnx.save(forward, temporary / "forward.onnx")
+            preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSETS[-1])
+            onnx.save(preprocess, temporary / "preprocess.onnx")
+            return
         _check_output(forward, source, classes)
         _check_initializers(forward)
         trainable, frozen = split_parameters(forward, recipe.trainable)
@@ -101,34 +109,91 @@ def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> No
         )
 
 
-def _export_torch(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> onnx.ModelProto:
-    import onnx
+def _export_torch(
+    model: torch.nn.Module, source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path
+) -> onnx.ModelProto:
     import torch
+
+    from pipeline.capture.half import round_frozen
+    from pipeline.capture.joint.capture import capture_module
+    from pipeline.capture.joint.selection import trainable_names
 
     size = recipe.preprocessing
     _check_parameters(model)
-    # The exporter runs the model in training mode, which moves its running statistics.
+    if recipe.frozen_dtype == "float16":
+        round_frozen(model, trainable_names(model, recipe.trainable))
+    image = torch.zeros(2, pixels.channels, size.height, size.width)
+    _check_logits(model, image, source, classes)
+    write_state({name: value.clone() for name, value in model.state_dict().items()}, tied_weights(model), folder)
+    forward = capture_module(model, image, recipe, classes, folder)
+    if not (folder / "backbone.onnx").exists():
+        _write_reference(model, image, folder / REFERENCE)
+    return forward
+
+
+def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) -> None:
+    """Writes the forward graph that onnxruntime-training differentiates for `--engine reference`, where torch can."""
+    import onnx
+
+    from pipeline.progress import quiet
+
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    example = torch.zeros(2, pixels.channels, size.height, size.width)
     try:
-        write_graph(model, example, path)
-    except PipelineError:
-        raise
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"the model cannot be exported to ONNX for images of {pixels.channels}×{size.height}×{size.width} "
-            f"(channels×height×width; --data gives the channels, the model's recipe the size): {first}"
-        ) from error
-    write_state(state, tied_weights(model), path.parent)
-    forward = onnx.load(path)
+        # It prints the graphs that it cannot write.
+        with quiet(), contextlib.redirect_stdout(io.StringIO()):
+            write_graph(model, image, path)
+        forward = onnx.load(path)
+    # The older exporter knows fewer modules; what it cannot write only --engine reference misses.
+    except Exception:
+        path.unlink(missing_ok=True)
+        return
+    finally:
+        model.load_state_dict(state)
+    if len(forward.graph.output) != 1:
+        path.unlink()
+        return
     for tensor in forward.graph.initializer:
         if tensor.name in state:
             tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
-    # Those without an axis are numbers of the exporter's: parameters of that form are refused.
-    numbers = {tensor.name for tensor in forward.graph.initializer if not tensor.dims}
+    # Those without an axis that are no parameters are numbers of the exporter's.
+    numbers = {tensor.name for tensor in forward.graph.initializer if not tensor.dims} - {
+        n for n, _ in model.named_parameters()
+    }
     keep_constant(forward, _not_trained(model) | numbers)
-    return forward
+    onnx.save(forward, path)
+
+
+def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSource, classes: int) -> None:
+    """Runs the module once in evaluation mode: its logits have to fit the dataset."""
+    import torch
+
+    from pipeline.capture.joint.trace import logits_of
+
+    modes = {child: child.training for child in model.modules()}
+    try:
+        with torch.no_grad():
+            output = model.eval()(image)
+    except Exception as error:
+        channels, height, width = image.shape[1:]
+        raise ModelError(
+            f"the model cannot be exported to ONNX for images of {channels}×{height}×{width} "
+            "(channels×height×width; --data gives the channels, the model's recipe the size): "
+            f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+        ) from error
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+    logits = logits_of(output)
+    if logits is not output:
+        note(f"of the outputs of the model {source.name!r} the logits train: the first, or the one of that name")
+    if logits.dtype != torch.float32:
+        kind = str(logits.dtype).removeprefix("torch.")
+        raise ModelError(f"the model {source.name!r} gives an output of type {kind}: the logits have to be float32")
+    if logits.dim() != 2 or logits.shape != (len(image), classes):
+        raise ModelError(
+            f"the model {source.name!r} gives an output of shape N×{'×'.join(map(str, logits.shape[1:]))}, "
+            f"the dataset has {classes} classes: the logits have to be N×{classes}"
+        )
 
 
 def _check_initializers(forward: onnx.ModelProto) -> None:
@@ -146,7 +211,7 @@ def _refuse_weights(names: Sequence[str]) -> None:
 
 
 def _check_parameters(model: torch.nn.Module) -> None:
-    """Refuses weights that are no numbers, and scalars that train: a graph cannot tell them from constants."""
+    """Refuses weights that are not there, not here, or no numbers."""
     import torch
 
     lazy = [name for name, parameter in model.named_parameters() if torch.nn.parameter.is_lazy(parameter)]
@@ -156,9 +221,6 @@ def _check_parameters(model: torch.nn.Module) -> None:
     if places:
         raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
     _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
-    scalars = [name for name, parameter in model.named_parameters() if parameter.requires_grad and not parameter.shape]
-    if scalars:
-        raise ModelError(f"parameters without an axis cannot be trained: {', '.join(scalars)}; give them the shape [1]")
 
 
 def _not_trained(model: torch.nn.Module) -> set[str]:

@@ -15,6 +15,7 @@ from onnx.utils import Extractor
 
 from pipeline.errors import UsageError
 from pipeline.graphs.edits import kept_constants, rename
+from pipeline.graphs.files import REFERENCE
 from pipeline.graphs.inference_mode import BATCH_NORM, to_inference_mode
 from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
 
@@ -59,7 +60,9 @@ def _meeting_values(forward: onnx.ModelProto, trainable: Collection[str]) -> lis
 
 
 def trained_part(export_folder: Path) -> Path:
-    """The graph that training differentiates: what follows a frozen backbone, or the whole model."""
+    """The graph that onnxruntime-training differentiates: what follows a frozen backbone, or the whole model."""
+    if (export_folder / REFERENCE).exists():
+        return export_folder / REFERENCE
     part = export_folder / "trained.onnx"
     return part if part.exists() else export_folder / "forward.onnx"
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.checking.differences import Measured, relative
+from pipeline.checking.differences import Measured, largest, relative
 from pipeline.checking.observed import Array, Observed, Step
 
 ADVICE = "write it in another way, freeze it, or train it all the same with --no-check"
@@ -90,11 +90,13 @@ class Comparison:
 
     def _check_gradients(self, ours: Step, theirs: Step, number: int) -> None:
         """In the order of the backward pass, those that torch gives none at last."""
+        scale = max((largest(value) for value in theirs.gradients.values()), default=0.0)
         for name in sorted(ours.gradients, key=lambda name: self._order.get(name, len(self._order))):
             own, zero = ours.gradients[name], np.zeros_like(ours.gradients[name])
             other = theirs.gradients.get(name, zero)
             exact = partial(_gradient_of, name=name, number=number, missing=zero)
-            self._same("gradients", own, other, exact, f"the gradient of {name}", number, _module_of(name))
+            what = f"the gradient of {name}"
+            self._same("gradients", own, other, exact, what, number, _module_of(name), scale)
 
     def _check_buffers(self, ours: Step, theirs: Step, number: int) -> None:
         for name, own in ours.buffers.items():
@@ -111,12 +113,13 @@ class Comparison:
         what: str,
         step: int | None = None,
         where: str | None = None,
+        scale: float = 0.0,
     ) -> None:
         def exact() -> Array | None:
             found = self._exact()
             return None if found is None else exact_part(found)
 
-        if not self.measured.fits(kind, what, ours, theirs, exact):
+        if not self.measured.fits(kind, what, ours, theirs, exact, scale):
             raise Unequal(f"{what} differs by {relative(ours, theirs):.1e} of its largest element", step, where)
 
 

@@ -18,8 +18,9 @@ from pipeline.checking.observed import Array
 LIMITS = {"logits": 1e-4, "loss": 1e-4, "gradients": 1e-3, "buffers": 1e-4}
 # Times torch's own error in float32: the largest of a tensor's rounding errors is a matter of chance.
 CHANCE = 20.0
-# Below it nothing is told apart: an exact 0 on one side is rounding's on the other.
-ROUNDING = 1e-12
+# Below this share of the largest gradient nothing is told apart: the gradient of what the loss does not depend on, as a
+# shift of all logits, is 0 on one side and rounding's on the other.
+ROUNDING = 1e-6
 
 
 @dataclass
@@ -34,7 +35,9 @@ class Measured:
     largest: dict[str, float] = field(default_factory=dict)
     rounding: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def fits(self, kind: str, name: str, ours: Array, torchs: Array, exact: Callable[[], Array | None]) -> bool:
+    def fits(
+        self, kind: str, name: str, ours: Array, torchs: Array, exact: Callable[[], Array | None], scale: float = 0.0
+    ) -> bool:
         """Whether ours is torch's but for rounding; keeps what was measured.
 
         Args:
@@ -43,6 +46,7 @@ class Measured:
           ours: of the lowered graphs.
           torchs: of torch in float32.
           exact: of torch in float64; None where the module does not run in it.
+          scale: the largest element of all tensors of its kind.
         """
         difference = relative(ours, torchs)
         if difference <= LIMITS[kind]:
@@ -53,7 +57,7 @@ class Measured:
             return False
         errors = absolute(ours, truth), absolute(torchs, truth)
         self.rounding[name] = errors
-        return errors[0] <= CHANCE * errors[1] + LIMITS[kind] * largest(truth) + ROUNDING
+        return errors[0] <= CHANCE * errors[1] + LIMITS[kind] * largest(truth) + ROUNDING * max(scale, 1e-5)
 
 
 def relative(ours: Array, theirs: Array) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.capture.joint.selection import held_modules, trainable_names
 from pipeline.checking.calm import calmed
 from pipeline.checking.observed import Array, Batch, Evaluation, Step
 from pipeline.errors import ModelError, in_one_line
@@ -33,11 +33,16 @@ class TorchSide:
     def __init__(self, module: nn.Module, state: Mapping[str, Any], recipe: Recipe, dtype: torch.dtype) -> None:
         self._recipe = recipe
         self._dtype = dtype
-        self.module = copy.deepcopy(module)
+        # What is computed when a module is made, as by the old weight_norm, cannot be copied with its history.
+        computed = [v for child in module.modules() for v in vars(child).values() if isinstance(v, Tensor)]
+        self.module = copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
         tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
         self.module.load_state_dict(tensors, strict=False)
         self.module.to(dtype)
-        self._held = _freeze(self.module, recipe.trainable)
+        self._held = held_modules(self.module, recipe.trainable)
+        trainable = trainable_names(self.module, recipe.trainable)
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(name in trainable)
         layers = [(n, m) for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
         self.counters = {f"{name}.num_batches_tracked".removeprefix(".") for name, _ in layers}
         self.backward_order: list[str] = []
@@ -101,23 +106,6 @@ class TorchSide:
         if recipe.loss == "mean_squared_error":
             return functional.mse_loss(logits, targets)
         return functional.binary_cross_entropy_with_logits(logits, targets)
-
-
-def _freeze(module: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
-    """Freezes what no pattern matches; returns the layers that this stops, which stay as in evaluation.
-
-    A frozen part of the recipe's is a fixed function. What the module itself freezes is left as `train()` sets it.
-    """
-    left = {
-        name: parameter
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    }
-    frozen = {id(parameter) for parameter in left.values()}
-    for parameter in left.values():
-        parameter.requires_grad_(False)
-    layers = ((layer, list(layer.parameters(recurse=False))) for layer in module.modules())
-    return [layer for layer, own in layers if own and all(id(parameter) in frozen for parameter in own)]
 
 
 @contextmanager

@@ -125,6 +125,8 @@ class Graph:
 
     def blend(self, old: Value, new: Value, keep: float) -> Value:
         """A moving average: keep × old + (1 − keep) × new."""
+        if not keep:
+            return new
         kept = self.op("Mul", old, self.floats(keep))
         return self.op("Add", kept, self.op("Mul", new, self.floats(1.0 - keep)))
 
@@ -153,7 +155,7 @@ class Graph:
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
         """The finished model, checked, without the nodes and constants that no output needs."""
-        nodes = _needed(self.nodes, [output.name for output in outputs])
+        nodes = needed(self.nodes, [output.name for output in outputs])
         read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
         constants = [tensor for value, tensor in self.constants.items() if value in read]
         graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)
@@ -167,7 +169,8 @@ class Graph:
         return model
 
 
-def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[Value]) -> list[onnx.NodeProto]:
+def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[Value]) -> list[onnx.NodeProto]:
+    """The nodes that some outputs are computed by."""
     wanted = set(outputs)
     kept: list[onnx.NodeProto] = []
     for node in reversed(nodes):

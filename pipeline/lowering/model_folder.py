@@ -8,26 +8,28 @@ the preprocessing.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from pipeline.capture.onnx.artifacts import DIFFERENTIABLE
+from pipeline.capture.state import with_values
 from pipeline.files import new_folder
+from pipeline.graphs.files import EVALUATION, TRAINING, is_joint
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
-    import onnx
-
     from pipeline.graphs.graph import Shape
-    from pipeline.lowering.step import Network
+    from pipeline.lowering.network import Network
 
 
 def build_model_folder(
-    name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path, folder: Path
+    name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path | None, folder: Path
 ) -> None:
     """Lowers the artifacts into `folder`, which appears whole or not at all.
 
@@ -47,7 +49,6 @@ def build_model_folder(
     )
 
     network = read_network(recipe, export_folder, artifacts)
-    forward = onnx.load(artifacts / DIFFERENTIABLE)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
     model = _describe(name, recipe, pixels, classes, network)
@@ -67,27 +68,39 @@ def build_model_folder(
                 store_half(graph)
             onnx.save(graph, temporary / f"{file}.onnx")
         write_model(temporary, model)
-        write_checkpoint(temporary / untrained_name(model), _untrained(forward, model), model)
-        if not backbone.exists():
+        write_checkpoint(
+            temporary / untrained_name(model), _untrained(_initial_values(export_folder, artifacts), model), model
+        )
+        if artifacts is not None and not backbone.exists():
             _copy_reference(export_folder, artifacts, temporary / "reference")
 
 
-def read_network(recipe: Recipe, export_folder: Path, artifacts: Path) -> Network:
-    """What the steps are made of, from the files of the two stages before."""
+def read_network(recipe: Recipe, export_folder: Path, artifacts: Path | None) -> Network:
+    """What the steps are made of: of a torch module the export says it, of an ONNX file the artifacts do."""
     import onnx
 
     from pipeline.capture.split import split_parameters, trained_part
-    from pipeline.lowering.step import network_of
+    from pipeline.lowering.network import network_of, network_of_joint
 
-    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     is_split = (export_folder / "backbone.onnx").exists()
-    return network_of(
-        onnx.load(artifacts / "training_model.onnx"),
-        onnx.load(artifacts / "eval_model.onnx"),
-        None if is_split else onnx.load(export_folder / "preprocess.onnx"),
-        onnx.load(artifacts / DIFFERENTIABLE),
-        trainable,
-    )
+    preprocess = None if is_split else onnx.load(export_folder / "preprocess.onnx")
+    if artifacts is None or is_joint(export_folder):
+        training, evaluation = (onnx.load(export_folder / file) for file in (TRAINING, EVALUATION))
+        return network_of_joint(training, evaluation, preprocess)
+    trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
+    training, evaluation = (onnx.load(artifacts / f"{name}_model.onnx") for name in ("training", "eval"))
+    return network_of(training, evaluation, preprocess, onnx.load(artifacts / DIFFERENTIABLE), trainable)
+
+
+def _initial_values(export_folder: Path, artifacts: Path | None) -> Mapping[str, npt.NDArray[Any]]:
+    """Parameters and buffers by name, before training."""
+    import onnx
+    from onnx import numpy_helper
+
+    if artifacts is None or is_joint(export_folder):
+        return with_values(export_folder, {}) or {}
+    forward = onnx.load(artifacts / DIFFERENTIABLE)
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}
 
 
 def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
@@ -118,12 +131,11 @@ def _static(shape: Shape) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
-def _untrained(forward: onnx.ModelProto, model: Model) -> Checkpoint:
-    from onnx import numpy_helper
-
-    values = {tensor.name: np.ravel(numpy_helper.to_array(tensor)) for tensor in forward.graph.initializer}
+def _untrained(values: Mapping[str, npt.NDArray[Any]], model: Model) -> Checkpoint:
     parameters, buffers = (
-        np.concatenate([np.empty(0, np.float32), *(values[tensor.name] for tensor in tensors)])
+        np.concatenate(
+            [np.empty(0, np.float32), *(np.ravel(values[tensor.name]) for tensor in tensors)], dtype=np.float32
+        )
         for tensors in (model.parameters, model.buffers)
     )
     return Checkpoint(0, 0, parameters, buffers, {})

@@ -8,45 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Shape, Value
-from pipeline.graphs.inference_mode import trained_statistics
-from pipeline.graphs.names import FEATURES, IMAGE
-from pipeline.graphs.reading import shapes_of
+from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
+from pipeline.lowering.network import Network
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.rules.randomness import calm
 from pipeline.lowering.training_graph import lower
 from pipeline.optimizers import Optimizer, Update
 
 LABEL = "label"
-
-
-@dataclass(frozen=True)
-class Network:
-    """What both steps are made of.
-
-    Attributes:
-      training: onnxruntime-training's training graph.
-      evaluation: its eval graph, with the same parameters.
-      preprocess: `pixels` uint8 N×H×W×C → `image` float32 N×C×H'×W'; None where the graphs take features.
-      trainable: shapes of the trainable parameters by name, in the order of the flat vector.
-      buffers: shapes of the running statistics that training updates, in the order of their flat vector.
-      frozen: the frozen parameters by name.
-      shapes: shapes of the forward graph's values.
-    """
-
-    training: onnx.ModelProto
-    evaluation: onnx.ModelProto
-    preprocess: onnx.ModelProto | None
-    trainable: Mapping[str, Shape]
-    buffers: Mapping[str, Shape]
-    frozen: Mapping[str, onnx.TensorProto]
-    shapes: Mapping[str, Shape]
 
 
 def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
@@ -111,34 +86,19 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
     inputs = [*_batch_inputs(network), *_state_inputs(network, ("parameters",))]
     _reserve(g, inputs)
     values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
-    results = {"loss": values[network.evaluation.graph.output[0].name], "logits": values["logits"]}
+    results = {"loss": values[network.evaluation_loss], "logits": values[LOGITS]}
     return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", classes]}))
 
 
 def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str, Value]]:
     """Writes forward and backward pass; returns the loss, the flat gradient and the new buffers as a graph's output."""
-    training, newest = in_order_of_update(network)
+    training = network.training
     give_step(g, STEP)
     values = lower(training, g, _given(network, training, g), network.shapes)
-    gradients = {name: values[f"{name}_grad.accumulation.out"] for name in network.trainable}
-    gradient = _flat(g, gradients, network.trainable)
-    statistics = {name: values[newest[name]] for name in network.buffers}
-    buffers = {"buffers_out": _flat(g, statistics, network.buffers)} if statistics else {}
-    return values[training.graph.output[0].name], gradient, buffers
-
-
-def in_order_of_update(network: Network) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """The training graph, a layer that is used twice updating its statistics twice; and where the newest ones stand."""
-    training = onnx.ModelProto()
-    training.CopyFrom(network.training)
-    newest = {name: name for name in network.buffers}
-    for node in training.graph.node:
-        if node.op_type == "BatchNormInternal":
-            for given, new in ((3, 1), (4, 2)):
-                name = node.input[given]
-                node.input[given] = newest[name]
-                newest[name] = node.output[new]
-    return training, newest
+    gradient = _flat(g, {name: values[network.gradients[name]] for name in network.trainable}, network.trainable)
+    renewed = {name: values[network.renewed[name]] for name in network.buffers}
+    buffers = {"buffers_out": _flat(g, renewed, network.buffers)} if renewed else {}
+    return values[network.loss], gradient, buffers
 
 
 def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
@@ -250,18 +210,3 @@ def _outputs(
 ) -> list[onnx.ValueInfoProto]:
     g.publish(results)
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in results]
-
-
-def network_of(
-    training: onnx.ModelProto,
-    evaluation: onnx.ModelProto,
-    preprocess: onnx.ModelProto | None,
-    forward: onnx.ModelProto,
-    trainable: Sequence[str],
-) -> Network:
-    """Puts the parts together; parameters keep the order of `trainable`."""
-    shapes = shapes_of(onnx.shape_inference.infer_shapes(forward))
-    statistics = trained_statistics(forward)
-    frozen = {t.name: t for t in forward.graph.initializer if t.name not in trainable and t.name not in statistics}
-    parameters, buffers = ({name: shapes[name] for name in names} for names in (trainable, statistics))
-    return Network(training, evaluation, preprocess, parameters, buffers, frozen, shapes)

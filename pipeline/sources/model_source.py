@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
+from pipeline.files import sha256_of
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources import models, python_file
 from pipeline.sources.onnx_file import files_of, fit_preprocessing
@@ -119,11 +121,17 @@ def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
 
 
 def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:
-    """The torch module of a model that is one, with its initial weights.
+    """The torch module of a model that is one, with its initial weights; the same for all who ask: leave it as it is.
 
     Raises:
       ModelError: its file cannot be loaded, or what it makes is no torch module.
     """
+    return _built(source, classes, seed, tuple(sha256_of(path) for path in source.files()))
+
+
+@lru_cache(maxsize=2)
+def _built(source: ModelSource, classes: int, seed: int, digests: tuple[str, ...]) -> torch.nn.Module:
+    """Calls the factory; digests of the files tell whether they are still the same."""
     import torch
 
     module = _module(source)

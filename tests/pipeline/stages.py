@@ -14,6 +14,8 @@ from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.checking.check import Made, compare
 from pipeline.checking.differences import Measured
 from pipeline.checking.images import batches_of, sizes_for
+from pipeline.errors import PipelineError
+from pipeline.graphs.files import is_joint
 from pipeline.lowering.model_folder import build_model_folder
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource, find_model
@@ -38,8 +40,15 @@ def build_unchecked(
     """Fills `folder` with export/, artifacts/ and model/; returns the last."""
     exported, artifacts, model = (folder / name for name in ("export", "artifacts", "model"))
     export(source, recipe, pixels, classes, seed, exported)
-    build_artifacts(exported, recipe, classes, artifacts)
-    build_model_folder(source.name, recipe, pixels, classes, exported, artifacts, model)
+    made: Path | None = artifacts
+    try:
+        build_artifacts(exported, recipe, classes, artifacts)
+    except PipelineError:
+        # Of a torch module they serve `--engine reference` alone.
+        if not is_joint(exported):
+            raise
+        made = None
+    build_model_folder(source.name, recipe, pixels, classes, exported, made, model)
     return model
 
 

@@ -7,17 +7,15 @@ optimizer_model.onnx.
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.capture.losses import is_fused, with_loss
 from pipeline.errors import ModelError, UsageError
 from pipeline.files import new_folder
+from pipeline.graphs.files import REFERENCE, is_joint
 from pipeline.optimizers import Optimizer
+from pipeline.progress import quiet
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -153,25 +151,12 @@ def check_reference_model(export_folder: Path) -> None:
     """
     import onnx
 
+    from pipeline.capture.split import trained_part
     from pipeline.graphs.inference_mode import trained_statistics
 
     if (export_folder / "backbone.onnx").exists():
         raise UsageError("--engine reference trains no model behind a frozen backbone: use --engine lowered")
-    if trained_statistics(onnx.load(export_folder / "forward.onnx")):
+    if is_joint(export_folder) and not (export_folder / REFERENCE).exists():
+        raise UsageError("--engine reference: torch's older exporter cannot write this model: use --engine lowered")
+    if trained_statistics(onnx.load(trained_part(export_folder))):
         raise UsageError("--engine reference keeps no running statistics of batch normalisation: use --engine lowered")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences onnxruntime-training, which logs at INFO from Python and writes to stderr from C++."""
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
-        logging.getLogger().setLevel(level)

@@ -8,13 +8,14 @@ Twice, with a key before and between: ((number + first)³ + second)³ (tests/pip
 
 from __future__ import annotations
 
+import math
 import zlib
 
 from onnx import TensorProto, numpy_helper
 
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
-from pipeline.lowering.rules.randomness import is_calm
+from pipeline.lowering.rules.randomness import BERNOULLI, NORMAL, UNIFORM, is_calm
 from pipeline.lowering.rules.registry import lowers
 
 STEP = "step"
@@ -63,6 +64,42 @@ def _drawn(g: Graph, x: Value, ratio: Value, name: str) -> Value:
 
 def _scaled(g: Graph, x: Value, kept: Value, ratio: Value) -> Value:
     return g.op("Where", kept, g.op("Div", x, g.op("Sub", g.floats(1.0), ratio)), g.floats(0.0))
+
+
+@lowers("CounterUniform")
+def counter_uniform(node: Node, g: Graph) -> Value:
+    """CounterUniform(shape) → float32 from 0 to 1, drawn from the node, the step and the element."""
+    return _constant_or(node, g, UNIFORM) or _drawn_numbers(node, g, node.inputs[0])
+
+
+@lowers("CounterNormal")
+def counter_normal(node: Node, g: Graph) -> Value:
+    """CounterNormal(shape) → float32 from a normal distribution, mean 0 and deviation 1. Box and Muller, 1958."""
+    given = _constant_or(node, g, NORMAL)
+    if given:
+        return given
+    first, second = (_drawn_numbers(node, g, node.inputs[0], part) for part in ("radius", "angle"))
+    radius = g.op("Sqrt", g.op("Mul", g.op("Log", g.op("Max", first, g.floats(1e-12))), g.floats(-2.0)))
+    return g.op("Mul", radius, g.op("Cos", g.op("Mul", second, g.floats(2 * math.pi))))
+
+
+@lowers("CounterBernoulli")
+def counter_bernoulli(node: Node, g: Graph) -> Value:
+    """CounterBernoulli(p) → float32, 1 with the probability p of each element, else 0."""
+    shape = g.op("Shape", node.inputs[0])
+    if is_calm(g):
+        return g.op("Expand", g.floats(BERNOULLI), shape)
+    drawn = g.op("Less", _drawn_numbers(node, g, shape), node.inputs[0])
+    return g.op("Cast", drawn, to=TensorProto.FLOAT)
+
+
+def _constant_or(node: Node, g: Graph, number: float) -> Value | None:
+    return g.op("Expand", g.floats(number), node.inputs[0]) if is_calm(g) else None
+
+
+def _drawn_numbers(node: Node, g: Graph, shape: Value, part: str = "") -> Value:
+    (step,) = g.recall(STEP)
+    return _uniform(g, g.op("Expand", g.floats(0.0), shape), step, zlib.crc32(f"{node.name}{part}".encode()))
 
 
 def _uniform(g: Graph, x: Value, step: Value, seed: int) -> Value:

@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.model import Pixels, read_model
 from pipeline.capture.export import export
-from pipeline.capture.split import split_parameters
 from pipeline.errors import ModelError, PipelineError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import find_model
@@ -79,9 +78,13 @@ RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
 
 def test_buffers_and_parameters_without_a_gradient_stay_as_they_are(tmp_path: Path) -> None:
     folder = stages.build(stages.module_of(MODULE, tmp_path), RECIPE, PIXELS, 2, tmp_path, seed=0)
-    forward = onnx.load(tmp_path / "export" / "forward.onnx")
-    trainable, _ = split_parameters(forward, ("*",))
-    assert trainable == ["first.weight", "norm.weight", "norm.bias", "last.weight", "last.bias"]
+    assert [parameter.name for parameter in read_model(folder).parameters] == [
+        "first.weight",
+        "norm.weight",
+        "norm.bias",
+        "last.weight",
+        "last.bias",
+    ]
     engine = stages.open_engine(folder, RECIPE.batch_size)
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
     label = np.array([0, 1, 1, 0])
@@ -89,16 +92,15 @@ def test_buffers_and_parameters_without_a_gradient_stay_as_they_are(tmp_path: Pa
     assert losses == sorted(losses, reverse=True)
 
 
-def test_scalar_parameters_are_all_named(tmp_path: Path) -> None:
-    source = stages.module_of(SCALARS, tmp_path)
-    with pytest.raises(ModelError, match=r"scale, shift; give them the shape \[1\]"):
-        export(source, RECIPE, PIXELS, 3, 0, tmp_path / "export")
+def test_scalar_parameters_train(tmp_path: Path) -> None:
+    folder = stages.build(stages.module_of(SCALARS, tmp_path), RECIPE, PIXELS, 3, tmp_path)
+    scalars = {parameter.name for parameter in read_model(folder).parameters if parameter.shape == ()}
+    assert scalars == {"scale", "shift"}
 
 
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        ("Two", "'Two' gives 2 outputs"),
         ("Whole", "an output of type int64: the logits have to be float32"),
         ("Frozen", "no parameter to train"),
     ],

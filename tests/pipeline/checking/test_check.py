@@ -60,8 +60,9 @@ def test_a_package_is_checked_once_and_carries_nothing_of_it(build: Path) -> Non
 
 
 def wrong_module(folder: Path) -> str:
-    text = "from torch import nn\n\nclass Net(nn.Sequential):\n    def forward(self, x):\n"
-    text += "        return super().forward(x.detach() if self.training else x + 1)\n\n"
+    """A module that does otherwise when it is run once more: no graph is like it."""
+    text = "import itertools\nfrom torch import nn\n\ncalls = itertools.count()\n\nclass Net(nn.Sequential):\n"
+    text += "    def forward(self, x):\n        return super().forward(x + next(calls))\n\n"
     (folder / "own.py").write_text(text + "def network():\n    return Net(nn.Flatten(), nn.Linear(784, 10))\n")
     return f"{folder / 'own.py'}:network"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -12,7 +13,7 @@ from device_runtime.formats.model import Pixels
 from pipeline.errors import ModelError
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
-from pipeline.lowering import step
+from pipeline.lowering import network
 from pipeline.lowering.rules.registry import RULES, Rule
 from pipeline.optimizers import RULES as OPTIMIZERS
 from pipeline.optimizers import Optimizer, Update
@@ -84,31 +85,27 @@ def test_a_wrong_momentum_of_batch_normalisation_is_found(tmp_path: Path, monkey
 
 
 def test_a_buffer_that_is_taken_for_another_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = step.in_order_of_update
+    right = network.network_of_joint
 
-    def wrong(network: step.Network) -> tuple[onnx.ModelProto, dict[str, str]]:
-        training, _ = right(network)
-        return training, {name: name for name in network.buffers}
+    def wrong(*parts: Any) -> network.Network:
+        made = right(*parts)
+        return replace(made, renewed={name: name for name in made.renewed})
 
-    monkeypatch.setattr(step, "in_order_of_update", wrong)
+    monkeypatch.setattr(network, "network_of_joint", wrong)
     assert "the buffer 0.1.running_mean after step 1" in message(tmp_path)
 
 
 def test_a_buffer_that_no_step_carries_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network_of, in_order_of_update = step.network_of, step.in_order_of_update
+    right = network.network_of_joint
     lost = "0.1.running_var"
 
-    def forgetful(*parts: object) -> step.Network:
-        network = network_of(*parts)  # type: ignore[arg-type]
-        kept = {name: shape for name, shape in network.buffers.items() if name != lost}
+    def forgetful(*parts: Any) -> network.Network:
+        made = right(*parts)
+        kept = {name: shape for name, shape in made.buffers.items() if name != lost}
         variance = onnx.helper.make_tensor(lost, onnx.TensorProto.FLOAT, [4], [1.0] * 4)
-        return replace(network, buffers=kept, frozen={**network.frozen, lost: variance})
+        return replace(made, buffers=kept, frozen={**made.frozen, lost: variance})
 
-    def lenient(network: step.Network) -> tuple[onnx.ModelProto, dict[str, str]]:
-        return in_order_of_update(replace(network, buffers={**network.buffers, lost: (4,)}))
-
-    monkeypatch.setattr(step, "network_of", forgetful)
-    monkeypatch.setattr(step, "in_order_of_update", lenient)
+    monkeypatch.setattr(network, "network_of_joint", forgetful)
     found = message(tmp_path)
     assert "the buffer 0.1.running_var, which forward renews, would stay as it is" in found
     assert "'0.1'" in found

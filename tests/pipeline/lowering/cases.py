@@ -266,7 +266,8 @@ def gathers(draw: DrawFn) -> Case:
     axis = draw(ints(1, len(shape)))
     indices = torch.tensor(draw(st.lists(ints(0, shape[axis - 1] - 1), min_size=1, max_size=5)))
     single = len(shape) > 1 and draw(st.booleans())
-    return Case(lambda x: x.select(axis, int(indices[0])) if single else x.index_select(axis, indices), shape)
+    first = int(indices[0])
+    return Case(lambda x: x.select(axis, first) if single else x.index_select(axis, indices), shape)
 
 
 @st.composite

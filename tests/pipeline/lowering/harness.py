@@ -19,8 +19,8 @@ from pipeline.capture.export import write_graph
 from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.capture.onnx.rewrite import load_differentiable
 from pipeline.graphs.graph import Graph
+from pipeline.lowering.network import network_of
 from pipeline.lowering.rules.dropout import STEP, give_step
-from pipeline.lowering.step import in_order_of_update, network_of
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
 
@@ -71,7 +71,7 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     computed = {name for node in training.graph.node for name in node.output}
     trainable = [name for name in _initializers(forward) if f"{name}_grad.accumulation.out" in computed]
     network = network_of(training, training, None, forward, trainable)
-    training, _ = in_order_of_update(network)
+    training = network.training
     g = Graph()
     given = {info.name: "" for info in training.graph.input}
     statistics = {name: numpy_helper.to_array(_initializers(forward)[name]) for name in network.buffers}

@@ -34,6 +34,13 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
         "test_dropout.py",
     ),
     (
+        "random numbers",
+        (),
+        "of torch modules: uniform, normal, bernoulli, drawn from layer, step and element",
+        ("CounterUniform", "CounterNormal", "CounterBernoulli"),
+        "test_random.py",
+    ),
+    (
         "loss",
         ("SoftmaxCrossEntropyLoss",),
         "cross entropy over the batch, its mean or sum; the other losses are operators of the standard",

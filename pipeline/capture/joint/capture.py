@@ -1,0 +1,64 @@
+"""A torch module → its training and evaluation graphs, and its forward graph, in one go.
+
+Writes training.onnx and evaluation.onnx, which the lowering reads, and returns the forward graph, of which the
+inference model is made. Where a first part is frozen, and the same in training and evaluation, it becomes backbone.onnx
+and the two graphs start behind it, at `features`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from pipeline.capture.joint.cut import cut, without_loss
+from pipeline.capture.joint.operators.random import RANDOM
+from pipeline.capture.joint.selection import held_modules, tell_modes, trainable_alone, trainable_names
+from pipeline.capture.joint.trace import freeze_unreached, loss_of, trace_evaluation, trace_training
+from pipeline.capture.joint.translate import renewed_buffers, translate
+from pipeline.errors import ModelError
+from pipeline.graphs.files import EVALUATION, TRAINING
+from pipeline.recipe import Recipe
+
+
+def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: int, folder: Path) -> onnx.ModelProto:
+    """Writes the graphs into a folder and returns the forward graph.
+
+    Args:
+      module: left as it was given.
+      image: an example, float32 2×C×H×W.
+      recipe: tells the loss and what trains.
+      classes: number of logits.
+      folder: takes the files.
+
+    Raises:
+      ModelError: torch cannot export the module, or draws random numbers in evaluation.
+      LoweringError: it uses operators that have no form here.
+      UsageError: nothing is left to train.
+    """
+    label, loss = torch.zeros(len(image), dtype=torch.int64), loss_of(recipe, classes)
+    held = held_modules(module, recipe.trainable)
+    with trainable_alone(module, trainable_names(module, recipe.trainable)):
+        tell_modes(module, held)
+        freeze_unreached(module, held, image, label, loss)
+        trains = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+        traced, evaluated = (
+            trace_training(module, held, image, label, loss),
+            trace_evaluation(module, image, label, loss),
+        )
+    state = [*trains, *renewed_buffers(traced)]
+    training, evaluation = translate(traced, state), translate(evaluated, state)
+    if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):
+        raise ModelError(
+            f"the model draws random numbers in evaluation too ({', '.join(drawn)}): guard it by self.training"
+        )
+    forward = without_loss(translate(evaluated, []))
+    parts = cut(training, evaluation, forward, trains)
+    if parts:
+        backbone, training, evaluation = parts
+        onnx.save(backbone, folder / "backbone.onnx")
+    onnx.save(training, folder / TRAINING)
+    onnx.save(evaluation, folder / EVALUATION)
+    return forward

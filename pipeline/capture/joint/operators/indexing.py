@@ -1,0 +1,168 @@
+"""Embeddings, gathering and scattering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
+from pipeline.capture.joint.operators.shape import sizes_of
+from pipeline.graphs.graph import Value
+
+
+@translates("embedding")
+def embedding(call: Call, g: Writer) -> Value:
+    """embedding(weight, indices)."""
+    return g.op("Gather", call["weight"].value, call["indices"].value, axis=0)
+
+
+@translates("embedding_dense_backward")
+def embedding_dense_backward(call: Call, g: Writer) -> Value:
+    """embedding_dense_backward(grad_output, indices, num_weights, padding_idx, scale_grad_by_freq): summed by row.
+
+    The padding row takes none.
+    """
+    gradient, indices, padding = call["grad_output"], call["indices"], int(call["padding_idx"])
+    if call["scale_grad_by_freq"]:
+        raise UntranslatedError("with scale_grad_by_freq")
+    value = gradient.value
+    if padding >= 0:
+        other = g.op("Not", g.op("Equal", indices.value, g.number(padding, indices.dtype)))
+        value = g.op("Mul", value, g.op("Unsqueeze", g.cast(other, torch.float32), g.ints([-1])))
+    return g.op("GatherGrad", g.sizes(sizes_of(call.result)), g.as_type(indices, torch.int64), value, axis=0)
+
+
+@translates("gather")
+def gather(call: Call, g: Writer) -> Value:
+    """gather(self, dim, index)."""
+    return g.op("GatherElements", call["self"].value, call["index"].value, axis=call.axis("dim", call["self"]))
+
+
+@translates("index_select")
+def index_select(call: Call, g: Writer) -> Value:
+    """index_select(self, dim, index)."""
+    return g.op("Gather", call["self"].value, call["index"].value, axis=call.axis("dim", call["self"]))
+
+
+@translates("scatter")
+def scatter(call: Call, g: Writer) -> Value:
+    """scatter(self, dim, index, src or value)."""
+    tensor, index = call["self"], call["index"]
+    if call.get("reduce") is not None:
+        raise UntranslatedError("with reduce")
+    if "src" in call.arguments:
+        src = call["src"].value
+    else:
+        src = g.op("Expand", g.operand(call["value"], tensor.dtype), g.op("Shape", index.value))
+    return g.op("ScatterElements", tensor.value, index.value, src, axis=call.axis("dim", tensor))
+
+
+@translates("scatter_add")
+def scatter_add(call: Call, g: Writer) -> Value:
+    """scatter_add(self, dim, index, src)."""
+    axis = call.axis("dim", call["self"])
+    inputs = (call[name].value for name in ("self", "index", "src"))
+    return g.op("ScatterElements", *inputs, axis=axis, reduction="add")
+
+
+@translates("index", "_unsafe_index")
+def index(call: Call, g: Writer) -> Value:
+    """index(self, indices): integers along some axes; several are broadcast together."""
+    tensor, axes, indices = _indices(call)
+    if len(axes) == 1:
+        return g.op("Gather", tensor.value, indices[0].value, axis=axes[0])
+    first, positions = _together(g, tensor, axes, indices)
+    found = g.op("GatherND", _first(g, tensor, axes), positions)
+    return _placed_back(g, found, tensor, axes, first)
+
+
+@translates("index_put", "_unsafe_index_put", "_index_put_impl")
+def index_put(call: Call, g: Writer) -> Value:
+    """index_put(self, indices, values, accumulate=False)."""
+    tensor, axes, indices = _indices(call)
+    values: Tensor = call["values"]
+    first, positions = _together(g, tensor, axes, indices)
+    rest = [axis for axis in range(tensor.rank) if axis not in axes]
+    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
+    shape = [*sizes_of(_shaped(tensor, rest[: axes[0]])), *first, *sizes_of(_shaped(tensor, rest[axes[0] :]))]
+    if not adjacent:
+        shape = [*first, *sizes_of(_shaped(tensor, rest))]
+    value = g.op("Expand", g.as_type(values, tensor.dtype), g.sizes(shape))
+    if adjacent and axes[0]:
+        count = len(first)
+        order = [
+            *range(axes[0], axes[0] + count),
+            *range(axes[0]),
+            *range(axes[0] + count, axes[0] + count + len(rest) - axes[0]),
+        ]
+        value = g.op("Transpose", value, perm=order)
+    reduction = "add" if call["accumulate"] else "none"
+    filled = g.op("ScatterND", _first(g, tensor, axes), positions, value, reduction=reduction)
+    return _restored(g, filled, tensor, axes)
+
+
+def _indices(call: Call) -> tuple[Tensor, list[int], list[Tensor]]:
+    tensor: Tensor = call["self"]
+    given: list[Any] = list(call["indices"])
+    axes = [axis for axis, chosen in enumerate(given) if chosen is not None]
+    indices: list[Tensor] = [chosen for chosen in given if chosen is not None]
+    if any(chosen.dtype == torch.bool for chosen in indices):
+        raise UntranslatedError("by a mask, whose result has as many rows as it holds")
+    return tensor, axes, indices
+
+
+def _shaped(tensor: Tensor, axes: list[int]) -> Tensor:
+    return Tensor("", tuple(tensor.shape[axis] for axis in axes), tensor.dtype)
+
+
+def _together(g: Writer, tensor: Tensor, axes: list[int], indices: list[Tensor]) -> tuple[list[Any], Value]:
+    """The shape that the indices have together, and their positions in it: one more axis, a number for each."""
+    rank = max(chosen.rank for chosen in indices)
+    together: list[Any] = [1] * rank
+    for chosen in indices:
+        for place, size in enumerate(sizes_of(chosen), start=rank - chosen.rank):
+            together[place] = size if size != 1 else together[place]
+    parts: list[Value] = []
+    for axis, chosen in zip(axes, indices, strict=True):
+        value = g.as_type(chosen, torch.int64)
+        length = g.size(sizes_of(tensor)[axis])
+        # A negative index counts from the end.
+        value = g.op("Where", g.op("Less", value, g.ints(0)), g.op("Add", value, length), value)
+        parts.append(g.op("Unsqueeze", g.op("Expand", value, g.sizes(together)), g.ints([-1])))
+    return together, parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=-1)
+
+
+def _first(g: Writer, tensor: Tensor, axes: list[int]) -> Value:
+    """The tensor with the indexed axes first."""
+    order = [*axes, *(axis for axis in range(tensor.rank) if axis not in axes)]
+    return tensor.value if order == sorted(order) else g.op("Transpose", tensor.value, perm=order)
+
+
+def _restored(g: Writer, value: Value, tensor: Tensor, axes: list[int]) -> Value:
+    order = [*axes, *(axis for axis in range(tensor.rank) if axis not in axes)]
+    back = [order.index(axis) for axis in range(tensor.rank)]
+    return value if back == sorted(back) else g.op("Transpose", value, perm=back)
+
+
+def _placed_back(g: Writer, found: Value, tensor: Tensor, axes: list[int], first: list[Any]) -> Value:
+    """Where the indexed axes are neighbours, torch leaves what they become at their place; else it comes first."""
+    start, count = axes[0], len(first)
+    if not start or axes != list(range(start, start + len(axes))):
+        return found
+    rank = count + tensor.rank - len(axes)
+    order = [*range(count, count + start), *range(count), *range(count + start, rank)]
+    return g.op("Transpose", found, perm=order)
+
+
+@translates("nonzero", "masked_select")
+def nonzero(call: Call, g: Writer) -> Value:
+    """nonzero(self): its result has a size that only values tell."""
+    raise UntranslatedError("whose result has a size that only values tell: use torch.where")
+
+
+@translates("one_hot")
+def one_hot(call: Call, g: Writer) -> Value:
+    """one_hot(self, num_classes)."""
+    return g.op("OneHot", call["self"].value, g.ints(int(call["num_classes"])), g.constant([0, 1], np.int64), axis=-1)

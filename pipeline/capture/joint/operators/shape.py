@@ -1,0 +1,306 @@
+"""Views, copies of parts and what is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.capture.joint.operators.call import Call, Parts, Size, Tensor, UntranslatedError, Writer, translates
+from pipeline.graphs.graph import Value
+
+
+def sizes_of(tensor: Tensor) -> list[int | Size]:
+    """A tensor's shape as numbers."""
+    return [size if isinstance(size, int) else _parsed(size) for size in tensor.shape]
+
+
+def _parsed(symbol: str) -> Size:
+    factor, _, rest = symbol.partition("N")
+    return Size(int(factor or 1), int(rest or 0))
+
+
+@translates("view", "_unsafe_view", "reshape", "unflatten")
+def view(call: Call, g: Writer) -> Value:
+    """view(self, size)."""
+    return g.view(call["self"].value, sizes_of(call.result))
+
+
+@translates("unsqueeze", "squeeze")
+def squeeze(call: Call, g: Writer) -> Value:
+    """unsqueeze(self, dim), squeeze(self, dim)."""
+    return g.view(call["self"].value, sizes_of(call.result))
+
+
+@translates("expand")
+def expand(call: Call, g: Writer) -> Value:
+    """expand(self, size)."""
+    if call["self"].shape == call.result.shape:
+        return str(call["self"].value)
+    return g.op("Expand", call["self"].value, g.sizes(sizes_of(call.result)))
+
+
+@translates("repeat")
+def repeat(call: Call, g: Writer) -> Value:
+    """repeat(self, repeats): repeats may name axes before the tensor's."""
+    tensor, repeats = call["self"], list(call["repeats"])
+    extra = len(repeats) - tensor.rank
+    value = g.view(tensor.value, [1] * extra + sizes_of(tensor)) if extra else tensor.value
+    return value if all(count == 1 for count in repeats) else g.op("Tile", value, g.sizes(repeats))
+
+
+@translates("cat")
+def cat(call: Call, g: Writer) -> Value:
+    """cat(tensors, dim=0)."""
+    dtype = call.result.dtype
+    # torch passes over an old kind of empty tensor.
+    tensors = [tensor for tensor in call["tensors"] if tensor.shape != (0,)]
+    axis = int(call["dim"]) % call.result.rank
+    return g.op("Concat", *(g.as_type(tensor, dtype) for tensor in tensors), axis=axis)
+
+
+@translates("stack")
+def stack(call: Call, g: Writer) -> Value:
+    """stack(tensors, dim=0)."""
+    axis = int(call["dim"]) % call.result.rank
+    return g.op("Concat", *(g.op("Unsqueeze", t.value, g.ints([axis])) for t in call["tensors"]), axis=axis)
+
+
+@translates("split_with_sizes", "split", "unbind", "chunk")
+def split(call: Call, g: Writer) -> tuple[Value, ...]:
+    """split_with_sizes(self, split_sizes, dim=0); unbind drops the axis."""
+    tensor, axis = call["self"], call.axis("dim", call["self"])
+    widths: list[int] = []
+    for result in call.results:
+        assert result is not None
+        widths.append(1 if call.name == "unbind" else result.static(axis))
+    if len(widths) == 1:
+        parts: tuple[Value, ...] = (tensor.value,)
+    else:
+        parts = g.ops("Split", tensor.value, g.ints(widths), outputs=len(widths), axis=axis)
+    return tuple(g.op("Squeeze", part, g.ints([axis])) for part in parts) if call.name == "unbind" else parts
+
+
+def _bound(number: Any, missing: int) -> int | Size:
+    return missing if number is None else number
+
+
+@translates("slice")
+def cut(call: Call, g: Writer) -> Value:
+    """slice(self, dim=0, start=None, end=None, step=1)."""
+    tensor, axis = call["self"], call.axis("dim", call["self"])
+    if tensor.shape == call.result.shape:
+        return str(tensor.value)
+    start, end = _bound(call["start"], 0), _bound(call["end"], np.iinfo(np.int64).max)
+    return g.op("Slice", tensor.value, g.size(start), g.size(end), g.ints([axis]), g.ints([int(call["step"])]))
+
+
+@translates("select")
+def select(call: Call, g: Writer) -> Value:
+    """select(self, dim, index)."""
+    tensor, axis = call["self"], call.axis("dim", call["self"])
+    index = call["index"]
+    at = g.ints(int(index)) if isinstance(index, int) else g.op("Squeeze", g.size(index))
+    return g.op("Gather", tensor.value, at, axis=axis)
+
+
+@translates("select_backward", "slice_backward")
+def part_backward(call: Call, g: Writer) -> Value:
+    """select_backward(grad_output, input_sizes, dim, index), slice_backward(…, start, end, step): zeros around."""
+    gradient, result = call["grad_output"], call.result
+    axis = int(call["dim"]) % result.rank
+    value = gradient.value
+    if call.name == "slice_backward" and not isinstance(result.shape[axis], int):
+        bounds = (g.size(call["start"]), g.size(call["end"]), g.ints([axis]), g.ints([int(call["step"])]))
+        return g.op("SliceGrad", value, g.sizes(sizes_of(result)), *bounds)
+    size = result.static(axis)
+    if call.name == "select_backward":
+        start, step, length = int(call["index"]) % size, 1, 1
+        value = g.op("Unsqueeze", value, g.ints([axis]))
+    else:
+        chosen = range(*slice(call["start"], min(call["end"], size), call["step"]).indices(size))
+        start, step, length = chosen.start, chosen.step, len(chosen)
+    return _placed(g, value, result, axis, start, step, length)
+
+
+@translates("slice_scatter", "select_scatter")
+def part_scatter(call: Call, g: Writer) -> Value:
+    """slice_scatter(self, src, dim, start, end, step), select_scatter(self, src, dim, index): src in a part of self."""
+    tensor, src = call["self"], call["src"]
+    axis = call.axis("dim", tensor)
+    size = tensor.static(axis)
+    if call.name == "select_scatter":
+        chosen = [int(call["index"]) % size]
+        value = g.op("Unsqueeze", src.value, g.ints([axis]))
+    else:
+        bounds = (call["start"] or 0, min(size, _bound(call["end"], size)), call["step"])
+        chosen = list(range(*slice(*bounds).indices(size)))
+        value = src.value
+    if chosen == list(range(size)):
+        return str(value)
+    order = np.array([size + chosen.index(i) if i in chosen else i for i in range(size)], np.int64)
+    return g.op("Gather", g.op("Concat", tensor.value, value, axis=axis), g.ints(order), axis=axis)
+
+
+def _placed(g: Writer, value: Value, result: Tensor, axis: int, start: int, step: int, length: int) -> Value:
+    """A part of a tensor that is 0 elsewhere."""
+    size = result.static(axis)
+    if step == 1:
+        pads = [0] * (2 * result.rank)
+        pads[axis], pads[result.rank + axis] = start, size - start - length
+        if not any(pads):
+            return value
+        padded = g.op("Pad", value, g.ints(pads))
+        g.parts[padded] = Parts(axis, size, {start: (value, length)})
+        return padded
+    zero = g.op("Pad", value, g.ints([*[0] * (result.rank + axis), 1, *[0] * (result.rank - axis - 1)]))
+    order = np.full(size, length, np.int64)
+    order[start : start + step * length : step] = np.arange(length)
+    return g.op("Gather", zero, g.ints(order), axis=axis)
+
+
+@translates("flip")
+def flip(call: Call, g: Writer) -> Value:
+    """flip(self, dims)."""
+    axes = [int(axis) % call["self"].rank for axis in call["dims"]]
+    ones = [-1] * len(axes)
+    return g.op(
+        "Slice",
+        call["self"].value,
+        g.ints(ones),
+        g.ints([np.iinfo(np.int64).min] * len(axes)),
+        g.ints(axes),
+        g.ints(ones),
+    )
+
+
+@translates("roll")
+def roll(call: Call, g: Writer) -> Value:
+    """roll(self, shifts, dims)."""
+    value, tensor = call["self"].value, call["self"]
+    if not call["dims"]:
+        raise UntranslatedError("without an axis")
+    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
+        axis = int(dim) % tensor.rank
+        size = tensor.static(axis)
+        value = g.op("Gather", value, g.ints(np.roll(np.arange(size), shift)), axis=axis)
+    return str(value)
+
+
+@translates("tril", "triu")
+def triangle(call: Call, g: Writer) -> Value:
+    """tril(self, diagonal=0), triu(self, diagonal=0)."""
+    tensor = call["self"]
+    value = g.cast(tensor.value, torch.float32) if tensor.dtype == torch.bool else tensor.value
+    kept = g.op("Trilu", value, g.ints(int(call["diagonal"])), upper=int(call.name == "triu"))
+    return g.cast(kept, torch.bool) if tensor.dtype == torch.bool else kept
+
+
+@translates("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+@translates("replication_pad1d", "replication_pad2d", "replication_pad3d")
+def pad(call: Call, g: Writer) -> Value:
+    """constant_pad_nd(self, pad, value=0), reflection_pad2d(self, padding), replication_pad2d(self, padding)."""
+    tensor, value = call["self"], call["self"].value
+    if call.name == "constant_pad_nd":
+        pads = onnx_pads(call["pad"], tensor.rank)
+        return g.op("Pad", value, g.ints(pads), g.number(call["value"], tensor.dtype))
+    # As a Gather of each axis, whose gradient is known.
+    for axis, order in border_indices(call, tensor).items():
+        value = g.op("Gather", value, g.ints(order), axis=axis)
+    return str(value)
+
+
+def onnx_pads(pads: Sequence[int], rank: int) -> list[int]:
+    """Torch's padding, from the last axis on, as ONNX has it."""
+    before, after = [0] * rank, [0] * rank
+    for number, (low, high) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        before[rank - 1 - number], after[rank - 1 - number] = int(low), int(high)
+    return before + after
+
+
+def border_indices(call: Call, tensor: Tensor) -> dict[int, np.ndarray]:
+    """For each axis that is padded by reflection or replication, the index of the pixel that stands at each place."""
+    padding = call["padding"]
+    mode = "reflect" if call.name.startswith("reflection") else "edge"
+    found: dict[int, np.ndarray] = {}
+    for number, pair in enumerate(zip(padding[::2], padding[1::2], strict=True)):
+        axis = tensor.rank - 1 - number
+        if any(pair):
+            found[axis] = np.pad(np.arange(tensor.static(axis)), pair, mode)  # type: ignore[call-overload]
+    return found
+
+
+@translates("reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward")
+@translates("replication_pad1d_backward", "replication_pad2d_backward", "replication_pad3d_backward")
+def pad_backward(call: Call, g: Writer) -> Value:
+    """reflection_pad2d_backward(grad_output, self, padding): what stands at several places takes all gradients."""
+    tensor, value = call["self"], call["grad_output"].value
+    for axis, order in border_indices(call, tensor).items():
+        size = tensor.static(axis)
+        picks = np.zeros((size, len(order)), np.float32)
+        picks[order, np.arange(len(order))] = 1
+        last = g.op("MatMul", _moved(g, value, tensor.rank, axis), g.floats(picks.T))
+        value = _moved(g, last, tensor.rank, axis)
+    return str(value)
+
+
+def _moved(g: Writer, value: Value, rank: int, axis: int) -> Value:
+    """The axis and the last one exchanged."""
+    order = list(range(rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    return value if order == sorted(order) else g.op("Transpose", value, perm=order)
+
+
+@translates("pixel_shuffle", "pixel_unshuffle")
+def pixel_shuffle(call: Call, g: Writer) -> Value:
+    """pixel_shuffle(self, upscale_factor)."""
+    if call.name == "pixel_shuffle":
+        return g.op("DepthToSpace", call["self"].value, blocksize=int(call["upscale_factor"]), mode="CRD")
+    factor = int(call["downscale_factor"])
+    n, c, h, w = sizes_of(call["self"])
+    if isinstance(c, Size) or isinstance(h, Size) or isinstance(w, Size):
+        raise UntranslatedError("of an image of unknown size")
+    split_ = g.view(call["self"].value, [n, c, h // factor, factor, w // factor, factor])
+    return g.view(g.op("Transpose", split_, perm=[0, 1, 3, 5, 2, 4]), sizes_of(call.result))
+
+
+@translates("full", "full_like", "ones", "zeros", "ones_like", "zeros_like", "new_zeros", "new_ones", "new_full")
+@translates("scalar_tensor", "empty", "empty_like", "new_empty", "fill")
+def filled(call: Call, g: Writer) -> Value:
+    """full(size, fill_value), zeros_like(self), scalar_tensor(s) and others of one number."""
+    numbers = {"ones": 1, "ones_like": 1, "new_ones": 1, "full": None, "full_like": None, "new_full": None}
+    number = numbers.get(call.name, 0)
+    if number is None:
+        number = call["fill_value"]
+    if call.name in ("scalar_tensor", "fill"):
+        number = call["s" if call.name == "scalar_tensor" else "value"]
+    result = call.result
+    value = g.operand(number, result.dtype)
+    return g.op("Expand", value, g.sizes(sizes_of(result))) if result.rank else value
+
+
+@translates("arange")
+def arange(call: Call, g: Writer) -> Value:
+    """arange(start=0, end, step=1)."""
+    dtype = call.result.dtype
+    start, end, step = call.get("start", 0), call["end"], call.get("step", 1)
+    if all(isinstance(number, (int, float)) for number in (start, end, step)):
+        numbers = torch.arange(start, end, step, dtype=dtype).numpy()
+        return g.constant(numbers, numbers.dtype)
+    return g.op("Range", *(g.operand(number, dtype) for number in (start, end, step)))
+
+
+@translates("linspace")
+def linspace(call: Call, g: Writer) -> Value:
+    """linspace(start, end, steps)."""
+    numbers = torch.linspace(call["start"], call["end"], call["steps"]).numpy()
+    return g.constant(numbers, numbers.dtype)
+
+
+@translates("eye")
+def eye(call: Call, g: Writer) -> Value:
+    """eye(n, m)."""
+    numbers = torch.eye(call["n"], call.get("m") or call["n"], dtype=call.result.dtype).numpy()
+    return g.constant(numbers, numbers.dtype)

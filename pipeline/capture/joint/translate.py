@@ -1,0 +1,262 @@
+"""torch's graph of ATen operators → an ONNX graph in the words of the lowering, node by node.
+
+What trains and what is renewed are inputs and outputs by torch's names; every other tensor of the module is a constant.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection
+from typing import Any
+
+import onnx
+import sympy
+import torch
+from onnx import helper, numpy_helper
+from torch.fx import Node
+
+from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
+from pipeline.capture.joint.operators.call import DTYPES, RULES, Call, Size, Tensor, UntranslatedError, Writer
+from pipeline.capture.joint.trace import Traced
+from pipeline.errors import LoweringError
+from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS, RENEWED
+
+CONTRIBUTED = "com.microsoft"
+
+# What torch has proved, and leaves to be seen when the graph runs.
+_IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
+
+
+def translate(traced: Traced, state: Collection[str]) -> onnx.ModelProto:
+    """The ONNX graph of a traced module.
+
+    Args:
+      traced: of `trace.py`.
+      state: names of the parameters and buffers that are inputs of the graph; the others are initializers.
+
+    Returns:
+      `image`, `labels` and the state → `loss`, `logits`, `gradient/<parameter>`, `renewed/<buffer>`; the batch is N,
+      and the shape of every value that torch knows is written into the graph.
+
+    Raises:
+      LoweringError: operators that no rule knows, all of them in one message.
+    """
+    translation = _Translation(traced, state)
+    translation.read_inputs()
+    translation.write_calls()
+    return translation.model()
+
+
+def renewed_buffers(traced: Traced) -> list[str]:
+    """Names of the buffers that a training changes, but for those that only count: what nothing but they read."""
+    renewed: list[str] = []
+    for result in traced.results:
+        name = result.removeprefix(RENEWED)
+        if result == name:
+            continue
+        node = traced.given[name]
+        reached, left = {node}, [node]
+        while left:
+            new = set(left.pop().users) - reached
+            left += new
+            reached |= new
+        read_by = {other for other, value in traced.results.items() if value in reached}
+        if node.meta["val"].dtype.is_floating_point or read_by - {result}:
+            renewed.append(name)
+    return renewed
+
+
+class _Translation:
+    """The state of one translation: what stands for each node of torch's graph."""
+
+    def __init__(self, traced: Traced, state: Collection[str]) -> None:
+        self._traced, self._state = traced, state
+        self._g = Writer()
+        self._values: dict[Node, Any] = {}
+        self._known: dict[Value, Tensor] = {}
+        self._inputs: list[Tensor] = []
+
+    def read_inputs(self) -> None:
+        """Names what is given: image, labels and state as inputs, the rest as initializers."""
+        for name in (LOSS, LOGITS, *self._traced.given):
+            self._g.name(name)
+        for name, node in self._traced.given.items():
+            if name in (IMAGE, LABELS) or name in self._state:
+                self._values[node] = self._input(name, node.meta["val"])
+            else:
+                self._values[node] = self._constant(name, self._traced.tensors[name])
+        for node in self._traced.graph.nodes:
+            if node.op == "get_attr":
+                self._values[node] = self._constant(self._g.name(node.name), self._traced.tensors[node.name])
+        self._g.remember("batch", (IMAGE,))
+
+    def _input(self, name: str, meta: torch.Tensor) -> Tensor:
+        tensor = described(name, meta)
+        if name in (IMAGE, LABELS) or tensor.dtype == torch.float32:
+            self._inputs.append(tensor)
+            self._known[name] = tensor
+            return tensor
+        # The state is one vector of float32, in which a counter is exact up to 2²⁴.
+        self._inputs.append(Tensor(name, tensor.shape, torch.float32))
+        return Tensor(self._g.cast(name, tensor.dtype), tensor.shape, tensor.dtype)
+
+    def _constant(self, name: str, values: torch.Tensor) -> Tensor:
+        self._g.constants[name] = numpy_helper.from_array(values.detach().cpu().contiguous().numpy(), name)
+        self._known[name] = described(name, values)
+        return self._known[name]
+
+    def write_calls(self) -> None:
+        """Writes every call of an operator.
+
+        Raises:
+          LoweringError: some have no rule, or ask for what their rule has not.
+        """
+        unknown: dict[str, None] = {}
+        for node in self._traced.graph.nodes:
+            if node.op != "call_function" or self._is_size(node):
+                continue
+            if node.target is operator.getitem:
+                given = self._values.get(node.args[0])
+                self._values[node] = given[node.args[1]] if given is not None else None
+                continue
+            name = str(node.target).removeprefix("aten.").partition(".")[0]
+            if name in _IGNORED:
+                continue
+            try:
+                self._values[node] = self._written(node, name)
+            except UntranslatedError as error:
+                unknown[f"{name} {error}"] = None
+            except _UnknownError:
+                unknown[name] = None
+            if unknown:
+                self._values.setdefault(node, None)
+        if unknown:
+            raise LoweringError(
+                f"no form in the ONNX standard is known for torch's {'; '.join(unknown)}: replace it in the model, or freeze "
+                "the parameters before it; docs/operators.md lists what works"
+            )
+
+    @staticmethod
+    def _is_size(node: Node) -> bool:
+        return isinstance(node.meta.get("val"), (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool))
+
+    def _written(self, node: Node, name: str) -> Any:
+        rule = RULES.get(name)
+        if rule is None or not isinstance(node.target, torch._ops.OpOverload):
+            raise _UnknownError
+        call = self._call(node, name, node.target)
+        try:
+            returned = rule(call, self._g)
+        # A value that an unknown operator should have given.
+        except (AttributeError, TypeError):
+            if any(self._values.get(value) is None for value in node.all_input_nodes if not self._is_size(value)):
+                return None
+            raise
+        values = (returned,) if isinstance(returned, str) else returned
+        made = tuple(
+            Tensor(value, meta.shape, meta.dtype) if value and meta else None
+            for value, meta in zip(values, call.results, strict=False)
+        )
+        for tensor in made:
+            if tensor:
+                self._known.setdefault(tensor.value, tensor)
+        return made if isinstance(node.meta["val"], (tuple, list)) else made[0]
+
+    def _call(self, node: Node, name: str, overload: torch._ops.OpOverload) -> Call:
+        schema = overload._schema.arguments
+        given = dict(zip((argument.name for argument in schema), node.args, strict=False)) | dict(node.kwargs)
+        arguments = {a.name: given.get(a.name, a.default_value if a.has_default_value() else None) for a in schema}
+        metas = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
+        several = isinstance(node.meta["val"], (tuple, list))
+        read = {user.args[1] for user in node.users if user.target is operator.getitem}
+        return Call(
+            name,
+            overload._overloadname,
+            {key: self._argument(value) for key, value in arguments.items()},
+            tuple(described("", meta) if isinstance(meta, torch.Tensor) else None for meta in metas),
+            tuple(index in read for index in range(len(metas))) if several else (bool(node.users),),
+        )
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Node):
+            meta = value.meta.get("val")
+            return size_of(meta) if isinstance(meta, (torch.SymInt, int)) else self._values.get(value)
+        if isinstance(value, (list, tuple)):
+            return [self._argument(part) for part in value]
+        return size_of(value) if isinstance(value, torch.SymInt) else value
+
+    def model(self) -> onnx.ModelProto:
+        """What the module returns and what it changes, as a model."""
+        results = self._results()
+        self._g.publish({name: tensor.value for name, tensor in results.items()})
+        nodes = needed(self._g.nodes, list(results))
+        read = {value for node in nodes for value in node.input} | results.keys()
+        for node in nodes:
+            if not onnx.defs.has(node.op_type, OPSET):
+                node.domain = CONTRIBUTED
+        graph = helper.make_graph(
+            nodes,
+            "module",
+            [_info(tensor.value, tensor) for tensor in self._inputs],
+            [_info(name, tensor) for name, tensor in results.items()],
+            [tensor for value, tensor in self._g.constants.items() if value in read],
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIBUTED, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        made = {name for node in nodes for name in node.output}
+        model.graph.value_info.extend(
+            _info(name, tensor) for name, tensor in self._known.items() if name in made and name not in results
+        )
+        return onnx.shape_inference.infer_shapes(model)
+
+    def _results(self) -> dict[str, Tensor]:
+        results: dict[str, Tensor] = {}
+        for name, node in self._traced.results.items():
+            tensor: Tensor = self._values[node]
+            if name.startswith(RENEWED):
+                if name.removeprefix(RENEWED) not in self._state:
+                    continue
+                tensor = Tensor(self._g.as_type(tensor, torch.float32), tensor.shape, torch.float32)
+            results[name] = tensor
+        return results
+
+
+class _UnknownError(Exception):
+    """An operator has no rule."""
+
+
+def described(value: Value, meta: torch.Tensor) -> Tensor:
+    """A tensor as torch knows it."""
+    return Tensor(value, tuple(_dimension(size) for size in meta.shape), meta.dtype)
+
+
+def _dimension(size: int | torch.SymInt) -> int | str:
+    number = size_of(size)
+    return number.symbol if isinstance(number, Size) else number
+
+
+def size_of(size: int | torch.SymInt) -> int | Size:
+    """A size as a function of the batch.
+
+    Raises:
+      LoweringError: it is no multiple of the batch and a rest.
+    """
+    if isinstance(size, int):
+        return size
+    expression = sympy.expand(size.node.expr)
+    symbols = sorted(expression.free_symbols, key=str)
+    if not symbols:
+        return int(expression)
+    # Image and labels have one batch, whatever torch calls it.
+    batch = sympy.Symbol("N", integer=True, positive=True)
+    expression = sympy.expand(expression.subs(dict.fromkeys(symbols, batch)))
+    factor, rest = expression.coeff(batch, 1), expression.coeff(batch, 0)
+    if expression != factor * batch + rest or not (factor.is_Integer and rest.is_Integer):
+        raise LoweringError(f"the model has a tensor of size {expression}, which is no multiple of the batch N")
+    return Size(int(factor), int(rest)) if factor else int(rest)
+
+
+def _info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
+    shape: Shape = tensor.shape
+    return helper.make_tensor_value_info(name, DTYPES[tensor.dtype], list(shape))
