@@ -133,8 +133,8 @@ class _Translation:
                 self._values.setdefault(node, None)
         if unknown:
             raise LoweringError(
-                f"no form in the ONNX standard is known for torch's {'; '.join(unknown)}: replace it in the model, or freeze "
-                "the parameters before it; docs/operators.md lists what works"
+                f"no form in the ONNX standard is known for torch's {'; '.join(unknown)}: replace it in the model, or "
+                "freeze the parameters before it; docs/operators.md lists what works"
             )
 
     @staticmethod
