@@ -30,13 +30,6 @@ FILE = Path(str(kinds.__file__))
 
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
-NAMES = [
-    name
-    for name, made in vars(kinds).items()
-    if callable(made) and getattr(made, "__module__", "") == kinds.__name__ and name[0] != "_"
-]
-NAMES = [name for name in NAMES if not isinstance(getattr(kinds, name), type)]
-
 
 def batches() -> list[Batch]:
     random = np.random.default_rng(SEED)
@@ -80,7 +73,7 @@ def by_torch(network: nn.Module, data: Sequence[Batch]) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.names())
 def test_twenty_steps_are_torchs(name: str, tmp_path: Path) -> None:
     *data, (image, _) = batches()
     torch.manual_seed(SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -344,3 +345,10 @@ class _Reflected(_Layers):
 def reflection() -> nn.Module:
     """Padding by reflection of an image whose size is computed."""
     return _Reflected()
+
+
+def names() -> list[str]:
+    """The functions of this file that make a module."""
+    made = {name: value for name, value in globals().items() if not name.startswith("_") and inspect.isfunction(value)}
+    own = [name for name, value in made.items() if value.__module__ == __name__]
+    return [name for name in own if inspect.signature(made[name]).return_annotation == "nn.Module"]

@@ -12,6 +12,7 @@ from pipeline.capture.onnx.corrections import CORRECTIONS
 from pipeline.lowering.rules import pooled_conv
 from pipeline.lowering.rules.registry import RULES
 from tests.invoking import ROOT
+from tests.networks import kinds
 from tests.pipeline.lowering.families import FAMILIES, Family
 
 PAGE = ROOT / "docs" / "operators.md"
@@ -69,11 +70,15 @@ def render() -> str:
     return "\n".join(
         [
             *("## What a model may contain", "", heading, "|---|---|---|---|", *models, *others, ""),
+            *("## What torch means by a module", "", KEPT, "", *_kept(), ""),
             *("## What onnxruntime-training's own operators become", "", *_docs(rules), ""),
             *("## Corrected before differentiation", "", CORRECTED, "", *_docs(CORRECTIONS)),
         ]
     )
 
+
+KEPT = """Each of these trains as in torch: losses of 20 steps, buffers, frozen tensors and evaluation
+(`pytest tests/test_as_written.py`; what is drawn at random: `pytest tests/pipeline/checking`)."""
 
 CORRECTED = """onnxruntime-training 1.19.2 builds the gradient of these wrongly, or fails at it. In the graph that
 training differentiates, `pipeline/capture/onnx/corrections.py` writes them so that it does not."""
@@ -84,6 +89,11 @@ def page_with(tables: str) -> str:
     text = PAGE.read_text()
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
     return f"{before}{BEGIN}\n{tables}\n{after}"
+
+
+def _kept() -> list[str]:
+    """An item for each module of `kinds.py`: its docstring."""
+    return [f"- {(getattr(kinds, name).__doc__ or '').splitlines()[0]}" for name in kinds.names()]
 
 
 def _docs(rules: Mapping[str, Callable[..., Any]]) -> list[str]:
