@@ -67,6 +67,19 @@ def scatter_add(call: Call, g: Writer) -> Value:
     return g.op("ScatterElements", *inputs, axis=axis, reduction="add")
 
 
+@translates("index_add")
+def index_add(call: Call, g: Writer) -> Value:
+    """index_add(self, dim, index, source, alpha=1): rows of source added to those of self that the index names."""
+    tensor, source = call["self"], call["source"]
+    axes = [call.axis("dim", tensor)]
+    rows = g.op("Unsqueeze", g.as_type(call["index"], torch.int64), g.ints([-1]))
+    added = _first(g, source, axes)
+    if call["alpha"] != 1:
+        added = g.op("Mul", added, g.number(call["alpha"], tensor.dtype))
+    filled = g.op("ScatterND", _first(g, tensor, axes), rows, added, reduction="add")
+    return _restored(g, filled, tensor, axes)
+
+
 @translates("index", "_unsafe_index")
 def index(call: Call, g: Writer) -> Value:
     """index(self, indices): integers along some axes; several are broadcast together."""
