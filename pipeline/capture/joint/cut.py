@@ -18,7 +18,7 @@ from pipeline.graphs.graph import needed
 from pipeline.graphs.names import FEATURES, IMAGE, LABELS, LOGITS, RENEWED
 from pipeline.graphs.reading import shapes_of
 
-LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "Gather"})
+LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "BatchNormalization", "LayerNormalization"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ def _place(model: onnx.ModelProto, trainable: Collection[str]) -> _Place | None:
     if len(meeting) != 1 or IMAGE in meeting or renewed & images - trained:
         return None
     (value,) = meeting
+    # Features are kept by image: as many as there are images.
+    if shapes_of(model)[value][:1] != ("N",):
+        return None
     return _Place(value, needed(graph.node, [value]))
 
 

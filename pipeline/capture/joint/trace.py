@@ -1,7 +1,7 @@
 """A torch module → torch's own graphs of it: forward and backward in one for training, forward alone for evaluation.
 
 AOTAutograd differentiates, so the graphs say what a forward graph cannot: stopped gradients, renewed buffers, what is
-training's alone. No operator is decomposed that torch does not decompose itself.
+training's alone. An operator is decomposed only where it has no rule in `operators/`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import decomposition_table
 from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import LocalSource
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pipeline.capture.joint.operators.call import RULES
 from pipeline.errors import ModelError, PipelineError
 from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
 from pipeline.progress import note
@@ -124,7 +128,13 @@ def trace_training(module: nn.Module, held: Sequence[nn.Module], image: Tensor, 
       ModelError: torch cannot trace the module; the message says where and why.
     """
     with _training(module, held), explained(module):
-        return _traced(_WithLoss(_untied(module), loss), image, label, joint=True)
+        try:
+            return _traced(_WithLoss(_untied(module), loss), image, label, joint=True)
+        except AssertionError as error:
+            # Two parameters have one gradient, as the biases of a recurrent layer; torch names each by its node.
+            if "gradients_to_parameters" not in str(error):
+                raise
+            return _traced(_WithLoss(_Untied(module), loss), image, label, joint=True)
 
 
 def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: Loss) -> Traced:
@@ -151,7 +161,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
             inputs,
             trace_joint=joint,
             output_loss_index=0 if joint else None,
-            decompositions={},
+            decompositions=_decompositions(),
         )
     assert isinstance(made, GraphModule)
     graph: Graph = made.graph
@@ -172,6 +182,16 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     ]
     output = next(node for node in graph.nodes if node.op == "output")
     return Traced(graph, given, dict(zip(order, output.args[0], strict=True)), tensors)
+
+
+@cache
+def _decompositions() -> dict[Any, Any]:
+    """Torch's own, of operators that have no rule here; what has one stays whole."""
+    return {
+        overload: decomposition
+        for overload, decomposition in decomposition_table.items()
+        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
+    }
 
 
 def _any_batch(fake: FakeTensorMode, example: Tensor, name: str) -> Tensor:
@@ -206,7 +226,10 @@ class _Untied(nn.Module):
         self.training = module.training
 
     def forward(self, image: Tensor) -> Any:
-        given = {name: getattr(self, first.replace(".", _DOT)) for name, first in self._first.items()}
+        own = {first: getattr(self, first.replace(".", _DOT)) for first in set(self._first.values())}
+        # A view of each parameter, so that its gradient is a node of its own.
+        own |= {name: value.view_as(value) for name, value in own.items() if value.requires_grad}
+        given = {name: own[first] for name, first in self._first.items()}
         return torch.func.functional_call(self._hidden[0], given, (image,))
 
 
@@ -245,8 +268,8 @@ def _mode(module: nn.Module) -> Iterator[None]:
     instance_norm, functional.instance_norm = functional.instance_norm, _instance_norm
     level = logging.getLogger("torch").level
     try:
-        # Attention in products, whose gradients are products.
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        # Attention and recurrent layers in products, whose gradients are products.
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
             warnings.simplefilter("ignore")
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             yield
