@@ -167,7 +167,7 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
     """Runs the module once in evaluation mode: its logits have to fit the dataset."""
     import torch
 
-    from pipeline.capture.joint.trace import logits_of
+    from pipeline.capture.joint.loss import logits_of
 
     modes = {child: child.training for child in model.modules()}
     try:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.capture.joint.cut import cut, without_loss
+from pipeline.capture.joint.loss import loss_of
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.capture.joint.selection import held_modules, tell_modes, trainable_alone, trainable_names
-from pipeline.capture.joint.trace import freeze_unreached, loss_of, trace_evaluation, trace_training
+from pipeline.capture.joint.trace import freeze_unreached, trace_evaluation, trace_training
 from pipeline.capture.joint.translate import renewed_buffers, translate
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING

@@ -7,14 +7,12 @@ training's alone. An operator is decomposed only where it has no rule in `operat
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,58 +27,17 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.loss import Loss, logits_of
 from pipeline.capture.joint.operators.call import RULES
-from pipeline.errors import ModelError, PipelineError
+from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm
 from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
 from pipeline.progress import note
-from pipeline.recipe import Recipe
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Of a module within the one that is traced.
 PREFIX = "module."
 # In the names of parameters that are registered anew, for the dot that torch does not allow there.
 _DOT = "__dot__"
-
-
-def loss_of(recipe: Recipe, classes: int) -> Loss:
-    """The recipe's loss of logits N×K and labels N, as `capture/losses.py` defines it."""
-
-    def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, label, label_smoothing=recipe.label_smoothing)
-
-    def mean_squared_error(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.mse_loss(logits, _one_hot(logits, label, classes))
-
-    def binary_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, _one_hot(logits, label, classes))
-
-    losses = {f.__name__: f for f in (cross_entropy, mean_squared_error, binary_cross_entropy)}
-    return losses[recipe.loss]
-
-
-def _one_hot(logits: Tensor, label: Tensor, classes: int) -> Tensor:
-    return (label.unsqueeze(1) == torch.arange(classes)).to(logits.dtype)
-
-
-def logits_of(output: Any) -> Tensor:
-    """Of several outputs the logits: `logits` of a dictionary, the first of a tuple.
-
-    Raises:
-      ModelError: there are none.
-    """
-    if isinstance(output, Mapping) and "logits" in output:
-        output = output["logits"]
-    elif hasattr(output, "logits"):
-        output = output.logits
-    elif isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise ModelError(
-            f"the model gives {type(output).__name__}: it has to give logits, a tuple that begins with them, or a "
-            "dictionary with `logits`"
-        )
-    return output
 
 
 class _WithLoss(nn.Module):
@@ -247,7 +204,7 @@ def _training(module: nn.Module, held: Sequence[nn.Module]) -> Iterator[None]:
             child.training = False
         cumulative = [child for child in module.modules() if _is_cumulative(child)]
         for child in cumulative:
-            child.forward = types.MethodType(_cumulative_batch_norm, child)
+            child.forward = types.MethodType(cumulative_batch_norm, child)
         try:
             yield
         finally:
@@ -265,7 +222,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and torch so that it can be traced; afterwards both are as they were."""
     was = {child: child.training for child in module.modules()}
     module.eval()
-    instance_norm, functional.instance_norm = functional.instance_norm, _instance_norm
+    own_norm, functional.instance_norm = functional.instance_norm, instance_norm
     level = logging.getLogger("torch").level
     try:
         # Attention and recurrent layers in products, whose gradients are products.
@@ -275,90 +232,9 @@ def _mode(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
-        functional.instance_norm = instance_norm
+        functional.instance_norm = own_norm
         for child, mode in was.items():
             child.training = mode
-
-
-def _cumulative_batch_norm(self: Any, x: Tensor) -> Tensor:
-    """Batch norm whose running statistics are the mean over all batches; torch's own reads its counter as a number."""
-    axes = [axis for axis in range(x.dim()) if axis != 1]
-    with torch.no_grad():
-        self.num_batches_tracked.add_(1)
-        share = 1.0 / self.num_batches_tracked.to(torch.float32)
-        self.running_mean.add_(share * (x.mean(axes) - self.running_mean))
-        self.running_var.add_(share * (x.var(axes, correction=1) - self.running_var))
-    return functional.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
-
-
-def _instance_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """Torch's of that name in arithmetic: its own cannot be traced for a batch of any size."""
-    axes = list(range(2, input.dim()))
-    shape = [1, -1, *[1] * len(axes)]
-    if use_input_stats:
-        mean, variance = input.mean(axes, keepdim=True), input.var(axes, correction=0, keepdim=True)
-        if running_mean is not None and running_var is not None:
-            unbiased = input.detach().var(axes, correction=1)
-            running_mean.mul_(1 - momentum).add_(momentum * mean.detach().flatten(1).mean(0))
-            running_var.mul_(1 - momentum).add_(momentum * unbiased.mean(0))
-    else:
-        assert running_mean is not None and running_var is not None
-        mean, variance = running_mean.reshape(shape), running_var.reshape(shape)
-    normal = (input - mean) * torch.rsqrt(variance + eps)
-    if weight is not None:
-        normal = normal * weight.reshape(shape)
-    return normal if bias is None else normal + bias.reshape(shape)
-
-
-@contextlib.contextmanager
-def explained(module: nn.Module) -> Iterator[None]:
-    """Turns what torch's exporter raises in the block into one line that names the user's own line of code."""
-    try:
-        yield
-    except PipelineError:
-        raise
-    except Exception as error:
-        raise ModelError(_reason(error, module)) from error
-
-
-def _reason(error: Exception, module: nn.Module) -> str:
-    text = str(error).strip().splitlines()
-    first = text[0] if text else ""
-    where = _where(error, module)
-    if "data-dependent" in str(error) or type(error).__name__.startswith("GuardOnDataDependent"):
-        return (
-            f"the model branches on the values of a tensor{where}: one of the branches would be traced for all images; "
-            "write it with torch.where"
-        )
-    return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
-
-
-def _where(error: BaseException, module: nn.Module) -> str:
-    """The last line of the traceback that is the user's own: of a file that defines one of the module's classes."""
-    files = set()
-    for child in module.modules():
-        with contextlib.suppress(TypeError, OSError):
-            files.add(inspect.getfile(type(child)))
-    own = {file for file in files if f"{Path(torch.__file__).parent}" not in file}
-    frames: list[tuple[str, int]] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        trace = seen.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename in own:
-                frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-            trace = trace.tb_next
-        seen = seen.__cause__ or seen.__context__
-    return f" at {frames[-1][0]}:{frames[-1][1]}" if frames else ""
 
 
 def freeze_unreached(

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 
 from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
-from pipeline.capture.joint.operators.shape import sizes_of
 from pipeline.graphs.graph import Value
 
 Matrix = npt.NDArray[np.float32]
@@ -107,8 +106,6 @@ def _even(image: Tensor, pooled: Tensor) -> dict[str, Any]:
     return {"kernel_shape": window, "strides": window}
 
 
-_MODES = {"nearest": "nearest", "_nearest_exact": "nearest-exact", "linear": "linear"}
-_MODES |= {"bilinear": "bilinear", "_bilinear_aa": "bilinear", "bicubic": "bicubic", "_bicubic_aa": "bicubic"}
 _RESIZES = (
     *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d"),
     *("_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d"),
@@ -190,7 +187,3 @@ def _along_axes(g: Writer, value: Value, rank: int, matrices: dict[int, Matrix])
             moved = g.op("Transpose", value, perm=order)
             value = g.op("Transpose", g.op("MatMul", moved, g.floats(np.ascontiguousarray(matrix.T))), perm=order)
     return value
-
-
-def _image_sizes(image: Tensor) -> list[Any]:
-    return sizes_of(image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -200,61 +199,6 @@ def triangle(call: Call, g: Writer) -> Value:
     return g.cast(kept, torch.bool) if tensor.dtype == torch.bool else kept
 
 
-@translates("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
-@translates("replication_pad1d", "replication_pad2d", "replication_pad3d")
-def pad(call: Call, g: Writer) -> Value:
-    """constant_pad_nd(self, pad, value=0), reflection_pad2d(self, padding), replication_pad2d(self, padding)."""
-    tensor, value = call["self"], call["self"].value
-    if call.name == "constant_pad_nd":
-        pads = onnx_pads(call["pad"], tensor.rank)
-        return g.op("Pad", value, g.ints(pads), g.number(call["value"], tensor.dtype))
-    # As a Gather of each axis, whose gradient is known.
-    for axis, order in border_indices(call, tensor).items():
-        value = g.op("Gather", value, g.ints(order), axis=axis)
-    return str(value)
-
-
-def onnx_pads(pads: Sequence[int], rank: int) -> list[int]:
-    """Torch's padding, from the last axis on, as ONNX has it."""
-    before, after = [0] * rank, [0] * rank
-    for number, (low, high) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
-        before[rank - 1 - number], after[rank - 1 - number] = int(low), int(high)
-    return before + after
-
-
-def border_indices(call: Call, tensor: Tensor) -> dict[int, np.ndarray]:
-    """For each axis that is padded by reflection or replication, the index of the pixel that stands at each place."""
-    padding = call["padding"]
-    mode = "reflect" if call.name.startswith("reflection") else "edge"
-    found: dict[int, np.ndarray] = {}
-    for number, pair in enumerate(zip(padding[::2], padding[1::2], strict=True)):
-        axis = tensor.rank - 1 - number
-        if any(pair):
-            found[axis] = np.pad(np.arange(tensor.static(axis)), pair, mode)  # type: ignore[call-overload]
-    return found
-
-
-@translates("reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward")
-@translates("replication_pad1d_backward", "replication_pad2d_backward", "replication_pad3d_backward")
-def pad_backward(call: Call, g: Writer) -> Value:
-    """reflection_pad2d_backward(grad_output, self, padding): what stands at several places takes all gradients."""
-    tensor, value = call["self"], call["grad_output"].value
-    for axis, order in border_indices(call, tensor).items():
-        size = tensor.static(axis)
-        picks = np.zeros((size, len(order)), np.float32)
-        picks[order, np.arange(len(order))] = 1
-        last = g.op("MatMul", _moved(g, value, tensor.rank, axis), g.floats(picks.T))
-        value = _moved(g, last, tensor.rank, axis)
-    return str(value)
-
-
-def _moved(g: Writer, value: Value, rank: int, axis: int) -> Value:
-    """The axis and the last one exchanged."""
-    order = list(range(rank))
-    order[axis], order[-1] = order[-1], order[axis]
-    return value if order == sorted(order) else g.op("Transpose", value, perm=order)
-
-
 @translates("pixel_shuffle", "pixel_unshuffle")
 def pixel_shuffle(call: Call, g: Writer) -> Value:
     """pixel_shuffle(self, upscale_factor)."""
@@ -266,43 +210,3 @@ def pixel_shuffle(call: Call, g: Writer) -> Value:
         raise UntranslatedError("of an image of unknown size")
     split_ = g.view(call["self"].value, [n, c, h // factor, factor, w // factor, factor])
     return g.view(g.op("Transpose", split_, perm=[0, 1, 3, 5, 2, 4]), sizes_of(call.result))
-
-
-@translates("full", "full_like", "ones", "zeros", "ones_like", "zeros_like", "new_zeros", "new_ones", "new_full")
-@translates("scalar_tensor", "empty", "empty_like", "new_empty", "fill")
-def filled(call: Call, g: Writer) -> Value:
-    """full(size, fill_value), zeros_like(self), scalar_tensor(s) and others of one number."""
-    numbers = {"ones": 1, "ones_like": 1, "new_ones": 1, "full": None, "full_like": None, "new_full": None}
-    number = numbers.get(call.name, 0)
-    if number is None:
-        number = call["fill_value"]
-    if call.name in ("scalar_tensor", "fill"):
-        number = call["s" if call.name == "scalar_tensor" else "value"]
-    result = call.result
-    value = g.operand(number, result.dtype)
-    return g.op("Expand", value, g.sizes(sizes_of(result))) if result.rank else value
-
-
-@translates("arange")
-def arange(call: Call, g: Writer) -> Value:
-    """arange(start=0, end, step=1)."""
-    dtype = call.result.dtype
-    start, end, step = call.get("start", 0), call["end"], call.get("step", 1)
-    if all(isinstance(number, (int, float)) for number in (start, end, step)):
-        numbers = torch.arange(start, end, step, dtype=dtype).numpy()
-        return g.constant(numbers, numbers.dtype)
-    return g.op("Range", *(g.operand(number, dtype) for number in (start, end, step)))
-
-
-@translates("linspace")
-def linspace(call: Call, g: Writer) -> Value:
-    """linspace(start, end, steps)."""
-    numbers = torch.linspace(call["start"], call["end"], call["steps"]).numpy()
-    return g.constant(numbers, numbers.dtype)
-
-
-@translates("eye")
-def eye(call: Call, g: Writer) -> Value:
-    """eye(n, m)."""
-    numbers = torch.eye(call["n"], call.get("m") or call["n"], dtype=call.result.dtype).numpy()
-    return g.constant(numbers, numbers.dtype)

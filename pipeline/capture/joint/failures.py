@@ -1,0 +1,55 @@
+"""What torch raises while a module is traced, in one line that names the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.errors import ModelError, PipelineError
+
+
+@contextlib.contextmanager
+def explained(module: nn.Module) -> Iterator[None]:
+    """Turns what torch's exporter raises in the block into one line that names the user's own line of code."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise ModelError(_reason(error, module)) from error
+
+
+def _reason(error: Exception, module: nn.Module) -> str:
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    where = _where(error, module)
+    if "data-dependent" in str(error) or type(error).__name__.startswith("GuardOnDataDependent"):
+        return (
+            f"the model branches on the values of a tensor{where}: one of the branches would be traced for all images; "
+            "write it with torch.where"
+        )
+    return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
+
+
+def _where(error: BaseException, module: nn.Module) -> str:
+    """The last line of the traceback that is the user's own: of a file that defines one of the module's classes."""
+    files = set()
+    for child in module.modules():
+        with contextlib.suppress(TypeError, OSError):
+            files.add(inspect.getfile(type(child)))
+    own = {file for file in files if f"{Path(torch.__file__).parent}" not in file}
+    frames: list[tuple[str, int]] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        trace = seen.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename in own:
+                frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+            trace = trace.tb_next
+        seen = seen.__cause__ or seen.__context__
+    return f" at {frames[-1][0]}:{frames[-1][1]}" if frames else ""

@@ -1,0 +1,54 @@
+"""The loss of a recipe, as torch has it, and the logits among what a module gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, arange
+from torch.nn import functional
+
+from pipeline.errors import ModelError
+from pipeline.recipe import Recipe
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def loss_of(recipe: Recipe, classes: int) -> Loss:
+    """The recipe's loss of logits N×K and labels N, as `capture/losses.py` defines it."""
+
+    def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, label, label_smoothing=recipe.label_smoothing)
+
+    def mean_squared_error(logits: Tensor, label: Tensor) -> Tensor:
+        return functional.mse_loss(logits, _one_hot(logits, label, classes))
+
+    def binary_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(logits, _one_hot(logits, label, classes))
+
+    losses = {f.__name__: f for f in (cross_entropy, mean_squared_error, binary_cross_entropy)}
+    return losses[recipe.loss]
+
+
+def _one_hot(logits: Tensor, label: Tensor, classes: int) -> Tensor:
+    return (label.unsqueeze(1) == arange(classes)).to(logits.dtype)
+
+
+def logits_of(output: Any) -> Tensor:
+    """Of several outputs the logits: `logits` of a dictionary, the first of a tuple.
+
+    Raises:
+      ModelError: there are none.
+    """
+    if isinstance(output, Mapping) and "logits" in output:
+        output = output["logits"]
+    elif hasattr(output, "logits"):
+        output = output.logits
+    elif isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise ModelError(
+            f"the model gives {type(output).__name__}: it has to give logits, a tuple that begins with them, or a "
+            "dictionary with `logits`"
+        )
+    return output
