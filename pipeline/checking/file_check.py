@@ -15,6 +15,7 @@ from pipeline.checking.observed import Array, Batch
 from pipeline.checking.sessions import open_session
 from pipeline.errors import ModelError
 from pipeline.graphs.inference_mode import trains
+from pipeline.graphs.names import LOGITS
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
 
@@ -46,7 +47,7 @@ def check_file(source: ModelSource, recipe: Recipe, batch: Batch, folder: Path) 
 
 
 def _run(path: Path, image: Array) -> Array | None:
-    """The file's one output; None where the runtime does not know the file's opset or an operator, or gives another."""
+    """The file's logits; None where the runtime does not know the file's opset or an operator, or gives another."""
     # In training mode ONNX Runtime 1.19.2 ends the process where nobody takes the statistics.
     if any(trains(node) for node in onnx.load(path, load_external_data=False).graph.node):
         return None
@@ -56,7 +57,10 @@ def _run(path: Path, image: Array) -> Array | None:
         given = session.get_inputs()[0]
         single = given.shape[0] == 1
         parts = [image[n : n + 1] for n in range(len(image))] if single else [image]
-        output: Array = np.concatenate([session.run(None, {given.name: part})[0] for part in parts])
+        names = [output.name for output in session.get_outputs()]
+        # Of several that one trains, as the file was read.
+        chosen = [LOGITS if LOGITS in names else names[0]]
+        output: Array = np.concatenate([session.run(chosen, {given.name: part})[0] for part in parts])
     except Exception:
         return None
     return output
