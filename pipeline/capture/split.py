@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from onnx.utils import Extractor
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, brief
 from pipeline.graphs.edits import kept_constants, rename
 from pipeline.graphs.files import REFERENCE
 from pipeline.graphs.inference_mode import BATCH_NORM, to_inference_mode
@@ -81,8 +81,8 @@ def split_parameters(forward: onnx.ModelProto, patterns: tuple[str, ...]) -> tup
         raise UsageError("the model has no parameter to train: all are frozen, or of another type than float32")
     if not trainable:
         raise UsageError(
-            f"no parameter matches {', '.join(patterns)}: the model has {_listed(candidates)}; "
-            f"its constants, which never train: {_listed(kept_constants(forward))}"
+            f"no parameter matches {', '.join(patterns)}: the model has {brief(candidates) or 'none'}; "
+            f"its constants, which never train: {brief(kept_constants(forward)) or 'none'}"
         )
     return trainable, [name for name in floats if name not in trainable]
 
@@ -101,8 +101,3 @@ def _has_layers(backbone: onnx.ModelProto) -> bool:
 def _parameters(forward: onnx.ModelProto) -> list[str]:
     """Names of the float32 initializers: what is no parameter stands as a Constant."""
     return [t.name for t in forward.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return (", ".join(names[:20]) or "none") + more

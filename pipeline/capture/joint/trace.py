@@ -109,9 +109,9 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     from torch._functorch.aot_autograd import aot_export_module
 
     fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    # Some composite operators know sizes that are not numbers in their Python form alone.
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
-    # In the mode also what is made of sizes alone, as random numbers, has no values.
+    # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
+    # sizes that are not numbers in their Python form alone, which the dispatcher takes.
     with enable_python_dispatcher(), fake:
         made, signature = aot_export_module(
             module,
@@ -237,14 +237,8 @@ def _mode(module: nn.Module) -> Iterator[None]:
             child.training = mode
 
 
-def freeze_unreached(
-    module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: Loss
-) -> list[str]:
-    """Finds by one eager step the trainable parameters that the loss does not reach, and freezes them.
-
-    Returns:
-      Their names, in the module's order.
-    """
+def freeze_unreached(module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: Loss) -> None:
+    """Finds by one eager step the trainable parameters that the loss does not reach, freezes and names them."""
     state = {name: value.clone() for name, value in module.state_dict().items()}
     parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
     with _training(module, held), explained(module), torch.random.fork_rng(devices=[]):
@@ -256,4 +250,3 @@ def freeze_unreached(
         parameters[name].requires_grad_(False)
     if unreached:
         note(f"not trained, since the loss does not reach them: {', '.join(unreached)}")
-    return unreached

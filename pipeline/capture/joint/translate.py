@@ -172,7 +172,6 @@ class _Translation:
         read = {user.args[1] for user in node.users if user.target is operator.getitem}
         return Call(
             name,
-            overload._overloadname,
             {key: self._argument(value) for key, value in arguments.items()},
             tuple(described("", meta) if isinstance(meta, torch.Tensor) else None for meta in metas),
             tuple(index in read for index in range(len(metas))) if several else (bool(node.users),),

@@ -78,7 +78,6 @@ class Call:
     """
 
     name: str
-    overload: str
     arguments: Mapping[str, Any]
     results: tuple[Tensor | None, ...]
     wanted: tuple[bool, ...]

@@ -17,13 +17,19 @@ def _labels(call: Call, g: Writer) -> Value:
     return g.op("OneHot", call["target"].value, classes, g.constant([0, 1], np.float32), axis=1)
 
 
+def _reduced(call: Call, g: Writer, losses: Value) -> Value:
+    if not call["reduction"]:
+        return losses
+    return g.op("ReduceMean" if call["reduction"] == 1 else "ReduceSum", losses, keepdims=0)
+
+
 @translates("nll_loss_forward")
 def nll_loss(call: Call, g: Writer) -> tuple[Value, ...]:
     """nll_loss_forward(self, target, weight, reduction, ignore_index) → loss, how many count; labels are all valid."""
     picked = g.sum(g.op("Mul", call["self"].value, _labels(call, g)), [1])
-    if call["reduction"]:
-        picked = g.op("ReduceMean" if call["reduction"] == 1 else "ReduceSum", picked, keepdims=0)
-    return g.op("Neg", picked), g.op("Cast", g.op("Squeeze", g.op("Shape", call["target"].value)), to=1)
+    return g.op("Neg", _reduced(call, g, picked)), g.op(
+        "Cast", g.op("Squeeze", g.op("Shape", call["target"].value)), to=1
+    )
 
 
 @translates("nll_loss_backward")
@@ -47,19 +53,14 @@ def binary_cross_entropy_with_logits(call: Call, g: Writer) -> Value:
     small = g.op("Exp", g.op("Neg", g.op("Abs", z)))
     softplus = g.op("Add", positive, g.op("Log", g.op("Add", small, g.floats(1.0))))
     losses = g.op("Sub", softplus, g.op("Mul", call["target"].value, z))
-    if not call["reduction"]:
-        return losses
-    return g.op("ReduceMean" if call["reduction"] == 1 else "ReduceSum", losses, keepdims=0)
+    return _reduced(call, g, losses)
 
 
 @translates("mse_loss")
 def mse_loss(call: Call, g: Writer) -> Value:
     """mse_loss(self, target, reduction)."""
     difference = g.op("Sub", call["self"].value, call["target"].value)
-    squares = g.op("Mul", difference, difference)
-    if not call["reduction"]:
-        return squares
-    return g.op("ReduceMean" if call["reduction"] == 1 else "ReduceSum", squares, keepdims=0)
+    return _reduced(call, g, g.op("Mul", difference, difference))
 
 
 @translates("mse_loss_backward")
