@@ -3,6 +3,8 @@
 Reads a torch module of `pipeline/sources/models/`, of a user's file, or an ONNX model; writes into one folder
 `forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`; where the recipe freezes
 what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trained.onnx` (`features` → `logits`).
+Of a torch module also the graphs that the lowering reads, `training.onnx` and `evaluation.onnx`, with its state in
+`state.safetensors`.
 """
 
 from __future__ import annotations

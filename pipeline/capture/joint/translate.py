@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from torch.fx import Node
 
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
-from pipeline.capture.joint.operators.call import DTYPES, RULES, Call, Size, Tensor, UntranslatedError, Writer
+from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
@@ -258,4 +258,4 @@ def size_of(size: int | torch.SymInt) -> int | Size:
 
 def _info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
     shape: Shape = tensor.shape
-    return helper.make_tensor_value_info(name, DTYPES[tensor.dtype], list(shape))
+    return helper.make_tensor_value_info(name, onnx_type(tensor.dtype), list(shape))

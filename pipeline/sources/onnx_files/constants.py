@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from pipeline.errors import brief
 from pipeline.graphs.edits import keep_constant
 from pipeline.graphs.reading import opset_of
 from pipeline.sources.onnx_files.parameters import Judge, Role
@@ -59,14 +60,10 @@ def settle(model: onnx.ModelProto, path: Path) -> list[str]:
     floats = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
     keep_constant(model, floats - set(kept))
     if parted:
-        say(f"{path}: stored once, trained apart in each layer: {_listed(parted)}")
+        say(f"{path}: stored once, trained apart in each layer: {brief(parted, 5)}")
     if named:
-        say(f"{path}: taken for constants, not trained: {_listed(named)}")
+        say(f"{path}: taken for constants, not trained: {brief(named, 5)}")
     return kept
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _lift(graph: onnx.GraphProto) -> None:

@@ -28,6 +28,17 @@ class UntranslatedError(LoweringError):
     """What a call asks for has no form here; the message says what, its caller where."""
 
 
+def onnx_type(dtype: torch.dtype) -> int:
+    """The TensorProto type of a torch type.
+
+    Raises:
+      UntranslatedError: the graphs here have no such type.
+    """
+    if dtype not in DTYPES:
+        raise UntranslatedError(f"in the type {dtype}; use one of {', '.join(map(str, DTYPES))}")
+    return DTYPES[dtype]
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A tensor of the graph: its value, static sizes with a str for what depends on the batch, and its type."""
@@ -166,7 +177,7 @@ class Writer(Graph):
 
     def cast(self, value: Value, dtype: torch.dtype) -> Value:
         """A value in another type."""
-        return self.op("Cast", value, to=DTYPES[dtype])
+        return self.op("Cast", value, to=onnx_type(dtype))
 
     def as_type(self, tensor: Tensor, dtype: torch.dtype) -> Value:
         """A tensor's value in that type."""
