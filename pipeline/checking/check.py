@@ -57,7 +57,7 @@ def compare(
     if source.onnx_file or (source.backbone and source.backbone.onnx_file):
         from pipeline.checking.file_check import check_file
 
-        return "the ONNX file", check_file(source, recipe, batches[0], made.model)
+        return "the ONNX file", check_file(source, recipe, batches, made.model)
     from pipeline.checking.torch_check import check_torch
     from pipeline.sources import python_file
 

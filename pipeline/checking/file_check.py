@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +12,38 @@ from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import read_model
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.lowered_side import LoweredSide, by_name
-from pipeline.checking.observed import Array, Batch
+from pipeline.checking.observed import Array, Batch, observe
 from pipeline.checking.sessions import open_session
 from pipeline.errors import ModelError
 from pipeline.graphs.inference_mode import trains
 from pipeline.graphs.names import LOGITS
+from pipeline.graphs.reading import opset_of
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
+from pipeline.sources.onnx_files.newest import KNOWN
+from pipeline.sources.onnx_files.reading import read
+from pipeline.sources.onnx_files.refusals import refusing
 
 LIMIT = 1e-4
 # What rounding every frozen weight to half precision may cost.
 LIMIT_OF_HALF = 2e-2
 
 
-def check_file(source: ModelSource, recipe: Recipe, batch: Batch, folder: Path) -> Measured:
-    """Compares logits; nothing is measured where this ONNX Runtime does not run the file.
+def check_file(source: ModelSource, recipe: Recipe, batches: Sequence[Batch], folder: Path) -> Measured:
+    """Compares the first batch's logits and trains on each; nothing is measured where the runtime cannot run the file.
 
     Raises:
-      ModelError: they differ.
+      ModelError: they differ, or the train step fails.
     """
     path = source.onnx_file or (source.backbone.onnx_file if source.backbone else None)
-    expected = _run(path, batch.image) if path else None
+    side = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx"))
+    with refusing(f"{path} cannot be trained"):
+        ours = observe(side, batches).evaluation
+    expected = _run(path, batches[0].image) if path else None
     if expected is None:
         return Measured()
     if source.backbone:
         expected = _with_head(expected, folder)
-    ours = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx")).evaluate(batch)
     difference = relative(ours.logits, expected)
     if not difference <= (LIMIT_OF_HALF if recipe.frozen_dtype == "float16" else LIMIT):
         raise ModelError(
@@ -49,11 +56,13 @@ def check_file(source: ModelSource, recipe: Recipe, batch: Batch, folder: Path) 
 def _run(path: Path, image: Array) -> Array | None:
     """The file's logits; None where the runtime does not know the file's opset or an operator, or gives another."""
     # In training mode ONNX Runtime 1.19.2 ends the process where nobody takes the statistics.
-    if any(trains(node) for node in onnx.load(path, load_external_data=False).graph.node):
+    stored = onnx.load(path, load_external_data=False)
+    if any(trains(node) for node in stored.graph.node):
         return None
     # ONNX Runtime's exceptions have no base class of their own.
     try:
-        session = open_session(path)
+        # No ONNX Runtime of the host's is so new.
+        session = open_session(path if opset_of(stored) <= KNOWN else read(path))
         given = session.get_inputs()[0]
         single = given.shape[0] == 1
         parts = [image[n : n + 1] for n in range(len(image))] if single else [image]

@@ -155,7 +155,7 @@ class Graph:
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
         """The finished model, checked, without the nodes and constants that no output needs."""
-        nodes = needed(self.nodes, [output.name for output in outputs])
+        nodes = [_plain(node) for node in needed(self.nodes, [output.name for output in outputs])]
         read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
         constants = [tensor for value, tensor in self.constants.items() if value in read]
         graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)
@@ -167,6 +167,14 @@ class Graph:
         )
         onnx.checker.check_model(model)
         return model
+
+
+def _plain(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A Transpose that moves nothing as Identity: ONNX Runtime fuses any that follows a Gemm as if it swapped."""
+    perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
+    if node.op_type != "Transpose" or not perm or perm != sorted(perm):
+        return node
+    return helper.make_node("Identity", node.input, node.output, node.name)
 
 
 def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[Value]) -> list[onnx.NodeProto]:

@@ -36,13 +36,19 @@ def _reason(error: Exception, module: nn.Module) -> str:
     return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
 
 
-def _where(error: BaseException, module: nn.Module) -> str:
-    """The last line of the traceback that is the user's own: of a file that defines one of the module's classes."""
+def own_files(module: nn.Module) -> set[str]:
+    """The files in which the user defines the module's classes."""
     files = set()
     for child in module.modules():
         with contextlib.suppress(TypeError, OSError):
             files.add(inspect.getfile(type(child)))
-    own = {file for file in files if f"{Path(torch.__file__).parent}" not in file}
+    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    return {file for file in files if not file.startswith(ours)}
+
+
+def _where(error: BaseException, module: nn.Module) -> str:
+    """The last line of the traceback that is the user's own."""
+    own = own_files(module)
     frames: list[tuple[str, int]] = []
     seen: BaseException | None = error
     while seen is not None:

@@ -27,6 +27,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import Loss, logits_of
 from pipeline.capture.joint.operators.call import RULES
@@ -108,7 +109,8 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     """By AOTAutograd alone: torch.export would put the true derivative in the place of a custom Function's backward."""
     from torch._functorch.aot_autograd import aot_export_module
 
-    fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    sizes = ShapeEnv()
+    fake = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
@@ -120,6 +122,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
             output_loss_index=0 if joint else None,
             decompositions=_decompositions(),
         )
+    check_any_batch(module, sizes)
     assert isinstance(made, GraphModule)
     graph: Graph = made.graph
     tensors = {own_name(name): value for name, value in [*module.named_parameters(), *module.named_buffers()]}

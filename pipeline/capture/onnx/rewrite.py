@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from pipeline.capture.onnx.corrections import CORRECTIONS
 from pipeline.capture.onnx.einsum import write_einsum
+from pipeline.capture.onnx.recurrent import write_recurrent
 from pipeline.capture.shapes import with_shapes
 from pipeline.capture.split import trained_part
 from pipeline.errors import LoweringError
@@ -24,7 +25,7 @@ from pipeline.graphs.inference_mode import trains
 from pipeline.graphs.node import Node, decorator_of
 from pipeline.graphs.reading import read_values, shapes_of
 
-Rewrite = Callable[[Node, Graph], Value]
+Rewrite = Callable[[Node, Graph], Value | tuple[Value, ...]]
 
 REWRITES: dict[str, Rewrite] = {}
 rewrites = decorator_of(REWRITES)
@@ -196,6 +197,12 @@ def reduce_extremum(node: Node, g: Graph) -> Value:
 def einsum(node: Node, g: Graph) -> Value:
     """Einsum(x…) → Transpose, Reshape, MatMul and ReduceSum."""
     return write_einsum(node, g)
+
+
+@rewrites("RNN", "LSTM", "GRU")
+def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
+    """RNN, LSTM, GRU(x T×N×I) → products and elementwise operators, step by step."""
+    return write_recurrent(node, g)
 
 
 def _above(g: Graph, x: Value, threshold: float) -> Value:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 STANDARD = ("", "ai.onnx")
 OLDEST_OPSET = 7
+_WITH_AXES = frozenset(("Squeeze", "Unsqueeze", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2"))
+# 11 added how a model is spread over devices, 12 and 13 types of less than a byte: nothing that a network here has.
+NEWEST_IR = 13
 
 
 def say(line: str) -> None:
@@ -33,6 +36,7 @@ def read(path: Path) -> onnx.ModelProto:
     import onnx
 
     from pipeline.graphs.graph import IR_VERSION
+    from pipeline.sources.onnx_files.newest import in_opset_21
 
     try:
         model = onnx.load(path)
@@ -40,6 +44,8 @@ def read(path: Path) -> onnx.ModelProto:
     except Exception as error:
         raise ModelError(f"{path} is not a valid ONNX model: {reason_of(error)}; export it again") from error
     _check_versions(model, path)
+    in_opset_21(model)
+    _axes_as_vectors(model.graph)
     _keep_one_input(model, path)
     model.ir_version = IR_VERSION
     check(model, path)
@@ -70,19 +76,39 @@ def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _check_versions(model: onnx.ModelProto, path: Path) -> None:
-    import onnx
+    from pipeline.sources.onnx_files.newest import NEWEST
 
-    newest, opset = onnx.defs.onnx_opset_version(), opset_of(model)
-    if model.ir_version > onnx.IR_VERSION:
+    opset = opset_of(model)
+    if model.ir_version > NEWEST_IR:
         raise ModelError(
-            f"{path} is of IR version {model.ir_version}, read are those up to {onnx.IR_VERSION}: "
-            f"export it with an onnx that writes IR version {onnx.IR_VERSION}, or with opset_version=17"
-        )
-    if not OLDEST_OPSET <= opset <= newest:
-        raise ModelError(
-            f"{path} is of opset {opset}, read are those from {OLDEST_OPSET} to {newest}: "
+            f"{path} is of IR version {model.ir_version}, read are those up to {NEWEST_IR}: "
             "export it with opset_version=17"
         )
+    if not OLDEST_OPSET <= opset <= NEWEST:
+        raise ModelError(
+            f"{path} is of opset {opset}, read are those from {OLDEST_OPSET} to {NEWEST}: "
+            "export it with opset_version=17"
+        )
+
+
+def _axes_as_vectors(graph: onnx.GraphProto) -> None:
+    """Gives a single axis, as torch's new exporter writes it, an axis of its own: the gradient takes no other."""
+    from onnx import TensorProto
+
+    constants = {node.output[0]: a.t for node in graph.node for a in node.attribute if node.op_type == "Constant"}
+    given = constants | {tensor.name: tensor for tensor in graph.initializer}
+    scalars = {name: t for name, t in given.items() if t.data_type == TensorProto.INT64 and not t.dims}
+    vectors: dict[str, str] = {}
+    for node in graph.node:
+        if node.op_type in _WITH_AXES and len(node.input) > 1 and node.input[1] in scalars:
+            name = node.input[1]
+            if name not in vectors:
+                vectors[name] = f"{name}/axes"
+                vector = graph.initializer.add()
+                vector.CopyFrom(scalars[name])
+                vector.name = vectors[name]
+                vector.dims.append(1)
+            node.input[1] = vectors[name]
 
 
 def _keep_one_input(model: onnx.ModelProto, path: Path) -> None:

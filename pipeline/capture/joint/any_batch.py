@@ -1,0 +1,47 @@
+"""Whether what torch traced with one size of batch holds for every other."""
+
+from __future__ import annotations
+
+import re
+
+import sympy
+from torch import nn
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from pipeline.capture.joint.failures import own_files
+from pipeline.errors import ModelError
+
+# Odd and even, small and large: a batch that training, or the rest of a dataset in evaluation, may have. Not 1, which
+# torch traces apart from all others.
+SIZES = (2, 3, 5, 8, 16, 31, 64, 256)
+
+# "(folder/file.py:12 in forward)"
+_LINE = re.compile(r"^\((?P<file>.+):(?P<line>\d+) in .*\)$")
+
+
+def check_any_batch(module: nn.Module, sizes: ShapeEnv) -> None:
+    """Refuses a trace in which torch decided something by the size of the batch.
+
+    Args:
+      module: what was traced.
+      sizes: what was decided while a module was traced; its only symbols are the batch's size, of images and of labels.
+
+    Raises:
+      ModelError: another size would have been decided otherwise.
+    """
+    for guard in sizes.guards:
+        expression = guard.expr
+        for size in SIZES:
+            if expression.subs(dict.fromkeys(expression.free_symbols, size)) == sympy.false:
+                raise ModelError(
+                    f"the model does one thing for a batch of 2 images and another for one of {size}"
+                    f"{_place(module, str(guard.sloc))}: one of them would be traced for all; write it for any size, "
+                    "with x.shape[0], which len(x) is not"
+                )
+
+
+def _place(module: nn.Module, said: str) -> str:
+    """Where the user's own line is that decided; torch says its own lines in the same way."""
+    found = _LINE.match(said)
+    files = [file for file in own_files(module) if found and file.endswith(found["file"])]
+    return f" at {files[0]}:{found['line']}" if files and found else ""
