@@ -76,15 +76,19 @@ def _bar(console: Console, name: str, *columns: ProgressColumn) -> Iterator[OnPr
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences libraries that log at INFO from Python and write to stderr from C++."""
+    """Silences libraries that log at INFO from Python and write to stdout and stderr from C++."""
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
+    sys.stdout.flush()
+    saved, sink = {number: os.dup(number) for number in (1, 2)}, os.open(os.devnull, os.O_WRONLY)
+    for number in saved:
+        os.dup2(sink, number)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        sys.stdout.flush()
+        for number, own in saved.items():
+            os.dup2(own, number)
+            os.close(own)
         os.close(sink)
         logging.getLogger().setLevel(level)

@@ -9,8 +9,6 @@ Of a torch module also the graphs that the lowering reads, `training.onnx` and `
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,7 +124,7 @@ def _export_torch(
         round_frozen(model, trainable_names(model, recipe.trainable))
     image = torch.zeros(2, pixels.channels, size.height, size.width)
     _check_logits(model, image, source, classes)
-    write_state({name: value.clone() for name, value in model.state_dict().items()}, tied_weights(model), folder)
+    write_state(model.state_dict(), tied_weights(model), folder)
     forward = capture_module(model, image, recipe, classes, folder)
     if not (folder / "backbone.onnx").exists():
         _write_reference(model, image, folder / REFERENCE)
@@ -138,19 +136,18 @@ def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) ->
     import onnx
 
     from pipeline.progress import quiet
+    from pipeline.sources.module_copy import copied
 
-    state = {name: value.clone() for name, value in model.state_dict().items()}
+    state = model.state_dict()
     try:
-        # It prints the graphs that it cannot write.
-        with quiet(), contextlib.redirect_stdout(io.StringIO()):
-            write_graph(model, image, path)
+        # It prints the graphs that it cannot write, some of them from C++.
+        with quiet():
+            write_graph(copied(model), image, path)
         forward = onnx.load(path)
     # The older exporter knows fewer modules; what it cannot write only --engine reference misses.
     except Exception:
         path.unlink(missing_ok=True)
         return
-    finally:
-        model.load_state_dict(state)
     if len(forward.graph.output) != 1:
         path.unlink()
         return
@@ -166,15 +163,16 @@ def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) ->
 
 
 def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSource, classes: int) -> None:
-    """Runs the module once in evaluation mode: its logits have to fit the dataset."""
+    """Runs a copy of the module once in evaluation mode: its logits have to fit the dataset."""
     import torch
 
     from pipeline.capture.joint.loss import logits_of
+    from pipeline.sources.module_copy import copied
 
-    modes = {child: child.training for child in model.modules()}
+    calm = copied(model).eval()
     try:
         with torch.no_grad():
-            output = model.eval()(image)
+            output = calm(image)
     except Exception as error:
         channels, height, width = image.shape[1:]
         raise ModelError(
@@ -182,9 +180,6 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
             "(channels×height×width; --data gives the channels, the model's recipe the size): "
             f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
         ) from error
-    finally:
-        for child, mode in modes.items():
-            child.training = mode
     logits = logits_of(output)
     if logits is not output:
         note(f"of the outputs of the model {source.name!r} the logits train: the first, or the one of that name")

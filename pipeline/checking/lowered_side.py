@@ -11,7 +11,7 @@ import numpy as np
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import Tensor, read_model
-from pipeline.checking.observed import Array, Batch, Evaluation, Step
+from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
 from pipeline.checking.sessions import open_session
 from pipeline.graphs.names import FEATURES, IMAGE
 
@@ -23,12 +23,12 @@ Feeds = dict[str, Any]
 
 
 class LoweredSide:
-    """A model folder with its untrained checkpoint; buffers move from step to step, parameters do not.
+    """A model folder with its untrained checkpoint; buffers move from step to step, parameters when they are nudged.
 
     Attributes:
       model: what model.json says.
       gradient: the gradient step, a model that draws nothing.
-      parameters: the initial ones, one vector.
+      parameters: as they are now, one vector.
     """
 
     def __init__(self, folder: Path, gradient: onnx.ModelProto) -> None:
@@ -36,9 +36,18 @@ class LoweredSide:
         self.model = read_model(folder)
         self.gradient = gradient
         start = read_checkpoint(folder / untrained_name(self.model), self.model)
-        self.parameters = start.parameters
-        self._start = self._buffers = start.buffers
+        self._start = start
+        self.restart()
         self._backbone = open_session(folder / "features.onnx") if self.model.features else None
+
+    def restart(self) -> None:
+        """Back to where training begins."""
+        self.parameters, self._buffers = self._start.parameters, self._start.buffers
+
+    def nudge(self) -> None:
+        """Moves what trains."""
+        moved = {name: nudged(name, value) for name, value in by_name(self.parameters, self.model.parameters).items()}
+        self.parameters = np.concatenate([np.ravel(value) for value in moved.values()])
 
     @cached_property
     def _session(self) -> ort.InferenceSession:
@@ -65,7 +74,6 @@ class LoweredSide:
     def train(self, batch: Batch, rate: float) -> dict[str, Array]:
         """Every output of the first update by train_step.onnx."""
         session = open_session(self.folder / "train_step.onnx")
-        self._buffers = self._start
         feeds = self.evaluation_feeds(batch) | self._update_feeds(rate, 1, self.parameters, {})
         return _run(session, feeds)
 

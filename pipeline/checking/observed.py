@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ import numpy.typing as npt
 
 # float32, of a side in double precision float64.
 Array = npt.NDArray[Any]
+
+# The share by which parameters move between two steps.
+NUDGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,10 @@ class Side(Protocol):
         """One training step, whose buffers the next one starts from."""
         ...
 
+    def nudge(self) -> None:
+        """Moves what trains as `nudged` says."""
+        ...
+
     def buffers(self) -> Mapping[str, Array]:
         """The buffers as they are now."""
         ...
@@ -85,4 +93,19 @@ class Side(Protocol):
 def observe(side: Side, batches: Sequence[Batch]) -> Observed:
     """Lets one side compute everything that is compared."""
     evaluation, buffers = side.evaluate(batches[0]), side.buffers()
-    return Observed(evaluation, buffers, tuple(side.step(batch) for batch in batches))
+    return Observed(evaluation, buffers, tuple(_steps(side, batches)))
+
+
+def _steps(side: Side, batches: Sequence[Batch]) -> Iterator[Step]:
+    for number, batch in enumerate(batches):
+        # What a module makes of its parameters shows when they move.
+        if number:
+            side.nudge()
+        yield side.step(batch)
+
+
+def nudged(name: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A parameter a little away from where it was, on every side alike: in proportion, so that it keeps its sign."""
+    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(values.shape).astype(np.float32)
+    moved: npt.NDArray[np.float32] = values * (1 + NUDGE * noise) if values.any() else NUDGE * noise
+    return moved.astype(np.float32)

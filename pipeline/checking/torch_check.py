@@ -12,7 +12,7 @@ import torch
 
 from pipeline.capture.state import with_values
 from pipeline.checking.comparison import Comparison, Unequal
-from pipeline.checking.differences import Measured
+from pipeline.checking.differences import Measured, relative
 from pipeline.checking.locating import beginning
 from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, Observed, observe
@@ -23,6 +23,9 @@ from pipeline.lowering.model_folder import read_network
 from pipeline.lowering.step import build_calm_gradient_step
 from pipeline.recipe import Recipe
 from pipeline.sources.onnx_files.refusals import refusing
+
+# Apart from the order in which threads add up.
+REPEATED = 1e-5
 
 
 def check_torch(
@@ -54,6 +57,7 @@ def check_torch(
         where = difference.where or _located(difference, ours, theirs, batches)
         raise ModelError(difference.line(where)) from None
     flat = [np.concatenate([np.ravel(value) for value in step.gradients.values()]) for step in lowered.steps]
+    ours.restart()
     update = check_updates(ours, flat, recipe.optimizer, recipe.learning_rate)
     if update is not None:
         comparison.measured.largest["update"] = update
@@ -79,6 +83,20 @@ class _Theirs:
         self._state = with_values(export, _rounded(export)) or {}
         self.side = self.fresh(torch.float32)
         self.observed = observe(self.side, batches)
+        self._check_repeated()
+
+    def _check_repeated(self) -> None:
+        """Refuses a module of which two copies give two results: it reads what is no part of it."""
+        again, first = self.fresh(), self._batches[0]
+        results = (again.evaluate(first).logits, again.step(first).loss)
+        for result, expected in zip(
+            results, (self.observed.evaluation.logits, self.observed.steps[0].loss), strict=True
+        ):
+            if not relative(result, expected) <= REPEATED:
+                raise ModelError(
+                    "the model gives another result each time for the same images: it draws from a generator of "
+                    "its own, reads a clock or what other runs left; draw by torch.rand, or keep it in a buffer"
+                )
 
     def fresh(self, dtype: torch.dtype = torch.float32) -> TorchSide:
         """A side that has made no step."""
@@ -107,8 +125,9 @@ def _located(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: S
         graph, feeds = onnx.load(ours.folder / "eval_step.onnx"), start.evaluation_feeds(first)
         return beginning(graph, feeds, _outputs(lambda observer: side.evaluate(first, observer)))
     for batch in batches[: difference.step]:
-        start.step(batch)
-        side.step(batch)
+        for one in (start, side):
+            one.step(batch)
+            one.nudge()
     batch = batches[difference.step]
     outputs = _outputs(lambda observer: side.step(batch, observer))
     return beginning(ours.gradient, start.step_feeds(batch), outputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.capture.joint.selection import held_modules, trainable_names
+from pipeline.capture.joint.selection import for_training
 from pipeline.checking.calm import calmed
-from pipeline.checking.observed import Array, Batch, Evaluation, Step
+from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
+from pipeline.checking.side_effects import refusing_side_effects
 from pipeline.errors import ModelError, in_one_line
 from pipeline.recipe import Recipe
 
@@ -22,7 +22,7 @@ OnOutput = Callable[[str, Tensor], None]
 
 
 class TorchSide:
-    """A copy of a module with its initial weights; its buffers move from step to step, its parameters do not.
+    """A copy of a module with its initial weights; its buffers move from step to step, what trains when it is nudged.
 
     Attributes:
       module: the copy.
@@ -33,16 +33,10 @@ class TorchSide:
     def __init__(self, module: nn.Module, state: Mapping[str, Any], recipe: Recipe, dtype: torch.dtype) -> None:
         self._recipe = recipe
         self._dtype = dtype
-        # What is computed when a module is made, as by the old weight_norm, cannot be copied with its history.
-        computed = [v for child in module.modules() for v in vars(child).values() if isinstance(v, Tensor)]
-        self.module = copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
+        self.module, self._held = for_training(module, recipe.trainable)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
         self.module.load_state_dict(tensors, strict=False)
         self.module.to(dtype)
-        self._held = held_modules(self.module, recipe.trainable)
-        trainable = trainable_names(self.module, recipe.trainable)
-        for name, parameter in self.module.named_parameters():
-            parameter.requires_grad_(name in trainable)
         layers = [(n, m) for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
         self.counters = {f"{name}.num_batches_tracked".removeprefix(".") for name, _ in layers}
         self.backward_order: list[str] = []
@@ -54,7 +48,7 @@ class TorchSide:
     def evaluate(self, batch: Batch, on_output: OnOutput | None = None) -> Evaluation:
         """Logits and loss of `module.eval()`."""
         self.module.eval()
-        with calmed(), torch.no_grad(), _observing(self.module, on_output):
+        with calmed(), torch.no_grad(), _observing(self.module, on_output), refusing_side_effects(self.module):
             logits = self._logits(batch)
             return Evaluation(_array(logits), _array(self._loss(logits, batch)))
 
@@ -69,7 +63,7 @@ class TorchSide:
             layer.training = False
         self.module.zero_grad()
         self.backward_order.clear()
-        with calmed(), _observing(self.module, on_output):
+        with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
             loss = self._loss(self._logits(batch), batch)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
@@ -80,6 +74,13 @@ class TorchSide:
             {name: _array(p.grad) for name, p in parameters.items() if p.grad is not None},
             self.buffers(),
         )
+
+    def nudge(self) -> None:
+        """Moves what trains."""
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(torch.from_numpy(nudged(name, parameter.detach().float().numpy())))
 
     def _noting(self, name: str) -> Callable[[Tensor], None]:
         return lambda _: self.backward_order.append(name)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from pipeline.capture.joint.cut import cut, without_loss
 from pipeline.capture.joint.loss import loss_of
 from pipeline.capture.joint.operators.random import RANDOM
-from pipeline.capture.joint.selection import held_modules, tell_modes, trainable_alone, trainable_names
-from pipeline.capture.joint.trace import freeze_unreached, trace_evaluation, trace_training
+from pipeline.capture.joint.selection import for_training, tell_modes
+from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
 from pipeline.capture.joint.translate import renewed_buffers, translate
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.recipe import Recipe
+from pipeline.sources.module_copy import copied
 
 
 def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: int, folder: Path) -> onnx.ModelProto:
@@ -40,15 +41,16 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
       UsageError: nothing is left to train.
     """
     label, loss = torch.zeros(len(image), dtype=torch.int64), loss_of(recipe, classes)
-    held = held_modules(module, recipe.trainable)
-    with trainable_alone(module, trainable_names(module, recipe.trainable)):
-        tell_modes(module, held)
-        freeze_unreached(module, held, image, label, loss)
-        trains = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        traced, evaluated = (
-            trace_training(module, held, image, label, loss),
-            trace_evaluation(module, image, label, loss),
-        )
+    # Each run on a copy of its own: what a module keeps of one may change the next.
+    probed, held = for_training(module, recipe.trainable)
+    tell_modes(probed, held)
+    unreached = unreached_parameters(probed, held, image, label, loss)
+    trained, held = for_training(module, recipe.trainable)
+    for name in unreached:
+        trained.get_parameter(name).requires_grad_(False)
+    trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
+    traced = trace_training(trained, held, image, label, loss)
+    evaluated = trace_evaluation(copied(module), image, label, loss)
     state = [*trains, *renewed_buffers(traced)]
     training, evaluation = translate(traced, state), translate(evaluated, state)
     if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):

@@ -6,14 +6,14 @@ stands as its own `train()` sets it.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
 from pipeline.errors import UsageError, brief
 from pipeline.progress import note
+from pipeline.sources.module_copy import copied
 
 
 def trainable_names(module: nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -59,14 +59,15 @@ def tell_modes(module: nn.Module, held: Sequence[nn.Module]) -> None:
         )
 
 
-@contextlib.contextmanager
-def trainable_alone(module: nn.Module, names: Sequence[str]) -> Iterator[None]:
-    """Within the block only these parameters require gradients."""
-    was = {parameter: parameter.requires_grad for parameter in module.parameters()}
-    for name, parameter in module.named_parameters():
+def for_training(module: nn.Module, patterns: Sequence[str]) -> tuple[nn.Module, list[nn.Module]]:
+    """A copy of a module in which nothing but what trains requires a gradient, and its modules that are held.
+
+    Raises:
+      UsageError: nothing is left to train.
+      ModelError: the module cannot be copied.
+    """
+    copy = copied(module)
+    held, names = held_modules(copy, patterns), set(trainable_names(copy, patterns))
+    for name, parameter in copy.named_parameters():
         parameter.requires_grad_(name in names)
-    try:
-        yield
-    finally:
-        for parameter, required in was.items():
-            parameter.requires_grad_(required)
+    return copy, held

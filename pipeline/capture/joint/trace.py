@@ -32,13 +32,10 @@ from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import Loss, logits_of
 from pipeline.capture.joint.operators.call import RULES
 from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm
+from pipeline.capture.joint.untied import Untied, own_name, untied
+from pipeline.errors import ModelError, brief
 from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
 from pipeline.progress import note
-
-# Of a module within the one that is traced.
-PREFIX = "module."
-# In the names of parameters that are registered anew, for the dot that torch does not allow there.
-_DOT = "__dot__"
 
 
 class _WithLoss(nn.Module):
@@ -87,12 +84,12 @@ def trace_training(module: nn.Module, held: Sequence[nn.Module], image: Tensor, 
     """
     with _training(module, held), explained(module):
         try:
-            return _traced(_WithLoss(_untied(module), loss), image, label, joint=True)
+            return _traced(_WithLoss(untied(module), loss), image, label, joint=True)
         except AssertionError as error:
             # Two parameters have one gradient, as the biases of a recurrent layer; torch names each by its node.
             if "gradients_to_parameters" not in str(error):
                 raise
-            return _traced(_WithLoss(_Untied(module), loss), image, label, joint=True)
+            return _traced(_WithLoss(Untied(module), loss), image, label, joint=True)
 
 
 def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: Loss) -> Traced:
@@ -102,7 +99,7 @@ def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: Loss
       ModelError: torch cannot trace the module.
     """
     with _mode(module), explained(module), torch.no_grad():
-        return _traced(_WithLoss(_untied(module), loss), image, label, joint=False)
+        return _traced(_WithLoss(untied(module), loss), image, label, joint=False)
 
 
 def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Traced:
@@ -133,7 +130,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
         if node.op == "placeholder":
             given[own_name(names[node.name]) if node.name in names else next(places)] = node
         elif node.op == "get_attr":
-            tensors[node.name] = getattr(made, str(node.target))
+            tensors[node.name] = _constant(getattr(made, str(node.target)))
     trains = [name for name, parameter in module.named_parameters() if joint and parameter.requires_grad]
     order = [
         *(f"{RENEWED}{own_name(name)}" for name in signature.buffers_to_mutate.values()),
@@ -142,6 +139,14 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     ]
     output = next(node for node in graph.nodes if node.op == "output")
     return Traced(graph, given, dict(zip(order, output.args[0], strict=True)), tensors)
+
+
+def _constant(value: object) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, torch.Generator):
+        raise ModelError("the model draws from a generator of its own, which no graph has: leave generator= out")
+    raise ModelError(f"the model uses a {type(value).__name__}, which no graph has: keep tensors and numbers alone")
 
 
 @cache
@@ -159,43 +164,6 @@ def _any_batch(fake: FakeTensorMode, example: Tensor, name: str) -> Tensor:
     sizes = [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (example.dim() - 1)]
     context: StatelessSymbolicContext[Any, Any] = StatelessSymbolicContext(dynamic_sizes=sizes)
     return fake.from_tensor(example, symbolic_context=context, source=LocalSource(name))
-
-
-def own_name(target: str) -> str:
-    """The user's name of what is within the module that is traced."""
-    return target.removeprefix(PREFIX).replace(_DOT, ".")
-
-
-class _Untied(nn.Module):
-    """A module whose tied weights are one parameter each, as differentiation wants them."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        # In a list, which registers nothing.
-        self._hidden = [module]
-        self._first: dict[str, str] = {}
-        owners: dict[int, str] = {}
-        for name, value in module.named_parameters(remove_duplicate=False):
-            self._first[name] = owners.setdefault(id(value), name)
-            if self._first[name] == name:
-                self.register_parameter(name.replace(".", _DOT), value)
-        for name, buffer in module.named_buffers(remove_duplicate=False):
-            self._first[name] = owners.setdefault(id(buffer), name)
-            if self._first[name] == name:
-                self.register_buffer(name.replace(".", _DOT), buffer)
-        self.training = module.training
-
-    def forward(self, image: Tensor) -> Any:
-        own = {first: getattr(self, first.replace(".", _DOT)) for first in set(self._first.values())}
-        # A view of each parameter, so that its gradient is a node of its own.
-        own |= {name: value.view_as(value) for name, value in own.items() if value.requires_grad}
-        given = {name: own[first] for name, first in self._first.items()}
-        return torch.func.functional_call(self._hidden[0], given, (image,))
-
-
-def _untied(module: nn.Module) -> nn.Module:
-    names = [len(list(module.named_parameters(remove_duplicate=remove))) for remove in (True, False)]
-    return module if names[0] == names[1] else _Untied(module)
 
 
 @contextlib.contextmanager
@@ -240,16 +208,15 @@ def _mode(module: nn.Module) -> Iterator[None]:
             child.training = mode
 
 
-def freeze_unreached(module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: Loss) -> None:
-    """Finds by one eager step the trainable parameters that the loss does not reach, freezes and names them."""
-    state = {name: value.clone() for name, value in module.state_dict().items()}
+def unreached_parameters(
+    module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: Loss
+) -> list[str]:
+    """Finds by one eager step the trainable parameters that the loss does not reach, and names them."""
     parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
     with _training(module, held), explained(module), torch.random.fork_rng(devices=[]):
         value = _WithLoss(module, loss)(image, label)[0]
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-    module.load_state_dict(state)
     unreached = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
-    for name in unreached:
-        parameters[name].requires_grad_(False)
     if unreached:
-        note(f"not trained, since the loss does not reach them: {', '.join(unreached)}")
+        note(f"not trained, since the loss does not reach them: {brief(unreached)}")
+    return unreached
