@@ -12,13 +12,14 @@ from types import MappingProxyType
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
-from pipeline.datasets.convert import ConvertOptions, convert
+from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
+from pipeline.datasets.photographs.account import Account, found_line, read_account, table_lines, table_of
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import REFERENCE, is_joint
 from pipeline.packing.package import build_package
-from pipeline.progress import counted, stage
+from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.settings import Settings
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
@@ -68,8 +69,36 @@ def convert_data(settings: Settings) -> Path:
     Raises:
       DatasetError, UsageError: the dataset cannot be read.
     """
+    told: list[str] = []
     with counted("convert") as on_progress:
-        return convert(settings.data, settings.build, ConvertOptions(classes=settings.classes), on_progress)
+        folder = convert(settings.data, settings.build, _how(settings), on_progress, told.append)
+    _tell(read_description(folder), Account(tuple(told), read_account(folder).left_out), settings)
+    return folder
+
+
+def look_at_data(settings: Settings) -> None:
+    """Says what the convert stage would make of the data, and writes nothing.
+
+    Raises:
+      DatasetError, UsageError: it would be refused.
+    """
+    with counted("convert") as on_progress:
+        looked = look_at(settings.data, _how(settings), on_progress)
+    _tell(looked.description, looked.account, settings)
+
+
+def _how(settings: Settings) -> ConvertOptions:
+    return ConvertOptions(classes=settings.classes, background=settings.background)
+
+
+def _tell(description: Description, account: Account, settings: Settings) -> None:
+    """What was found, what is odd about it, and, if asked for, a table by class."""
+    note(found_line(description))
+    for line in account.told:
+        note(f"warning: {line}")
+    if settings.runner.verbose:
+        for line in table_lines(table_of(description, account)):
+            note(line)
 
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
