@@ -87,7 +87,7 @@ class Settings:
     ] = ()
     background: Annotated[
         tuple[int, int, int],
-        Option("what transparent images stand on: white, black, #ff8800", colour, _DATA),
+        Option("what transparent images stand on: white, black, #ff8800", colour, ("convert", *_CHOICE)),
     ] = (255, 255, 255)
     check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False
     optimizer: Annotated[

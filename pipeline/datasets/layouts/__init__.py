@@ -6,6 +6,7 @@ Belongs here: another layout: a module with a `LAYOUT`, which is found by itself
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +96,10 @@ def find(source: Path, wanted: Sequence[str] = ()) -> Found:
     """
     known = layouts()
     folder: Path | None = source
-    while folder:
+    been: set[str] = set()
+    # A link may lead round.
+    while folder and os.path.realpath(folder) not in been:
+        been.add(os.path.realpath(folder))
         for layout in sorted(known, key=lambda layout: layout.rank):
             found = layout.find(folder, wanted)
             if found:
@@ -108,10 +112,10 @@ def find(source: Path, wanted: Sequence[str] = ()) -> Found:
 
 
 def _only_folder(folder: Path) -> Path | None:
-    """The folder in which all images must lie; a link may lead round, and is none."""
+    """The folder in which all images must lie."""
     inside = folders_in(folder)
     loose = any(is_image_name(path) for path in files_in(folder))
-    return inside[0] if len(inside) == 1 and not loose and not inside[0].is_symlink() else None
+    return inside[0] if len(inside) == 1 and not loose else None
 
 
 def found_photographs(listing: Listing | None) -> Found | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.datasets.layouts import Layout, found_photographs
 from pipeline.datasets.layouts.split_folders import SPLITS
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
-from pipeline.datasets.photographs.walk import files_in, folders_in, walk
+from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, walk
 from pipeline.errors import DatasetError, brief, in_line, readable
 
 NAME = "labels.csv"
@@ -105,7 +105,7 @@ def _rows(table: Path, problems: list[str]) -> list[_Row]:
     cells = [(number, [cell.strip() for cell in line]) for number, line in lines if any(cell.strip() for cell in line)]
     columns = _columns(cells[0][1]) if cells else None
     found: list[_Row] = []
-    for number, line in cells[1:] if columns else cells:
+    for number, line in cells[1:] if columns or _is_heading(cells) else cells:
         order = columns or tuple(range(max(2, min(3, len(line)))))
         values = [line[column] if column < len(line) else "" for column in order]
         file, label, split = (*values, "")[:3]
@@ -137,6 +137,12 @@ def _columns(heading: Sequence[str]) -> tuple[int, ...] | None:
     if places[0] is None or places[1] is None:
         return None
     return tuple(place for place in places if place is not None)
+
+
+def _is_heading(cells: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether the first row, in words of its own, stands above files that look like images."""
+    first = [is_image_name(Path(line[0])) for _, line in cells[:2]]
+    return first == [False, True]
 
 
 def _locate(source: Path, base: str, row: _Row, there: Mapping[str, Path], problems: list[str]) -> Path:

@@ -63,7 +63,7 @@ def told_of_classes(description: Description) -> list[str]:
         there = Counter(strip.label for strip in description.splits.get(split, ()))
         lacking = [name for label, name in enumerate(names) if not there[label]]
         if lacking:
-            lines.append(f"no image for {split} of {brief(lacking)}: too few images to divide")
+            lines.append(f"classes without an image for {split}: {brief(lacking)}")
     return lines + imbalance_lines(description)
 
 

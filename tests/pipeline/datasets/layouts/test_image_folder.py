@@ -42,6 +42,17 @@ def test_a_class_whose_images_lie_one_folder_deeper_is_a_class(tmp_path: Path) -
     assert sum(name.startswith("c/session") for name in images_of(dataset)) == 10
 
 
+def test_the_folder_that_holds_all_may_be_a_link_but_not_one_that_leads_round(tmp_path: Path) -> None:
+    write_folders(tmp_path / "elsewhere", ("a", "b"), 5)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "images").symlink_to(tmp_path / "elsewhere")
+    assert converted(tmp_path / "in").classes == ("a", "b")
+    (tmp_path / "other" / "inner").mkdir(parents=True)
+    (tmp_path / "other" / "inner" / "round").symlink_to(tmp_path / "other")
+    with pytest.raises(DatasetError, match="holds no dataset"):
+        converted(tmp_path / "other")
+
+
 @pytest.mark.parametrize("inner", ["PetImages", "data/images"])
 def test_classes_that_all_lie_deeper_are_found_and_it_is_told(inner: str, tmp_path: Path) -> None:
     write_folders(tmp_path / "in" / inner, ("Cat", "Dog"), 10)
@@ -119,8 +130,8 @@ def test_a_class_of_one_and_of_two_images_is_told(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "two" / "x.png", 201)
     write_image(tmp_path / "in" / "two" / "y.png", 202)
     lines = told(tmp_path / "in")
-    assert "no image for test of one: too few images to divide" in lines
-    assert "no image for validation of one, two: too few images to divide" in lines
+    assert "classes without an image for test: one" in lines
+    assert "classes without an image for validation: one, two" in lines
     splits = converted(tmp_path / "in").splits
     counts = {name: np.bincount(split.labels, minlength=4).tolist() for name, split in splits.items()}
     assert counts == {"train": [6, 6, 1, 1], "test": [2, 2, 0, 1], "validation": [2, 2, 0, 0]}

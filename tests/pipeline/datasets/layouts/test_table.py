@@ -32,6 +32,7 @@ PLAIN = lines(start="file,label\n")
 TABLES: dict[str, str | bytes] = {
     "with a heading": PLAIN,
     "without a heading": lines(),
+    "with a heading of its own": lines(start="Bild,Art\n"),
     "of Windows": lines(start="File,Label\r\n", ending="\r\n"),
     "of Excel": PLAIN.encode("utf-8-sig"),
     "of Excel's Unicode text": lines("\t", "file\tlabel\n").encode("utf-16"),
