@@ -14,7 +14,7 @@ from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
-from pipeline.datasets.photographs.account import Account, found_line, read_account, table_lines, table_of
+from pipeline.datasets.photographs.account import Converted, lines_of, read_account
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import REFERENCE, is_joint
@@ -69,10 +69,11 @@ def convert_data(settings: Settings) -> Path:
     Raises:
       DatasetError, UsageError: the dataset cannot be read.
     """
-    told: list[str] = []
+    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
-        folder = convert(settings.data, settings.build, _how(settings), on_progress, told.append)
-    _tell(read_description(folder), Account(tuple(told), read_account(folder).left_out), settings)
+        # What it warns of is said below, with the rest.
+        folder = convert(settings.data, settings.build, how, on_progress, lambda line: None)
+    _tell(Converted(read_description(folder), read_account(folder)), settings)
     return folder
 
 
@@ -82,23 +83,15 @@ def look_at_data(settings: Settings) -> None:
     Raises:
       DatasetError, UsageError: it would be refused.
     """
+    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
-        looked = look_at(settings.data, _how(settings), on_progress)
-    _tell(looked.description, looked.account, settings)
+        looked = look_at(settings.data, how, on_progress)
+    _tell(looked, settings)
 
 
-def _how(settings: Settings) -> ConvertOptions:
-    return ConvertOptions(classes=settings.classes, background=settings.background)
-
-
-def _tell(description: Description, account: Account, settings: Settings) -> None:
-    """What was found, what is odd about it, and, if asked for, a table by class."""
-    note(found_line(description))
-    for line in account.told:
-        note(f"warning: {line}")
-    if settings.runner.verbose:
-        for line in table_lines(table_of(description, account)):
-            note(line)
+def _tell(converted: Converted, settings: Settings) -> None:
+    for line in lines_of(converted, settings.runner.verbose):
+        note(line)
 
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:

@@ -18,7 +18,7 @@ def find_images(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     """The images of the chosen classes in the order of their names; None where no folder in `source` holds an image.
 
     A class is a folder in `source`; what lies in folders within it is of the class too. A single folder that holds
-    nothing but folders is none: the classes are in there.
+    folders with images is none: the classes are in there.
 
     Raises:
       UsageError: a class is asked for that is not there.
@@ -55,8 +55,9 @@ def beside_classes(folder: Path) -> list[LeftOut]:
 
 
 def _only_wraps(folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> bool:
-    direct = {image.parent for found in walked.values() for image in found.images}
-    return len(folders) == 1 and not direct.intersection(folders.values())
+    """Of a single class nothing could be learnt, so its folders must be the classes if it has any with images."""
+    tops = set(folders.values())
+    return len(folders) == 1 and any(image.parent not in tops for found in walked.values() for image in found.images)
 
 
 def _refuse_shelves(source: Path, folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> None:

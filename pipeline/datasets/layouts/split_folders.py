@@ -24,8 +24,11 @@ SPLITS = {
 }
 
 
+BESIDE = "folders beside those of the splits"
+
+
 def find_splits(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
-    """The images of the chosen classes; None where not every folder is that of a split, or train/ is a class itself.
+    """The images of the chosen classes; None where there are no such folders, or train/ is a class itself.
 
     A split's folder without folders of classes, as an unlabelled test/, is left out: that split comes out of train/.
 
@@ -34,20 +37,24 @@ def find_splits(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
       DatasetError: train/ is missing, or a class of another split is not in it, or a split has two folders.
     """
     folders = folders_in(source)
-    if not folders or not all(folder.name.lower() in SPLITS for folder in folders):
-        return None
+    of_splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     by_split: dict[str, Path] = {}
-    for folder in folders:
-        split = SPLITS[folder.name.lower()]
-        if split in by_split:
-            raise DatasetError(f"{source}: both {by_split[split].name}/ and {folder.name}/ are for {split}: leave one")
-        by_split[split] = folder
+    for folder in of_splits:
+        by_split.setdefault(SPLITS[folder.name.lower()], folder)
     labelled = {split: folder for split, folder in by_split.items() if folders_in(folder)}
+    # Beside others, two of them with folders of classes are no accident.
+    if not of_splits or (len(of_splits) < len(folders) and ("train" not in labelled or len(labelled) < 2)):
+        return None
     if "train" not in labelled:
         _refuse_without_train(source, by_split, labelled)
+        if not labelled and "train" in by_split and len(by_split) > 1 and not wanted:
+            _refuse_without_classes(source, by_split)
         return None
     if any(is_image_name(path) for path in files_in(labelled["train"])):
         return None
+    for folder in of_splits:
+        if folder != (kept := by_split[SPLITS[folder.name.lower()]]):
+            raise DatasetError(f"{source}: both {kept.name}/ and {folder.name}/ are for one split: leave one")
     return _listing(source, by_split, labelled, wanted)
 
 
@@ -63,6 +70,15 @@ def _refuse_without_train(source: Path, by_split: Mapping[str, Path], labelled: 
     )
 
 
+def _refuse_without_classes(source: Path, by_split: Mapping[str, Path]) -> None:
+    """A network would learn to tell training images from others."""
+    folders = " and ".join(f"{folder.name}/" for folder in by_split.values())
+    raise DatasetError(
+        f"{source} has {folders} without a folder for each class in them: sort the images into such folders, write a "
+        "labels.csv, or, if these are the classes, name them with --classes"
+    )
+
+
 def _listing(
     source: Path, by_split: Mapping[str, Path], labelled: Mapping[str, Path], wanted: Sequence[str]
 ) -> Listing:
@@ -73,7 +89,10 @@ def _listing(
     chosen = [names[shown.index(name)] for name in classes]
     _refuse_untrained(source, labelled, places, dict(zip(chosen, classes, strict=True)))
     images: list[LabelledImage] = []
-    left_out = beside_classes(source)
+    left_out = [
+        *beside_classes(source),
+        *(LeftOut(folder, BESIDE) for folder in folders_in(source) if folder not in by_split.values()),
+    ]
     for split, folder in by_split.items():
         left_out += beside_classes(folder)
         for label, name in enumerate(chosen):

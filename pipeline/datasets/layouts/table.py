@@ -6,6 +6,7 @@ import csv
 import io
 import posixpath
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def find_table(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     if table is None:
         return None
     walked, inside = walk(source), folders_in(source)
-    there = {_plain(path.relative_to(source).as_posix()): path for path in walked.images}
+    there = _by_name(source, walked.images)
     base = inside[0].name if len(inside) == 1 else ""
     problems: list[str] = []
     rows = _rows(table, problems)
@@ -74,20 +75,21 @@ def find_table(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
             f"{table}: {brief(problems, separator='; ')}. Each row is a file, its label, and if you like its split"
         )
     classes = choose_classes(source, in_order({row.label for row in rows}), wanted)
+    labels = {name: label for label, name in enumerate(classes)}
     images = [
         LabelledImage(
             files[row],
-            classes.index(row.label),
+            labels[row.label],
             files[row].relative_to(source).as_posix(),
             SPLITS.get(row.split.lower(), ""),
         )
         for row in rows
-        if row.label in classes and row not in again
+        if row.label in labels and row not in again
     ]
-    named = set(files.values())
+    named = {*files.values(), table}
     left_out = [LeftOut(path, UNNAMED) for path in walked.images if path not in named]
-    left_out += [LeftOut(files[row], TWICE) for row in again if row.label in classes]
-    left_out += [LeftOut(path, reason) for path, reason in walked.others if path not in {*named, table}]
+    left_out += [LeftOut(files[row], TWICE) for row in rows if row in again and row.label in labels]
+    left_out += [LeftOut(path, reason) for path, reason in walked.others if path not in named]
     return Listing(source, classes, tuple(images), (table,), tuple(left_out))
 
 
@@ -110,9 +112,9 @@ def _rows(table: Path, problems: list[str]) -> list[_Row]:
         values = [line[column] if column < len(line) else "" for column in order]
         file, label, split = (*values, "")[:3]
         if not file or not label or (not columns and len(line) > 3):
-            problems.append(f"row {number} is not a file and a label: {in_line(delimiter.join(line))[:60]!r}")
+            problems.append(f"row {number} is not a file and a label: '{in_line(delimiter.join(line))[:60]}'")
         elif len(order) > 2 and split.lower() not in SPLITS:
-            problems.append(f"row {number} has the split {in_line(split)[:60]!r}, not train, test or validation")
+            problems.append(f"row {number} has the split '{in_line(split)[:60]}', not train, test or validation")
         else:
             found.append(_Row(number, file, label, split))
     if not cells:
@@ -151,13 +153,21 @@ def _locate(source: Path, base: str, row: _Row, there: Mapping[str, Path], probl
     if name.startswith("/") and Path(name).is_relative_to(source.absolute()):
         name = Path(name).relative_to(source.absolute()).as_posix()
     if name.startswith(("/", "../")) or name == ".." or "\0" in name or name[1:3] == ":/":
-        problems.append(f"row {row.number} names {in_line(row.file)[:60]!r}, which is not in the folder")
+        problems.append(f"row {row.number} names '{in_line(row.file)[:60]}', which is not in the folder")
         return source / f"row {row.number}"
     for known in (name, f"{base}/{name}"):
         if _plain(known) in there:
             return there[_plain(known)]
     inner = source / base / name
     return inner if base and inner.exists() else source / name
+
+
+def _by_name(source: Path, images: Sequence[Path]) -> dict[str, Path]:
+    """Images by their names from the folder on; without suffix too, where only one has that name."""
+    whole = {_plain(path.relative_to(source).as_posix()): path for path in images}
+    bare = Counter(posixpath.splitext(name)[0] for name in whole)
+    stems = ((posixpath.splitext(name)[0], path) for name, path in whole.items())
+    return {stem: path for stem, path in stems if bare[stem] == 1} | whole
 
 
 def _plain(name: str) -> str:

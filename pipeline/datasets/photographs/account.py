@@ -109,6 +109,13 @@ def table_of(description: Description, account: Account) -> list[list[str]]:
     return rows
 
 
+def lines_of(converted: Converted, table: bool) -> list[str]:
+    """All that is said of a dataset: what was found, what is odd about it, and, if asked for, a table by class."""
+    description, account = converted.description, converted.account
+    rows = table_lines(table_of(description, account)) if table else []
+    return [found_line(description), *(f"warning: {line}" for line in account.told), *rows]
+
+
 def _short(text: str) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 

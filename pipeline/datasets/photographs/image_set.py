@@ -58,12 +58,14 @@ def convert_images(
     files = _places(listing, images, splits)
     if folder:
         _place(folder, good, files)
+    copies = told_of(listing, images, together)
     description = _describe(listing, name, images, splits, files)
+    _refuse_empty(listing, description, copies)
     told = [
         *listing.told,
         *_left_out(listing, outcomes),
         *told_of_pixels(listing, images, usable, depth, background),
-        *told_of(listing, images, together),
+        *copies,
         *told_of_classes(description),
     ]
     return Converted(description, Account(tuple(told), _left_out_by_class(listing, outcomes)))
@@ -178,19 +180,24 @@ def _describe(
     strips: dict[str, list[Strip]] = {split: [] for split in SHARES}
     for image, split, file in zip(images, splits, files, strict=True):
         strips[split].append(Strip(file, image.label, 1))
-    trained = {strip.label for strip in strips["train"]}
+    # Where every class has two images there is nothing to validate with, as in MNIST: the test images do.
+    there = {split: tuple(of_split) for split, of_split in strips.items() if of_split or split != "validation"}
+    return Description(name, CROPPED, CROPPED, 3, listing.classes, there)
+
+
+def _refuse_empty(listing: Listing, description: Description, copies: Sequence[str]) -> None:
+    """Refuses a class that is not trained on, and what is not tested; copies, which stay together, may be why."""
+    trained = {strip.label for strip in description.splits["train"]}
     untrained = [name for label, name in enumerate(listing.classes) if label not in trained]
+    why = f" ({'; '.join(copies)})" if copies else ""
     if untrained:
         raise DatasetError(
-            f"{listing.source}: no usable image to train on of {brief(untrained)}: add some to train, "
+            f"{listing.source}: no usable image to train on of {brief(untrained)}{why}: add some to train, "
             "or name the other classes with --classes"
         )
-    empty = [split for split in ("test", "validation") if not strips[split]]
-    if "test" in empty:
+    if not description.splits["test"]:
+        empty = [split for split in ("test", "validation") if not description.splits.get(split)]
+        images = sum(len(strips) for strips in description.splits.values())
         raise DatasetError(
-            f"{listing.source}: of {len(images)} images none fell into {' and '.join(empty)}: add images"
+            f"{listing.source}: of {images} images none fell into {' and '.join(empty)}{why}: add images"
         )
-    # Where every class has two images there is nothing to validate with, as in MNIST: the test images do.
-    return Description(
-        name, CROPPED, CROPPED, 3, listing.classes, {split: tuple(s) for split, s in strips.items() if s}
-    )

@@ -72,7 +72,14 @@ def test_a_class_without_a_usable_training_image_is_named(tmp_path: Path) -> Non
 
 def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
     write_splits(tmp_path / "in", train=10, val=5, valid=5)
-    assert "both val/ and valid/ are for validation" in refusal(tmp_path / "in")
+    assert "both val/ and valid/ are for one split" in refusal(tmp_path / "in")
+
+
+def test_other_folders_beside_the_splits_are_left_out(tmp_path: Path) -> None:
+    write_splits(tmp_path / "in", train=12, val=5)
+    write_folders(tmp_path / "in" / "extra", ("c",), 3)
+    assert converted(tmp_path / "in").classes == ("a", "b")
+    assert told(tmp_path / "in")[0] == "left out: folders beside those of the splits 1 (extra)"
 
 
 def test_unlabelled_test_images_are_left_out(tmp_path: Path) -> None:
@@ -86,8 +93,19 @@ def test_unlabelled_test_images_are_left_out(tmp_path: Path) -> None:
 def test_classes_may_be_called_like_splits(tmp_path: Path) -> None:
     write_folders(tmp_path / "in", ("train", "bus"), 10)
     assert converted(tmp_path / "in").classes == ("bus", "train")
-    write_folders(tmp_path / "other", ("train", "test"), 10)
-    assert converted(tmp_path / "other").classes == ("test", "train")
+
+
+def test_splits_without_classes_are_refused_unless_they_are_named_as_such(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in", ("train", "test"), 10)
+    assert "has test/ and train/ without a folder for each class in them" in refusal(tmp_path / "in")
+    assert converted(tmp_path / "in", "test", "train").classes == ("test", "train")
+
+
+def test_where_all_of_train_is_in_val_too_the_copies_are_named(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in" / "train", ("a", "b"), 5)
+    shutil.copytree(tmp_path / "in" / "train", tmp_path / "in" / "val")
+    line = refusal(tmp_path / "in")
+    assert "of 20 images none fell into test (copies of one another, kept in one split: 20 images: " in line
 
 
 def test_an_image_of_both_sides_is_only_in_the_test(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ TABLES: dict[str, str | bytes] = {
     "of a German Excel": lines(";", "file;label\n"),
     "with other columns": "id,label,file\n" + "".join(f"{n},{label},{file}\n" for n, (file, label) in enumerate(ROWS)),
     "with quotes and spaces": "".join(f'"{file}", "{label}"\n' for file, label in ROWS),
+    "without suffixes": PLAIN.replace(".png", ""),
     "with blank lines": PLAIN.replace("\n", "\n\n"),
     "with a dot": "".join(f"./{file},{label}\n" for file, label in ROWS),
 }
