@@ -17,7 +17,7 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, in_line
 from pipeline.settings import Settings, options_for, read_settings
 
 Body = Callable[[Settings], None]
@@ -62,10 +62,10 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_line(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except FormatError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_line(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:
         # Who read our output has gone; what is left in the buffer would fail once more at exit.
@@ -75,7 +75,7 @@ def one_line_errors() -> Iterator[None]:
         # Whether a file exists is such an error itself where its folder may not be read.
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {in_line(str(error.filename))}: {error.strerror}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -105,9 +105,12 @@ def artifacts(settings: Settings) -> None:
 @takes_options
 def convert(settings: Settings) -> None:
     """Convert a dataset to BMP."""
-    from pipeline.prepare import convert_data
+    from pipeline.prepare import convert_data, look_at_data
 
-    print(convert_data(settings))
+    if settings.check:
+        look_at_data(settings)
+    else:
+        print(convert_data(settings))
 
 
 @takes_options

@@ -6,6 +6,7 @@ A message says what is wrong, where, and what to do next. `tasks.py` prints it a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -74,7 +75,21 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def readable(name: str) -> str:
+    """A name from the file system as text: bytes that are not UTF-8 are read as Latin-1, as most old ones are."""
+    content = os.fsencode(name)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def in_line(text: str) -> str:
+    """What may hold any character, names of files above all, as printable text of one line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in readable(text))
+
+
 def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:
     """The items in one line; of many, the first ones and how many more there are."""
     rest = f"{separator}and {len(items) - shown} more" if len(items) > shown else ""
-    return separator.join(items[:shown]) + rest
+    return in_line(separator.join(items[:shown])) + rest

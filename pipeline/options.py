@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,22 @@ from pipeline.errors import UsageError
 def listed(text: str) -> tuple[str, ...]:
     """What an option gives with commas between."""
     return tuple(word.strip() for word in text.split(","))
+
+
+def names_of_classes(text: str) -> tuple[str, ...]:
+    """What an option gives with commas between; a name that has commas itself stands in double quotes."""
+    return tuple(next(csv.reader([text], skipinitialspace=True))) if '"' in text else listed(text)
+
+
+def colour(text: str) -> tuple[int, int, int]:
+    """A colour as Pillow's ImageColor reads it, without its opacity."""
+    from PIL import ImageColor
+
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        raise ValueError("a colour, as white, #ff8800 or rgb(255, 136, 0)") from None
+    return red, green, blue
 
 
 def one_of(names: Sequence[str]) -> str:

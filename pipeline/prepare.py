@@ -12,13 +12,14 @@ from types import MappingProxyType
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
-from pipeline.datasets.convert import ConvertOptions, convert
+from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
+from pipeline.datasets.photographs.account import Converted, lines_of, read_account
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import REFERENCE, is_joint
 from pipeline.packing.package import build_package
-from pipeline.progress import counted, stage
+from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.settings import Settings
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
@@ -68,8 +69,29 @@ def convert_data(settings: Settings) -> Path:
     Raises:
       DatasetError, UsageError: the dataset cannot be read.
     """
+    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
-        return convert(settings.data, settings.build, ConvertOptions(classes=settings.classes), on_progress)
+        # What it warns of is said below, with the rest.
+        folder = convert(settings.data, settings.build, how, on_progress, lambda line: None)
+    _tell(Converted(read_description(folder), read_account(folder)), settings)
+    return folder
+
+
+def look_at_data(settings: Settings) -> None:
+    """Says what the convert stage would make of the data, and writes nothing.
+
+    Raises:
+      DatasetError, UsageError: it would be refused.
+    """
+    how = ConvertOptions(classes=settings.classes, background=settings.background)
+    with counted("convert") as on_progress:
+        looked = look_at(settings.data, how, on_progress)
+    _tell(looked, settings)
+
+
+def _tell(converted: Converted, settings: Settings) -> None:
+    for line in lines_of(converted, settings.runner.verbose):
+        note(line)
 
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from device_runtime.formats.dataset import read_description
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from device_runtime.formats.options import words
@@ -138,9 +139,10 @@ def collect(build: Path, package: Path, results: Path) -> None:
     if not saved or not saved[-1].is_file():
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     made_of = (build / name / "export", package / "model", saved[-1])
-    write_inference_model(*made_of, results / f"{name}_trained.onnx")
+    classes = read_description(package / "dataset").classes
+    write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
-    write_report(results)
+    write_report(results, package / "dataset")
 
 
 def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:

@@ -16,7 +16,7 @@ from device_runtime.formats.options import DEFAULT_SEED, OptionsError, parse_of_
 from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.errors import UsageError
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
-from pipeline.options import listed, one_of, positive_number, read_option
+from pipeline.options import colour, listed, names_of_classes, one_of, positive_number, read_option
 from pipeline.recipe import FROZEN_DTYPES, LOSSES
 from pipeline.targets import kind_of, target_name
 
@@ -80,9 +80,16 @@ class Settings:
     classes: Annotated[
         tuple[str, ...],
         Option(
-            "of photographs, the classes to take, with commas (default: the first ten)", listed, ("convert", *_CHOICE)
+            "the classes to take, in this order, with commas (default: all; of Places365 the first ten)",
+            names_of_classes,
+            ("convert", *_CHOICE),
         ),
     ] = ()
+    background: Annotated[
+        tuple[int, int, int],
+        Option("what transparent images stand on: white, black, #ff8800", colour, ("convert", *_CHOICE)),
+    ] = (255, 255, 255)
+    check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False
     optimizer: Annotated[
         Optimizer | None,
         Option(f"{one_of(list(RULES))}, with options: sgd,momentum=0.9,dampening=0.01", parse_optimizer, _CHOICE),

@@ -120,7 +120,14 @@ class Options:
         ),
     ] = None
     verbose: Annotated[
-        bool, Option("print sizes and the inputs and outputs of every node", bool, _TRAINING, letter="v")
+        bool,
+        Option(
+            "print sizes and the inputs and outputs of every node",
+            bool,
+            ("convert", *_TRAINING),
+            {"convert": "print a table with the images of each class"},
+            letter="v",
+        ),
     ] = False
     threads: Annotated[int, Option("threads of the runtime on the target", _threads, _EVERYWHERE, scripts=_ALL)] = 1
     engine: Annotated[

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from device_runtime.formats.dataset import read_description
+from device_runtime.formats.dataset import read_description, write_description
 from pipeline.bench.results import CacheResult, ConversionResult
 from pipeline.bench.training import answers_of, train
-from pipeline.datasets.layouts.image_folder import find_images
-from pipeline.datasets.layouts.places import find_places
+from pipeline.datasets.layouts import find
 from pipeline.datasets.photographs.image_set import convert_images
 from pipeline.datasets.photographs.listing import Listing
-from pipeline.errors import UsageError
+from pipeline.errors import DatasetError, UsageError
 from pipeline.files import explain_os_error
 from pipeline.prepare import make_package, prepared_on
 from pipeline.settings import Settings
@@ -38,11 +37,12 @@ def list_photographs(folder: Path) -> Listing:
     """
     if not folder.is_dir():
         raise UsageError(f"--data {folder}: no such folder; give one with photographs, or none")
-    listing = find_places(folder) or find_images(folder)
+    try:
+        listing = find(folder).listing
+    except DatasetError as error:
+        raise UsageError(f"--data {folder} holds no photographs to measure: {error}") from error
     if listing is None:
-        raise UsageError(
-            f"--data {folder} holds no photographs in a folder for each class; give such a folder, or none"
-        )
+        raise UsageError(f"--data {folder} holds no photographs: give a folder with some, or none")
     return listing
 
 
@@ -77,7 +77,8 @@ def _convert(listing: Listing, workers: int, folder: Path) -> float:
     """Images per second, the start of the processes included."""
     folder.mkdir()
     started = time.perf_counter()
-    convert_images(listing, folder.name, 0, folder, workers, lambda done, total: None, lambda line: None)
+    converted = convert_images(listing, folder.name, 0, folder, workers, (255, 255, 255), lambda done, total: None)
+    write_description(folder, converted.description)
     return len(listing.images) / (time.perf_counter() - started)
 
 

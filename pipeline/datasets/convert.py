@@ -1,28 +1,30 @@
-"""The convert stage: a folder of any known layout → build/dataset-<digest>/.
+"""The convert stage: a folder of any known layout → build/dataset-<digest>/, or what would be in it.
 
 Without a folder it converts the sample of real MNIST digits that the project carries.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
 from device_runtime.formats.errors import FormatError
-from pipeline.datasets.layouts import Conversion, described, layouts
-from pipeline.errors import DatasetError
+from pipeline.datasets.layouts import Conversion, Found, find
+from pipeline.datasets.photographs.account import Converted, read_account, write_account
+from pipeline.errors import DatasetError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
 
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class ConvertOptions:
 
     Attributes:
       name: the dataset's name; None: mnist, or the name of the folder.
-      classes: of photographs, the classes to take; none: the first ten.
+      classes: the classes to take, in their order; none: all, of Places the first ten.
       seed: of photographs, decides which image is in which split; 1, as every other seed by default.
+      background: RGB; what is transparent shows it.
     """
 
     name: str | None = None
     classes: tuple[str, ...] = ()
     seed: int = 1
+    background: tuple[int, int, int] = (255, 255, 255)
 
 
 def convert(
@@ -55,57 +59,95 @@ def convert(
       build: the build folder.
       options: how to convert.
       on_progress: takes photographs done and photographs in all.
-      on_warning: takes a line for each broken photograph that is left out; None: they go to stderr.
+      on_warning: takes a line for each thing that is odd and one of what was left out, of what was converted before
+        too; None: they go to stderr.
       workers: processes that convert photographs; None: one for each core.
 
     Returns:
       The dataset's folder.
 
     Raises:
-      DatasetError: the folder is missing, empty, of no known layout or damaged.
+      DatasetError: the folder is missing, empty, of no known layout or damaged, or a class has no image.
       UsageError: a class is asked for that the dataset lacks.
     """
     folder = SAMPLE if source is None else source
+    found, digest = _find(folder, options)
+    target = build / f"dataset-{digest}"
+    if not _is_whole(target):
+        with new_folder(target) as temporary:
+            converted = _converted(found, folder, temporary, options, on_progress, workers)
+            dataset_format.write_description(temporary, converted.description)
+            write_account(temporary, converted.account)
+    for line in read_account(target).told:
+        (on_warning or _warn)(line)
+    return target
+
+
+def look_at(
+    source: Path | None,
+    options: ConvertOptions = ConvertOptions(),
+    on_progress: OnProgress | None = None,
+    workers: int | None = None,
+) -> Converted:
+    """What `convert` would make and say; reads every image and writes nothing.
+
+    Raises:
+      DatasetError, UsageError: as `convert`.
+    """
+    folder = SAMPLE if source is None else source
+    found, _ = _find(folder, options)
+    return _converted(found, folder, None, options, on_progress, workers)
+
+
+def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
+    """What is in a folder, and a digest of all that decides the dataset."""
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
-    known = layouts()
-    asked = sorted(known, key=lambda layout: layout.rank)
     try:
-        found = next(filter(None, (layout.find(folder, options.classes) for layout in asked)), None)
-        target = build / f"dataset-{_digest(found.inputs if found else (), options)}"
+        found = find(folder, options.classes)
+        return found, _digest(found, options)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error
-    if not found:
-        raise DatasetError(f"{folder} holds no dataset: expected {described(known)}")
-    if _is_whole(target):
-        return target
-    with new_folder(target) as temporary:
-        name = options.name or found.name or folder.resolve().name
-        progress, warning = on_progress or _no_progress, on_warning or _warn
-        found.write(temporary, Conversion(name, options.seed, workers, progress, warning))
-    return target
+
+
+def _converted(
+    found: Found,
+    source: Path,
+    folder: Path | None,
+    options: ConvertOptions,
+    on_progress: OnProgress | None,
+    workers: int | None,
+) -> Converted:
+    name = options.name or found.name or readable(source.resolve().name)
+    conversion = Conversion(name, options.seed, options.background, workers, on_progress or _no_progress)
+    converted = found.write(folder, conversion)
+    told = (*found.told, *converted.account.told)
+    return replace(converted, account=replace(converted.account, told=told))
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether a dataset was converted there and nothing of it is lost."""
     try:
         splits = dataset_format.read_description(folder).splits
+        read_account(folder)
     except FormatError:
         return False
     return all((folder / strip.file).is_file() for strips in splits.values() for strip in strips)
 
 
-def _digest(files: Iterable[Path], options: ConvertOptions) -> str:
-    content = [VERSION, asdict(options), [_state(path) for path in files]]
+def _digest(found: Found, options: ConvertOptions) -> str:
+    content = [VERSION, asdict(options), found.classes, [_state(path) for path in found.inputs]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _state(path: Path) -> tuple[str, int, int]:
-    """Name, size in bytes and time in ns of a file; a missing one has neither."""
+    """Name, size in bytes and time in ns of a file; a missing one, and a link that leads nowhere, have neither."""
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         return str(path.absolute()), -1, -1
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 

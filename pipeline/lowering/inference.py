@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,17 @@ if TYPE_CHECKING:
     import onnx
 
 
-def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: Path, file: Path) -> None:
+# Key of the metadata.
+CLASSES = "classes"
+
+
+def write_inference_model(
+    export_folder: Path, model_folder: Path, checkpoint: Path, file: Path, classes: Sequence[str] = ()
+) -> None:
     """Puts a checkpoint's parameters into the forward graph, the preprocessing before it, and writes `file`.
+
+    Its metadata has the names of the classes, in the order of the logits, under `classes`: a list in JSON, as a name
+    may hold any character.
 
     Raises:
       FormatError: the checkpoint is damaged or of another model.
@@ -34,6 +45,7 @@ def write_inference_model(export_folder: Path, model_folder: Path, checkpoint: P
         merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
+    merged.metadata_props.add(key=CLASSES, value=json.dumps(list(classes)))
     with new_file(file) as temporary:
         onnx.save(merged, temporary)
 

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from device_runtime.formats.dataset import read_description
+from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
+from pipeline.datasets.photographs.account import Account, found_line, read_account, table_of
 from pipeline.files import new_file
 from pipeline.results.metrics import read_metrics
 
 WIDTH, HEIGHT, MARGIN = 720, 280, 44
 
 
-def write_report(results: Path) -> None:
-    """Reads metrics.jsonl of a results folder and writes report.html beside it: loss curve, evaluations, settings."""
+def write_report(results: Path, dataset: Path | None = None) -> None:
+    """Reads metrics.jsonl of a results folder and writes report.html beside it.
+
+    It has the loss curve, evaluations, settings, and of the dataset's folder, if there is one, what was found.
+    """
     records = read_metrics(results)
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] in ("evaluation", "report")]
@@ -34,10 +40,25 @@ def write_report(results: Path) -> None:
             _chart([(record["step"], record["accuracy"]) for record in evaluations]),
             "<h2>Run</h2>",
             _table({**start, **end}),
+            *(_data(dataset) if dataset else ()),
         ]
     )
     with new_file(results / "report.html") as temporary:
         temporary.write_text(page + "\n")
+
+
+def _data(dataset: Path) -> list[str]:
+    """What the conversion said, and its table by class; a package of an older version has no account of it."""
+    description = read_description(dataset)
+    account = read_account(dataset) if (dataset / ACCOUNT).is_file() else Account()
+    lines = [found_line(description), *account.told]
+    rows = table_of(description, account)
+    cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+    return [
+        "<h2>Data</h2>",
+        *(f"<p>{html.escape(line)}</p>" for line in lines),
+        f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>",
+    ]
 
 
 def _chart(points: Sequence[tuple[float, float]]) -> str:

@@ -6,12 +6,16 @@ Belongs here: another layout: a module with a `LAYOUT`, which is found by itself
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.datasets.photographs.account import Converted
 from pipeline.datasets.photographs.listing import Listing
+from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name
+from pipeline.errors import DatasetError, in_line
 from pipeline.progress import OnProgress
 
 
@@ -22,16 +26,16 @@ class Conversion:
     Attributes:
       name: the dataset's name.
       seed: decides which photograph is in which split.
+      background: RGB; what is transparent shows it.
       workers: processes; None: one for each core.
       on_progress: takes images done and images in all.
-      on_warning: takes a line for each broken image that is left out.
     """
 
     name: str
     seed: int
+    background: tuple[int, int, int]
     workers: int | None
     on_progress: OnProgress
-    on_warning: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,19 @@ class Found:
 
     Attributes:
       inputs: every file that decides it, the missing ones too.
-      write: writes BMP files and dataset.json into a folder.
+      write: writes BMP files into a folder, or only looks at everything where there is none.
+      classes: their names.
       name: what the dataset is called; None: as its folder.
+      listing: of photographs, which they are.
+      told: lines about where it lay.
     """
 
     inputs: tuple[Path, ...]
-    write: Callable[[Path, Conversion], None]
+    write: Callable[[Path | None, Conversion], Converted]
+    classes: tuple[str, ...]
     name: str | None = None
+    listing: Listing | None = None
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,23 +86,57 @@ def described(chosen: Sequence[Layout]) -> str:
     return ", or ".join(layout.description for layout in chosen)
 
 
+def find(source: Path, wanted: Sequence[str] = ()) -> Found:
+    """The dataset in a folder, or in the only folder within it, however deep.
+
+    Raises:
+      UsageError: a class is asked for that the dataset lacks.
+      DatasetError: there is none, or a part of it is missing.
+      OSError: a folder cannot be read.
+    """
+    known = layouts()
+    folder: Path | None = source
+    been: set[str] = set()
+    # A link may lead round.
+    while folder and os.path.realpath(folder) not in been:
+        been.add(os.path.realpath(folder))
+        for layout in sorted(known, key=lambda layout: layout.rank):
+            found = layout.find(folder, wanted)
+            if found:
+                deeper = f"everything lies in {in_line(str(folder.relative_to(source)))}/ there"
+                return found if folder == source else replace(found, told=(deeper, *found.told))
+        folder = _only_folder(folder)
+    loose = sum(is_image_name(path) for path in files_in(source))
+    seen = f": {loose} images lie in it, but not in a folder for each class" if loose else ""
+    raise DatasetError(f"{source} holds no dataset{seen}: expected {described(known)}")
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The folder in which all images must lie."""
+    inside = folders_in(folder)
+    loose = any(is_image_name(path) for path in files_in(folder))
+    return inside[0] if len(inside) == 1 and not loose else None
+
+
 def found_photographs(listing: Listing | None) -> Found | None:
     """A listing of photographs as what was found."""
     if listing is None:
         return None
 
-    def write(folder: Path, conversion: Conversion) -> None:
+    def write(folder: Path | None, conversion: Conversion) -> Converted:
         # Here, as Pillow is needed by photographs alone.
         from pipeline.datasets.photographs.image_set import convert_images
 
-        convert_images(
+        return convert_images(
             listing,
             conversion.name,
             conversion.seed,
             folder,
             conversion.workers,
+            conversion.background,
             conversion.on_progress,
-            conversion.on_warning,
         )
 
-    return Found((*listing.sources, *(image.path for image in listing.images)), write)
+    others = (thing.path for thing in listing.left_out)
+    inputs = (*listing.sources, *(image.path for image in listing.images), *others)
+    return Found(inputs, write, listing.classes, listing=listing)

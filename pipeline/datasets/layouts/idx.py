@@ -1,7 +1,8 @@
-"""MNIST's IDX files → BMP strips.
+"""MNIST's and EMNIST's IDX files → BMP strips.
 
 Format: LeCun, Cortes and Burges, "The MNIST database of handwritten digits": big-endian magic (2051 images, 2049
-labels), sizes as 32-bit integers, then bytes.
+labels), sizes as 32-bit integers, then bytes. EMNIST: Cohen, Afshar, Tapson and van Schaik, "EMNIST: an extension of
+MNIST to handwritten letters": the same, but an image's rows are its columns, and letters are counted from 1.
 """
 
 from __future__ import annotations
@@ -10,25 +11,66 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Strip, write_description
+from device_runtime.formats.dataset import Description, Strip
 from pipeline.datasets.layouts import Conversion, Found, Layout
-from pipeline.errors import DatasetError, UsageError
+from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
+from pipeline.datasets.photographs.listing import choose_classes
+from pipeline.errors import DatasetError, UsageError, brief
 
-SPLITS = {"train": "train", "test": "t10k"}
-CLASSES = tuple(str(digit) for digit in range(10))
+KINDS = ("images-idx3", "labels-idx1")
 
 _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 
+_DIGITS = "0123456789"
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A dataset of four IDX files.
+
+    Attributes:
+      name: the dataset's.
+      prefixes: how the names of a split's files begin.
+      classes: their names, in the order of the labels.
+      first_label: that of the first class.
+      transposed: whether an image is stored column by column.
+    """
+
+    name: str
+    prefixes: Mapping[str, str]
+    classes: tuple[str, ...]
+    first_label: int = 0
+    transposed: bool = False
+
+
+def _emnist(name: str, classes: str, first_label: int = 0) -> IdxSet:
+    prefixes = {"train": f"emnist-{name}-train", "test": f"emnist-{name}-test"}
+    return IdxSet(f"emnist-{name}", prefixes, tuple(classes), first_label, transposed=True)
+
+
+MNIST = IdxSet("mnist", {"train": "train", "test": "t10k"}, tuple(_DIGITS))
+
+SETS = (
+    MNIST,
+    _emnist("byclass", _DIGITS + _CAPITALS + _CAPITALS.lower()),
+    # Small letters that look like the capital are its class.
+    _emnist("bymerge", _DIGITS + _CAPITALS + "abdefghnqrt"),
+    _emnist("balanced", _DIGITS + _CAPITALS + "abdefghnqrt"),
+    _emnist("letters", _CAPITALS, first_label=1),
+    _emnist("digits", _DIGITS),
+    _emnist("mnist", _DIGITS),
+)
 
 
 @dataclass(frozen=True)
@@ -37,53 +79,101 @@ class _Split:
     labels: Path
 
 
-def find_files(source: Path) -> list[Path]:
-    """The four IDX files of an MNIST folder, raw or .gz, in `train/` and `test/` or flat; empty when there is none.
+def find_set(source: Path) -> IdxSet | None:
+    """The set of which a folder has any file; its classes are named as the folder's mapping does.
+
+    Raises:
+      DatasetError: there are several, or the mapping cannot be read.
+    """
+    found = [
+        known
+        for known in SETS
+        if any(_find(source, split, prefix, kind) for split, prefix in known.prefixes.items() for kind in KINDS)
+    ]
+    if len(found) > 1:
+        names = ", ".join(known.name for known in found)
+        raise DatasetError(f"{source} holds several datasets, {names}: put the files of one into a folder of its own")
+    return _with_mapping(source, found[0]) if found else None
+
+
+def find_files(source: Path, known: IdxSet = MNIST) -> list[Path]:
+    """The four IDX files of a set, raw or .gz, in `train/` and `test/` or flat; empty when there is none.
 
     Raises:
       DatasetError: some are there and some are missing; the message names the missing ones.
     """
-    found = [
-        path for split in SPLITS for kind in ("images-idx3", "labels-idx1") if (path := _find(source, split, kind))
-    ]
-    if found and len(found) < 4:
+    names = [(split, prefix, kind) for split, prefix in known.prefixes.items() for kind in KINDS]
+    found = [path for name in names if (path := _find(source, *name))]
+    if found and len(found) < len(names):
         missing = [
-            f"{prefix}-{kind}-ubyte[.gz]"
-            for split, prefix in SPLITS.items()
-            for kind in ("images-idx3", "labels-idx1")
-            if not _find(source, split, kind)
+            f"{prefix}-{kind}-ubyte[.gz]" for split, prefix, kind in names if not _find(source, split, prefix, kind)
         ]
-        raise DatasetError(f"{source} lacks {', '.join(missing)}: put all four files of MNIST there")
+        raise DatasetError(f"{source} lacks {', '.join(missing)}: put all four files of {known.name.upper()} there")
     return found
 
 
-def convert_idx(source: Path, name: str, folder: Path) -> None:
-    """Writes one BMP strip per split and class, and dataset.json, into `folder`.
+def convert_idx(source: Path, known: IdxSet, classes: Sequence[str], name: str, folder: Path | None) -> Converted:
+    """Writes one BMP strip per split and class into `folder`; without one, everything is read all the same.
+
+    Args:
+      source: the folder with the files.
+      known: the set that they are of.
+      classes: the classes to take.
+      name: the dataset's name.
+      folder: an existing one, or None.
 
     Raises:
       DatasetError: files are damaged or contradict each other; one message names everything that is wrong.
     """
-    files = find_files(source)
+    files = find_files(source, known)
     problems: list[str] = []
     arrays: dict[str, tuple[Bytes, Bytes]] = {}
-    for split, pair in zip(SPLITS, (_Split(*files[:2]), _Split(*files[2:])), strict=True):
+    for split, pair in zip(known.prefixes, (_Split(*files[:2]), _Split(*files[2:])), strict=True):
         images = _read(pair.images, _IMAGES_MAGIC, 3, problems)
         labels = _read(pair.labels, _LABELS_MAGIC, 1, problems)
         if images is not None and labels is not None:
-            _check(pair, images, labels, problems)
-            arrays[split] = (images, labels)
+            _check(pair, images, labels, known, problems)
+            arrays[split] = (images.transpose(0, 2, 1) if known.transposed else images, labels)
     sizes = {images.shape[1:] for images, _ in arrays.values()}
     if len(sizes) > 1:
         problems.append(f"the images of train and test differ in size: {sorted(sizes)}")
     if problems:
         raise DatasetError(f"{source}: {'; '.join(problems)}. Download the files again")
-    strips = {split: _write_strips(folder, split, *pair) for split, pair in arrays.items()}
+    numbers = [known.classes.index(name) + known.first_label for name in classes]
+    strips = {split: _strips(folder, split, classes, numbers, *pair) for split, pair in arrays.items()}
     height, width = sizes.pop()
-    write_description(folder, Description(name, height, width, 1, CLASSES, strips))
+    description = Description(name, height, width, 1, tuple(classes), strips)
+    _refuse_empty(source, description)
+    return Converted(description, Account(tuple(imbalance_lines(description))))
 
 
-def _find(source: Path, split: str, kind: str) -> Path | None:
-    prefix = SPLITS[split]
+def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
+    """The set with the names of its `…-mapping.txt`: lines of a label and the codes of a character's forms."""
+    file = source / f"{known.name}-mapping.txt"
+    if not file.is_file():
+        return known
+    try:
+        rows = [[int(word) for word in line.split()] for line in file.read_text().splitlines() if line.strip()]
+        names = tuple(chr(row[1]) for row in sorted(rows))
+        labels = [row[0] for row in sorted(rows)]
+        if labels != list(range(labels[0], labels[0] + len(labels))) or len(set(names)) < len(names):
+            raise ValueError("labels or characters are not one after the other, each once")
+    except (ValueError, IndexError, OverflowError) as error:
+        raise DatasetError(f"{file} is not a label and its character's code in each line ({error})") from error
+    return replace(known, classes=names, first_label=labels[0])
+
+
+def _refuse_empty(source: Path, description: Description) -> None:
+    trained = {strip.label for strip in description.splits["train"]}
+    tested = bool(description.splits["test"])
+    if tested and trained.issuperset(strip.label for strip in description.splits["test"]):
+        return
+    lacking = [name for label, name in enumerate(description.classes) if label not in trained]
+    what = f"no training image of {brief(lacking)}" if tested else "no test image of these classes"
+    raise DatasetError(f"{source}: {what}: name other classes with --classes")
+
+
+def _find(source: Path, split: str, prefix: str, kind: str) -> Path | None:
     for folder in (source / split, source):
         for stem in (f"{prefix}-{kind}-ubyte", f"{prefix}-{kind.replace('-', '.')}-ubyte"):
             for path in (folder / stem, folder / f"{stem}.gz"):
@@ -117,45 +207,55 @@ def _read(path: Path, magic: int, axes: int, problems: list[str]) -> Bytes | Non
     return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
 
 
-def _check(pair: _Split, images: Bytes, labels: Bytes, problems: list[str]) -> None:
+def _check(pair: _Split, images: Bytes, labels: Bytes, known: IdxSet, problems: list[str]) -> None:
     if len(images) != len(labels):
         problems.append(f"{pair.images.name} has {len(images)} images, {pair.labels.name} {len(labels)} labels")
     if not images.size:
         problems.append(f"{pair.images.name} has no images")
-    wrong = np.flatnonzero(labels >= len(CLASSES))
+    last = known.first_label + len(known.classes) - 1
+    wrong = np.flatnonzero((labels < known.first_label) | (labels > last))
     if len(wrong):
         first = int(wrong[0])
-        problems.append(f"{pair.labels.name}: label {labels[first]} of image {first} is not one of 0 to 9")
+        problems.append(
+            f"{pair.labels.name}: label {labels[first]} of image {first} is not one of {known.first_label} to {last}"
+        )
 
 
-def _write_strips(folder: Path, split: str, images: Bytes, labels: Bytes) -> tuple[Strip, ...]:
+def _strips(
+    folder: Path | None, split: str, classes: Sequence[str], numbers: Sequence[int], images: Bytes, labels: Bytes
+) -> tuple[Strip, ...]:
     strips: list[Strip] = []
-    for label, name in enumerate(CLASSES):
-        chosen = images[labels == label]
+    for label, (name, number) in enumerate(zip(classes, numbers, strict=True)):
+        chosen = images[labels == number]
         if not len(chosen):
             continue
         file = Path(split) / name / "images.bmp"
-        (folder / file).parent.mkdir(parents=True)
-        write_bmp(folder / file, chosen[..., None])
+        if folder:
+            (folder / file).parent.mkdir(parents=True)
+            write_bmp(folder / file, chosen[..., None])
         strips.append(Strip(file.as_posix(), label, len(chosen)))
     return tuple(strips)
 
 
-def _find_mnist(source: Path, wanted: Sequence[str]) -> Found | None:
-    files = find_files(source)
-    if files and wanted:
+def _find_idx(source: Path, wanted: Sequence[str]) -> Found | None:
+    known = find_set(source)
+    if known is None:
+        return None
+    files = find_files(source, known)
+    if known is MNIST and wanted:
         raise UsageError(f"{source} holds MNIST, of which no classes can be chosen: leave the classes out")
-    write = partial(_convert, source)
-    return Found(tuple(files), write, "mnist") if files else None
+    classes = choose_classes(source, known.classes, wanted)
 
+    def write(folder: Path | None, conversion: Conversion) -> Converted:
+        return convert_idx(source, known, classes, conversion.name, folder)
 
-def _convert(source: Path, folder: Path, conversion: Conversion) -> None:
-    convert_idx(source, conversion.name, folder)
+    mapping = source / f"{known.name}-mapping.txt"
+    return Found((*files, mapping), write, classes, known.name)
 
 
 LAYOUT = Layout(
     "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (raw or .gz), "
-    "flat or in train/ and test/",
+    "flat or in train/ and test/, or EMNIST's four of one set",
     photographs=False,
-    find=_find_mnist,
+    find=_find_idx,
 )

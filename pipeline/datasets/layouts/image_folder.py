@@ -1,62 +1,83 @@
-"""Image folders, `<class>/*.jpg|png|bmp|webp|gif` → a listing."""
+"""Image folders, `<class>/…` → a listing."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.photographs.listing import LabelledImage, Listing, choose_classes
+from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
+from pipeline.datasets.photographs.names import readable_classes
+from pipeline.datasets.photographs.walk import Walked, files_in, folders_in, kind_of, walk
+from pipeline.errors import DatasetError, brief
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
+OUTSIDE = "images outside of every class's folder"
 
 
 def find_images(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     """The images of the chosen classes in the order of their names; None where no folder in `source` holds an image.
 
-    A class is a folder in `source` that holds images; those in folders within it are its images too. A folder with
-    nothing but folders is no class: neither `train/` and `val/` nor the shelves `a/`, `b/` of Places' training data.
+    A class is a folder in `source`; what lies in folders within it is of the class too. A single folder that holds
+    folders with images is none: the classes are in there.
 
     Raises:
       UsageError: a class is asked for that is not there.
-      DatasetError: there are fewer than two classes.
+      DatasetError: there are fewer than two classes, or the folders are the shelves of Places' training data.
     """
-    folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
-    images = {folder.name: found for folder in folders if (found := _images(folder))}
-    if not images:
+    folders = {folder.name: folder for folder in folders_in(source)}
+    walked = {name: walk(folder) for name, folder in folders.items()}
+    if not any(found.images for found in walked.values()) or _only_wraps(folders, walked):
         return None
-    classes = choose_classes(source, list(images), wanted)
+    _refuse_shelves(source, folders, walked)
+    names = in_order(walked)
+    shown = readable_classes(names)
+    classes = choose_classes(source, shown, wanted)
+    chosen = [names[shown.index(name)] for name in classes]
+    left_out = [
+        LeftOut(path, reason, label) for label, name in enumerate(chosen) for path, reason in walked[name].others
+    ]
     return Listing(
+        source,
         classes,
         tuple(
-            LabelledImage(path, label, path.relative_to(source / name).as_posix())
-            for label, name in enumerate(classes)
-            for path in images[name]
+            LabelledImage(path, label, path.relative_to(folders[name]).as_posix())
+            for label, name in enumerate(chosen)
+            for path in sorted(walked[name].images)
         ),
+        left_out=(*left_out, *beside_classes(source)),
+        folders=tuple(chosen),
     )
 
 
-def _images(folder: Path) -> list[Path]:
-    """The images of a class and of all folders within it, sorted; none where `folder` itself holds none."""
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder, onerror=_stop):
-        # A leading dot is a hidden file, or what macOS leaves beside each file of a foreign disk.
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in files if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if not found:
-            return []
-    return sorted(found)
+def beside_classes(folder: Path) -> list[LeftOut]:
+    """The files that lie beside the folders of classes."""
+    return [LeftOut(path, kind_of(path) or OUTSIDE) for path in files_in(folder)]
 
 
-def _stop(error: OSError) -> None:
-    """os.walk would pass over a folder that cannot be read."""
-    raise error
+def _only_wraps(folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> bool:
+    """Of a single class nothing could be learnt, so its folders must be the classes if it has any with images."""
+    tops = set(folders.values())
+    return len(folders) == 1 and any(image.parent not in tops for found in walked.values() for image in found.images)
+
+
+def _refuse_shelves(source: Path, folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> None:
+    """Places' training data stands in `a/abbey`, `b/bus_station/indoor`: letters are no classes."""
+    inside = {
+        name: {image.relative_to(folders[name]).parts for image in found.images} for name, found in walked.items()
+    }
+    shelved = all(
+        len(name) == 1 and all(len(parts) > 1 and parts[0].startswith(name) for parts in found)
+        for name, found in inside.items()
+    )
+    if shelved:
+        raise DatasetError(
+            f"{source} holds no dataset: {brief(sorted(folders), 3)} are shelves for classes of that letter: "
+            "move the folders in them into one"
+        )
 
 
 LAYOUT = Layout(
-    "a folder of images (.jpg, .png, .bmp, .webp, .gif) for each class",
+    "a folder of images (.jpg, .png, .bmp, .webp, .gif, .tif, .avif, .heic) for each class",
     photographs=True,
     find=lambda source, wanted: found_photographs(find_images(source, wanted)),
     # Any folder with images is such a one.

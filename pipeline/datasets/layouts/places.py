@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.photographs.listing import LabelledImage, Listing, choose_classes
+from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes
+from pipeline.datasets.photographs.walk import walk
 from pipeline.errors import DatasetError, brief
 
 LABELS = "places365_val.txt"
 CATEGORIES = "categories_places365.txt"
+# As many as the original takes.
+DEFAULT_CLASSES = 10
+
+UNNAMED = f"images that {LABELS} does not name"
+
 IMAGE_FOLDERS = ("val_256", "val_large")
 
 
@@ -49,10 +55,15 @@ def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     if problems:
         raise DatasetError(f"{source}: {brief(problems, separator='; ')}. Take both files of one release of Places365")
     available = [names[label] for label in sorted({label for _, label in rows})]
-    classes = choose_classes(source, available, [class_name(name) for name in wanted])
+    classes = choose_classes(source, available, [class_name(name) for name in wanted], DEFAULT_CLASSES)
     labels = {name: index for index, name in enumerate(classes)}
     images = tuple(LabelledImage(folder / name, labels[names[old]], name) for name, old in rows if names[old] in labels)
-    return Listing(classes, images, (source / LABELS, source / CATEGORIES))
+    fewer = not wanted and len(classes) < len(available)
+    told = (f"of {len(available)} classes the first {len(classes)} are taken: --classes chooses",) if fewer else ()
+    walked, named = walk(folder), {folder / name for name, _ in rows}
+    left_out = [LeftOut(path, UNNAMED) for path in walked.images if path not in named]
+    left_out += [LeftOut(path, reason) for path, reason in walked.others if path not in named]
+    return Listing(source, classes, images, (source / LABELS, source / CATEGORIES), tuple(left_out), told=told)
 
 
 def class_name(category: str) -> str:

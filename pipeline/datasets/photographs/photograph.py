@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
+
+from pipeline.datasets.photographs.pixels import WHITE_16, composed, is_deep, plain, shines_through
 
 RESIZED, CROPPED = 256, 224
 
@@ -29,11 +32,41 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "AVIF", "PPM", "JPEG2000")
+
+# ISO/IEC 23008-12: `ftyp` and the brand of a file whose pictures are HEVC.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_WHITE = (255, 255, 255)
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image as the device takes it, and what the file was.
+
+    Attributes:
+      pixels: uint8, 224×224×3 (RGB).
+      width: of the file's image, in pixels as they are stored.
+      height: likewise.
+      transparent: whether the background shone through.
+      peak: the largest number of a grey image of 16 bits; None of any other.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+    transparent: bool
+    peak: int | None
 
 
 class BrokenImageError(Exception):
     """An image cannot be decoded; the message says why, without its name."""
+
+
+class MissingDecoderError(BrokenImageError):
+    """An image is whole, but nothing that is installed decodes it."""
 
 
 def allow_large_images() -> None:
@@ -41,17 +74,25 @@ def allow_large_images() -> None:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
-def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
+def load_photograph(path: Path, background: Colour = _WHITE) -> npt.NDArray[np.uint8]:
+    """The pixels alone of `read_photograph`."""
+    return read_photograph(path, background).pixels
+
+
+def read_photograph(path: Path, background: Colour = _WHITE, white: int = WHITE_16) -> Photograph:
     """Decodes an image: EXIF orientation obeyed, shorter side to 256 (bilinear, antialiased), its centre 224×224.
 
-    Grey, palette and CMYK become RGB, 16 bits 8, and of an animation the first frame is taken. Transparency is
-    dropped: a pixel keeps the colour that is stored.
+    Of an animation, and of a file of several pages, the first is taken. What becomes of other pixels than RGB of 8 bits
+    `plain` says.
 
-    Returns:
-      uint8, 224×224×3 (RGB).
+    Args:
+      path: a file of any suffix.
+      background: RGB; what is transparent shows it.
+      white: of a grey image of 16 bits, the number that becomes 255.
 
     Raises:
       BrokenImageError: the file is missing, empty, cut short, no image or too large.
+      MissingDecoderError: it is HEIC, and pillow-heif is not installed.
     """
     try:
         with warnings.catch_warnings():
@@ -59,17 +100,16 @@ def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             # Between the limit and twice the limit Pillow only warns.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                if image.format in ("JPEG", "MPO") and min(image.size) > _DRAFT:
-                    image.draft(None, (_DRAFT, _DRAFT))
-                # Before the EXIF record: reading that of a PNG loads the picture too, and its errors are passed over.
-                image.load()
-                return _centre(_upright(_plain(image), image))
+            with _opened(path) as image:
+                return _read(image, background, white)
+    except BrokenImageError:
+        raise
     except UnidentifiedImageError as error:
-        reason = "is no JPEG, PNG, BMP, WebP or GIF" if path.stat().st_size else "is empty"
-        raise BrokenImageError(reason) from error
+        raise BrokenImageError(_what_it_is_not(path)) from error
     except FileNotFoundError as error:
         raise BrokenImageError("is missing") from error
+    except IsADirectoryError as error:
+        raise BrokenImageError("is a folder") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenImageError(f"has more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # Pillow's decoders raise errors of every kind at damaged files.
@@ -77,13 +117,39 @@ def load_photograph(path: Path) -> npt.NDArray[np.uint8]:
         raise BrokenImageError(f"cannot be decoded: {text}") from error
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Grey or RGB of 8 bits; grey stays grey and RGB is not copied: a large one would take gigabytes."""
-    if image.mode.startswith("I"):
-        # Pillow would cut values above 255 instead of scaling them.
-        scaled = (np.arange(65536) * 255 + 32767) // 65535
-        return Image.fromarray(scaled.astype(np.uint8)[np.clip(np.asarray(image), 0, 65535)])
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+def _opened(path: Path) -> Image.Image:
+    # Nothing in a TGA says that it is one, so only its suffix can.
+    formats = (*_FORMATS, "TGA") if path.suffix.lower() == ".tga" else _FORMATS
+    try:
+        return Image.open(path, formats=formats)
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            head = file.read(12)
+        if head[4:8] != b"ftyp" or head[8:] not in _HEIF_BRANDS:
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ModuleNotFoundError as error:
+        raise MissingDecoderError("is HEIC, which `pip install pillow-heif` lets this read") from error
+    register_heif_opener()
+    return Image.open(path, formats=("HEIF",))
+
+
+def _what_it_is_not(path: Path) -> str:
+    return "is no JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, HEIC, PNM or JPEG 2000" if path.stat().st_size else "is empty"
+
+
+def _read(image: Image.Image, background: Colour, white: int) -> Photograph:
+    width, height = image.size
+    if image.format in ("JPEG", "MPO") and min(image.size) > _DRAFT:
+        image.draft(None, (_DRAFT, _DRAFT))
+    # Before the EXIF record: reading that of a PNG loads the picture too, and its errors are passed over.
+    image.load()
+    peak = int(np.asarray(image).max()) if is_deep(image) else None
+    pixels = plain(image, white)
+    transparent = shines_through(pixels)
+    upright = _upright(composed(pixels, background), image)
+    return Photograph(_centre(upright), width, height, transparent, peak)
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:

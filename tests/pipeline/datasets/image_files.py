@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pillow_heif
 from PIL import Image
 
 from device_runtime.formats.dataset import Dataset, load_dataset
@@ -21,6 +22,12 @@ def write_image(path: Path, number: int = 0) -> None:
     """A small picture of one colour, in the format of the path's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", SIZE, colour(number)).save(path)
+
+
+def write_heic(path: Path, colour: tuple[int, int, int] = (1, 2, 3)) -> None:
+    """A small HEIC picture, whatever the path's suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), colour)).save(path)
 
 
 def write_folders(folder: Path, classes: tuple[str, ...] = ("a", "b"), count: int = 20) -> None:

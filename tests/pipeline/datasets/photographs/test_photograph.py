@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,13 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pipeline.datasets.photographs.photograph import BrokenImageError, load_photograph
+from pipeline.datasets.photographs.photograph import (
+    BrokenImageError,
+    MissingDecoderError,
+    load_photograph,
+    read_photograph,
+)
+from tests.pipeline.datasets.image_files import write_heic
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -46,7 +53,7 @@ def test_it_is_the_centre_of_the_resized_image(tmp_path: Path, size: tuple[int, 
     assert difference(load_photograph(tmp_path / "a.png"), plainly(image)) <= 1
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "gif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "gif", "tif", "avif", "ppm", "jp2", "tga"])
 def test_every_format_is_read(tmp_path: Path, suffix: str) -> None:
     image = smooth(300, 280)
     image.save(tmp_path / f"a.{suffix}")
@@ -67,9 +74,134 @@ def test_cmyk_has_the_colours_of_its_inks(tmp_path: Path, ink: tuple[int, int, i
     assert np.abs(load_photograph(tmp_path / "a.jpg").astype(int) - expected).max() <= 4
 
 
-def test_transparency_leaves_the_stored_colours(tmp_path: Path) -> None:
-    Image.new("RGBA", (30, 30), (10, 200, 30, 0)).save(tmp_path / "a.png")
-    assert np.all(load_photograph(tmp_path / "a.png") == [10, 200, 30])
+FORMATS_WITH_ALPHA = [("RGBA", "png"), ("LA", "png"), ("RGBA", "webp"), ("RGBA", "tif"), ("PA", "tif"), ("LA", "tif")]
+
+
+@pytest.mark.parametrize(("mode", "suffix"), FORMATS_WITH_ALPHA)
+def test_strokes_on_nothing_stand_on_white_or_the_background(mode: str, suffix: str, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (100, 0, 200, 300))
+    image.convert(mode).save(tmp_path / f"a.{suffix}", lossless=True)
+    for background in ((255, 255, 255), (255, 128, 0)):
+        photograph = read_photograph(tmp_path / f"a.{suffix}", background)
+        assert photograph.transparent
+        assert np.all(photograph.pixels[:, 112] == 0)
+        assert np.all(photograph.pixels[:, 5] == background)
+
+
+def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path: Path) -> None:
+    random = np.random.default_rng(1).integers(0, 256, (260, 240, 4), np.uint8)
+    image = Image.fromarray(random, "RGBA")
+    image.save(tmp_path / "a.png")
+    whole = Image.alpha_composite(Image.new("RGBA", image.size, (10, 200, 90, 255)), image).convert("RGB")
+    assert difference(load_photograph(tmp_path / "a.png", (10, 200, 90)), plainly(whole)) <= 1
+
+
+KEYS: dict[str, int | tuple[int, int, int]] = {"L": 30, "RGB": (10, 20, 30), "P": 3, "I;16": 300}
+
+
+@pytest.mark.parametrize("mode", KEYS)
+def test_a_colour_that_stands_for_nothing_shows_the_background(mode: str, tmp_path: Path) -> None:
+    image = Image.new("L" if mode == "I;16" else mode, (60, 60), KEYS[mode] if mode != "I;16" else 0)
+    if mode == "I;16":
+        image = Image.fromarray(np.full((60, 60), 300, np.uint16))
+    if mode == "P":
+        image.putpalette(range(12))
+    image.save(tmp_path / "a.png", transparency=KEYS[mode])
+    assert np.all(load_photograph(tmp_path / "a.png") == 255)
+
+
+def test_the_first_frame_of_an_animation_with_holes_stands_on_white(tmp_path: Path) -> None:
+    frame = Image.new("P", (60, 60), 1)
+    frame.putpalette([9, 9, 9, 200, 0, 0])
+    frame.paste(0, (0, 0, 30, 60))
+    frame.save(tmp_path / "a.gif", save_all=True, append_images=[Image.new("P", (60, 60), 1)], transparency=0)
+    pixels = load_photograph(tmp_path / "a.gif")
+    assert np.all(pixels[:, 20] == 255)
+    assert np.all(pixels[:, -20] == [200, 0, 0])
+
+
+def test_an_opaque_image_with_an_alpha_channel_is_not_transparent(tmp_path: Path) -> None:
+    Image.new("RGBA", (60, 60), (1, 2, 3, 255)).save(tmp_path / "a.png")
+    assert not read_photograph(tmp_path / "a.png").transparent
+
+
+FLOATS = {
+    "of a share": ([0.0, 0.5, 1.0], [0, 128, 255]),
+    "of a share, dark": ([0.0, 0.2, 0.1], [0, 51, 26]),
+    "of any range": ([-1000.0, 0.0, 3000.0], [0, 64, 255]),
+    "of a share, with what is no number": ([np.nan, 0.5, np.inf], [0, 128, 255]),
+    "with holes": ([np.nan, -1.0, 3.0], [0, 0, 255]),
+}
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_floats_are_scaled_by_their_range(name: str, tmp_path: Path) -> None:
+    numbers, expected = FLOATS[name]
+    rows = np.repeat(np.array(numbers, np.float32), 100)[:, None].repeat(224, axis=1)
+    Image.fromarray(rows).save(tmp_path / "a.tif")
+    pixels = load_photograph(tmp_path / "a.tif")
+    shown = [int(pixels[row, 100, 0]) for row in (5, 112, -6)]
+    assert np.abs(np.array(shown) - expected).max() <= 1
+
+
+def test_floats_without_a_number_are_broken(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(tmp_path / "a.tif")
+    assert "holds no number" in refusal(tmp_path / "a.tif")
+
+
+def test_whole_numbers_of_32_bits_are_scaled_from_the_least_to_the_largest(tmp_path: Path) -> None:
+    numbers = np.repeat(np.array([-5, 100_000, 200_005], np.int32), 100)[:, None].repeat(224, axis=1)
+    Image.fromarray(numbers).save(tmp_path / "a.tif")
+    pixels = load_photograph(tmp_path / "a.tif")
+    assert [int(pixels[row, 9, 0]) for row in (5, 112, -6)] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm", "jp2"])
+def test_sixteen_bits_are_scaled_in_every_format(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((60, 60), 32768, np.uint16)).save(tmp_path / f"a.{suffix}")
+    assert np.all(load_photograph(tmp_path / f"a.{suffix}") == 128)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB"])
+def test_tiffs_of_every_mode_become_rgb(mode: str, tmp_path: Path) -> None:
+    Image.new("L", (60, 60), 255).convert("RGB").convert(mode if mode != "LAB" else "RGB").save(tmp_path / "a.tif")
+    if mode == "LAB":
+        Image.merge("LAB", [Image.new("L", (60, 60), value) for value in (255, 128, 128)]).save(tmp_path / "a.tif")
+    assert load_photograph(tmp_path / "a.tif").min() >= 250
+
+
+def test_of_several_pages_the_first_is_taken(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (60, 60), colour) for colour in ((255, 0, 0), (0, 255, 0))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert np.all(load_photograph(tmp_path / "a.tif") == [255, 0, 0])
+
+
+@pytest.mark.parametrize("suffix", ["tif", "avif", "webp"])
+def test_the_exif_orientation_of_other_formats_is_obeyed_once(suffix: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = smooth(320, 260)
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+    assert difference(load_photograph(tmp_path / f"a.{suffix}"), plainly(upright)) <= 40
+
+
+def test_heic_is_read_where_pillow_heif_is_whatever_the_suffix_says(tmp_path: Path) -> None:
+    write_heic(tmp_path / "a.jpg", (200, 40, 90))
+    pixels = load_photograph(tmp_path / "a.jpg").astype(int)
+    assert np.abs(pixels - [200, 40, 90]).max() < 8
+
+
+def test_heic_without_pillow_heif_is_whole_but_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_heic(tmp_path / "a.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingDecoderError, match="pip install pillow-heif"):
+        load_photograph(tmp_path / "a.heic")
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()
+    assert refusal(tmp_path / "a.jpg") == "is a folder"
 
 
 @pytest.mark.parametrize(("stored", "expected"), [(0, 0), (257, 1), (32768, 128), (65535, 255), (300, 1)])
