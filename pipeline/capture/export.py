@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
-from pipeline.capture.state import tied_weights, write_state
+from pipeline.capture.state import tied_weights, write_passing, write_state
 from pipeline.errors import ModelError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
 from pipeline.graphs.files import REFERENCE
+from pipeline.graphs.names import RESERVED
 from pipeline.graphs.reading import opset_of
 from pipeline.progress import note
 from pipeline.recipe import Recipe
@@ -125,6 +126,7 @@ def _export_torch(
     image = torch.zeros(2, pixels.channels, size.height, size.width)
     _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
+    write_passing(model, folder)
     forward = capture_module(model, image, recipe, classes, folder)
     if not (folder / "backbone.onnx").exists():
         _write_reference(model, image, folder / REFERENCE)
@@ -217,7 +219,13 @@ def _check_parameters(model: torch.nn.Module) -> None:
     places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
     if places:
         raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
+    others = [n for n, p in model.named_parameters() if p.requires_grad and p.dtype != torch.float32]
+    if others:
+        raise ModelError(f"not float32, in which training computes: {brief(others, 5)}; call .float() on the model")
     _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
+    taken = [name for name, _ in (*model.named_parameters(), *model.named_buffers()) if name in RESERVED]
+    if taken:
+        raise ModelError(f"the graphs have values of their own that are called {', '.join(taken)}: rename the model's")
 
 
 def _not_trained(model: torch.nn.Module) -> set[str]:

@@ -1,6 +1,7 @@
 """A torch module's state dict beside its export, in which the trained values can be put back.
 
-Writes state.safetensors: every entry of `module.state_dict()` under its name; read when results are collected.
+Writes state.safetensors: every entry of `module.state_dict()` under its name; read when results are collected. Buffers
+that are no part of it stand beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 FILE_NAME = "state.safetensors"
+# Buffers that no state dict has (`persistent=False`).
+PASSING = "passing.safetensors"
 
 
 def tied_weights(module: torch.nn.Module) -> dict[str, str]:
@@ -35,6 +38,24 @@ def write_state(state: Mapping[str, torch.Tensor], aliases: Mapping[str, str], f
     from safetensors.torch import save_file
 
     save_file({name: value.contiguous().clone() for name, value in state.items()}, folder / FILE_NAME, dict(aliases))
+
+
+def write_passing(module: torch.nn.Module, folder: Path) -> None:
+    """Writes the buffers that the state dict leaves out, if there are any."""
+    from safetensors.torch import save_file
+
+    saved = module.state_dict().keys()
+    passing = {name: value.contiguous().clone() for name, value in module.named_buffers() if name not in saved}
+    if passing:
+        save_file(passing, folder / PASSING)
+
+
+def initial_values(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """Every parameter and buffer of the torch module of an export's folder, before training."""
+    from safetensors.numpy import load_file
+
+    passing = folder / PASSING
+    return (with_values(folder, {}) or {}) | (load_file(passing) if passing.is_file() else {})
 
 
 def with_values(folder: Path, values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]] | None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from pipeline.errors import LoweringError, in_one_line
+
 # What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
 # opset 15 mean the same in it (18 moves the axes of reductions into inputs).
 OPSET = 17
@@ -165,7 +167,12 @@ class Graph:
             ir_version=IR_VERSION,
             producer_name="train-on-device",
         )
-        onnx.checker.check_model(model)
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise LoweringError(
+                f"the {name} of this model would be no valid graph, a fault of the program: {in_one_line(error)}"
+            ) from error
         return model
 
 

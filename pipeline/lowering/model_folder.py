@@ -18,7 +18,7 @@ import numpy.typing as npt
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from pipeline.capture.onnx.artifacts import DIFFERENTIABLE
-from pipeline.capture.state import with_values
+from pipeline.capture.state import initial_values
 from pipeline.files import new_folder
 from pipeline.graphs.files import EVALUATION, TRAINING, is_joint
 from pipeline.recipe import Recipe
@@ -98,7 +98,7 @@ def _initial_values(export_folder: Path, artifacts: Path | None) -> Mapping[str,
     from onnx import numpy_helper
 
     if artifacts is None or is_joint(export_folder):
-        return with_values(export_folder, {}) or {}
+        return initial_values(export_folder)
     forward = onnx.load(artifacts / DIFFERENTIABLE)
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}
 

@@ -12,6 +12,21 @@ from torch import nn
 
 from pipeline.errors import ModelError, PipelineError
 
+# What torch says, and what it means.
+_CHANGED = (
+    "forward changes a parameter in place, which here the optimizer alone does: compute what is used from it "
+    "(a parametrization), or make it a buffer"
+)
+_KEPT = "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one (register_buffer)"
+_MEANT = {
+    "received a mutation": _CHANGED,
+    "expected idx": _CHANGED,
+    "Unexpected fake buffer": _KEPT,
+    "mutating a non-functional tensor": _KEPT,
+    "dynamo-optimized function": "a part of the model is compiled: give the model as it is before torch.compile",
+    "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
+}
+
 
 @contextlib.contextmanager
 def explained(module: nn.Module) -> Iterator[None]:
@@ -33,6 +48,9 @@ def _reason(error: Exception, module: nn.Module) -> str:
             f"the model branches on the values of a tensor{where}: one of the branches would be traced for all images; "
             "write it with torch.where"
         )
+    for said, meant in _MEANT.items():
+        if said in str(error):
+            return f"{meant}{where}"
     return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
 
 

@@ -46,3 +46,8 @@ def instance_norm(
     if weight is not None:
         normal = normal * weight.reshape(shape)
     return normal if bias is None else normal + bias.reshape(shape)
+
+
+def random_order(n: Any, **options: Any) -> Tensor:
+    """Torch's randperm from numbers between 0 and 1, which are drawn like all others."""
+    return torch.rand([n]).argsort(stable=True)

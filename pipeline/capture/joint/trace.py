@@ -31,7 +31,7 @@ from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import Loss, logits_of
 from pipeline.capture.joint.operators.call import RULES
-from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm
+from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
 from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
@@ -152,11 +152,12 @@ def _constant(value: object) -> Tensor:
 @cache
 def _decompositions() -> dict[Any, Any]:
     """Torch's own, of operators that have no rule here; what has one stays whole."""
-    return {
+    torchs = {
         overload: decomposition
         for overload, decomposition in decomposition_table.items()
         if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
     }
+    return torchs | {torch.ops.aten.randperm.default: random_order}
 
 
 def _any_batch(fake: FakeTensorMode, example: Tensor, name: str) -> Tensor:

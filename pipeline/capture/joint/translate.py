@@ -18,7 +18,7 @@ from torch.fx import Node
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
 from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
 from pipeline.capture.joint.trace import Traced
-from pipeline.errors import LoweringError
+from pipeline.errors import LoweringError, PipelineError, in_one_line
 from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
 from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS, RENEWED
 
@@ -120,7 +120,7 @@ class _Translation:
                 given = self._values.get(node.args[0])
                 self._values[node] = given[node.args[1]] if given is not None else None
                 continue
-            name = str(node.target).removeprefix("aten.").partition(".")[0]
+            name = str(node.target).removeprefix("aten.").rpartition(".")[0]
             if name in _IGNORED:
                 continue
             try:
@@ -148,11 +148,13 @@ class _Translation:
         call = self._call(node, name, node.target)
         try:
             returned = rule(call, self._g)
-        # A value that an unknown operator should have given.
-        except (AttributeError, TypeError):
+        except PipelineError:
+            raise
+        except Exception as error:
+            # A value that an unknown operator should have given.
             if any(self._values.get(value) is None for value in node.all_input_nodes if not self._is_size(value)):
                 return None
-            raise
+            raise UntranslatedError(f"in this form ({in_one_line(error)[:100]})") from error
         values = (returned,) if isinstance(returned, str) else returned
         made = tuple(
             Tensor(value, meta.shape, meta.dtype) if value and meta else None

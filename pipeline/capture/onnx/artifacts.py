@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.capture.losses import is_fused, with_loss
-from pipeline.errors import ModelError, UsageError
+from pipeline.errors import ModelError, UsageError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.files import REFERENCE, is_joint
 from pipeline.optimizers import Optimizer
@@ -38,6 +38,7 @@ def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: P
     from pipeline.capture.onnx.rewrite import load_differentiable
     from pipeline.capture.split import split_parameters, trained_part
 
+    _refuse_subgraphs(onnx.load(trained_part(export_folder)))
     forward = load_differentiable(export_folder)
     trainable, frozen = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     with_its_loss = forward if is_fused(recipe) else with_loss(forward, recipe, classes)
@@ -46,6 +47,14 @@ def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: P
         _generate(with_its_loss, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
         _make_loadable(temporary / "eval_model.onnx")
+
+
+def _refuse_subgraphs(trained: onnx.ModelProto) -> None:
+    """An If, Loop or Scan ends the process in onnxruntime-training's gradients."""
+    nodes = [node for node in trained.graph.node if any(a.HasField("g") or a.graphs for a in node.attribute)]
+    if nodes:
+        names = brief([f"{node.op_type} (node {node.name!r})" for node in nodes], 5)
+        raise ModelError(f"no gradient is known of {names}: export the model without, or freeze what comes before it")
 
 
 def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str], recipe: Recipe, folder: Path) -> None:

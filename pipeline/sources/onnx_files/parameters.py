@@ -135,7 +135,8 @@ class Judge:
             yield self._operand(name, values, place)
         elif computed and kind in ("Concat", "Where") and self._learned(name, values):
             yield Role.PARAMETER
-        elif not computed and self._goes_on(name, values, place):
+        # Also where the batch tells how often a weight is repeated, as a token for each image.
+        elif (not computed or (kind == "Expand" and place.slot == 0)) and self._goes_on(name, values, place):
             for value in node.output:
                 for later in self.readers.of[value]:
                     yield from self._reached(name, values, later, seen)

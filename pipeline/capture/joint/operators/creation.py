@@ -45,5 +45,8 @@ def linspace(call: Call, g: Writer) -> Value:
 @translates("eye")
 def eye(call: Call, g: Writer) -> Value:
     """eye(n, m)."""
+    if not all(isinstance(call.get(name, 0) or 0, int) for name in ("n", "m")):
+        rows, columns = (g.op("Range", g.ints(0), g.operand(n, torch.int64), g.ints(1)) for n in sizes_of(call.result))
+        return g.cast(g.op("Equal", g.op("Unsqueeze", rows, g.ints([1])), columns), call.result.dtype)
     numbers = torch.eye(call["n"], call.get("m") or call["n"], dtype=call.result.dtype).numpy()
     return g.constant(numbers, numbers.dtype)

@@ -68,6 +68,8 @@ def binary(call: Call, g: Writer) -> Value:
     """mul(self, other); div, maximum and minimum alike."""
     dtype = call.result.dtype
     left, right = g.operand(call["self"], dtype), g.operand(call["other"], dtype)
+    if dtype == torch.bool:
+        return g.op("Or" if call.name == "maximum" else "And", left, right)
     quotient = g.op(_BINARY[call.name], left, right)
     mode = call.get("rounding_mode")
     if mode == "floor":

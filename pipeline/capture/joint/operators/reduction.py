@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from pipeline.capture.joint.operators.call import Call, Tensor, Writer, translates
@@ -164,5 +163,5 @@ def sort(call: Call, g: Writer) -> tuple[Value, ...]:
     """sort(self, dim=-1, descending=False) → values, indices."""
     tensor = call["self"]
     axis = call.axis("dim", tensor)
-    count = np.array([tensor.static(axis)], np.int64)
-    return g.ops("TopK", tensor.value, g.ints(count), outputs=2, axis=axis, largest=int(bool(call["descending"])))
+    count = g.size(sizes_of(tensor)[axis])
+    return g.ops("TopK", tensor.value, count, outputs=2, axis=axis, largest=int(bool(call["descending"])))
