@@ -207,6 +207,8 @@ def make_package(
         )
     if not settings.no_check:
         check_made(prepared)
+        if settings.runner.engine == "reference":
+            check_reference_made(prepared)
     runtime = make_runtime(settings)
     with stage("package"):
         return build_package(
@@ -242,6 +244,24 @@ def check_made(prepared: Prepared) -> str:
     line = line_of(folder)
     print(line, file=sys.stderr, flush=True)
     return line
+
+
+def check_reference_made(prepared: Prepared) -> None:
+    """Compares what the reference engine would train of a torch module with what was checked already.
+
+    Raises:
+      UsageError: it is another network.
+    """
+    from pipeline.checking.check import Made
+    from pipeline.checking.images import draw_batches, sizes_for
+    from pipeline.checking.reference_check import check_reference
+
+    if not is_joint(prepared.export):
+        return
+    made = Made(prepared.export, prepared.artifacts, prepared.model)
+    batches = draw_batches(prepared.dataset, sizes_for(prepared.recipe.batch_size), made.export / "preprocess.onnx")
+    with stage("check"):
+        check_reference(prepared.recipe, prepared.classes, batches, made)
 
 
 def make_runtime(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, get_args
@@ -76,6 +77,8 @@ class Recipe:
     Attributes:
       loss: torch's of that name; mean squared error and binary cross entropy (with logits) against one-hot labels.
       label_smoothing: of cross entropy, the share of each target that is spread over all classes.
+      auxiliary: of a torch module with several outputs, the weight of each further one's loss in training, by its
+        key in a dictionary, its name or its place: `{"aux": 0.3}`, `{1: 0.3}`. The logits' own loss has the weight 1.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
       frozen_dtype: what frozen weights are stored as; computed with is float32.
       cycles: training steps.
@@ -88,6 +91,7 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     loss: Loss = "cross_entropy"
     label_smoothing: float = 0.0
+    auxiliary: Mapping[str | int, float] = field(default_factory=dict)
     trainable: tuple[str, ...] = ("*",)
     frozen_dtype: FrozenDtype = "float32"
     batch_size: int = 32
@@ -102,6 +106,8 @@ class Recipe:
         _check_kind("optimizer", self.optimizer, Optimizer)
         # A single text would be taken letter by letter, and * matches everything.
         _check_kind("trainable", self.trainable, tuple)
+        _check_kind("auxiliary", self.auxiliary, dict)
+        _check_numbers("auxiliary", tuple(self.auxiliary.values()))
         _check_whole("batch_size", self.batch_size, 1)
         _check_whole("cycles", self.cycles, 1)
         _check_whole("report_every", self.report_every, 0)

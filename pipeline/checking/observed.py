@@ -106,6 +106,6 @@ def _steps(side: Side, batches: Sequence[Batch]) -> Iterator[Step]:
 
 def nudged(name: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """A parameter a little away from where it was, on every side alike: in proportion, so that it keeps its sign."""
-    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(values.shape).astype(np.float32)
-    moved: npt.NDArray[np.float32] = values * (1 + NUDGE * noise) if values.any() else NUDGE * noise
-    return moved.astype(np.float32)
+    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(values.shape)
+    # A product without axes would be a number, no array.
+    return np.asarray(values * (1 + NUDGE * noise) if values.any() else NUDGE * noise, np.float32)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.capture.joint.loss import auxiliary_of
 from pipeline.capture.joint.selection import for_training
 from pipeline.checking.calm import calmed
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
@@ -49,7 +50,7 @@ class TorchSide:
         """Logits and loss of `module.eval()`."""
         self.module.eval()
         with calmed(), torch.no_grad(), _observing(self.module, on_output), refusing_side_effects(self.module):
-            logits = self._logits(batch)
+            logits = _logits(self._output(batch))
             return Evaluation(_array(logits), _array(self._loss(logits, batch)))
 
     def step(self, batch: Batch, on_output: OnOutput | None = None) -> Step:
@@ -64,7 +65,10 @@ class TorchSide:
         self.module.zero_grad()
         self.backward_order.clear()
         with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
-            loss = self._loss(self._logits(batch), batch)
+            output = self._output(batch)
+            loss = self._loss(_logits(output), batch)
+            for name, weight in self._recipe.auxiliary.items():
+                loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
         parameters = dict(self.module.named_parameters())
@@ -76,10 +80,10 @@ class TorchSide:
         )
 
     def nudge(self) -> None:
-        """Moves what trains."""
+        """Moves what the last step gave a gradient: what the loss does not reach stays."""
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
-                if parameter.requires_grad:
+                if parameter.grad is not None:
                     parameter.copy_(torch.from_numpy(nudged(name, parameter.detach().float().numpy())))
 
     def _noting(self, name: str) -> Callable[[Tensor], None]:
@@ -89,15 +93,11 @@ class TorchSide:
         """Every buffer as it is now, by name."""
         return {name: _array(buffer) for name, buffer in self.module.named_buffers()}
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _output(self, batch: Batch) -> Any:
         try:
-            output = self.module(torch.from_numpy(batch.image).to(self._dtype))
+            return self.module(torch.from_numpy(batch.image).to(self._dtype))
         except Exception as error:
             raise ModelError(f"the model fails on {len(batch.label)} images: {in_one_line(error)}") from error
-        if isinstance(output, Mapping):
-            output = output["logits"]
-        logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
-        return logits
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         label, recipe = torch.from_numpy(batch.label), self._recipe
@@ -107,6 +107,14 @@ class TorchSide:
         if recipe.loss == "mean_squared_error":
             return functional.mse_loss(logits, targets)
         return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+def _logits(output: Any) -> Tensor:
+    if isinstance(output, Mapping):
+        output = output["logits"]
+    output = getattr(output, "logits", output)
+    logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+    return logits
 
 
 @contextmanager

@@ -5,7 +5,5 @@ IMAGE, FEATURES, LOGITS, LABELS, LOSS = "image", "features", "logits", "labels",
 # Before the name of a parameter, its gradient; before that of a buffer, what it becomes.
 GRADIENT, RENEWED = "gradient/", "renewed/"
 
-# What the steps take and give, which nothing of a model may be called.
-RESERVED = frozenset(
-    (IMAGE, FEATURES, LOGITS, LABELS, LOSS, "label", "pixels", "parameters", "buffers", "gradient", "scale", "step")
-)
+# Which nothing of a model may be called.
+RESERVED = frozenset((IMAGE, FEATURES, LOGITS, LABELS, LOSS))

@@ -24,6 +24,8 @@ from pipeline.graphs.files import EVALUATION, TRAINING, is_joint
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
+    import onnx
+
     from pipeline.graphs.graph import Shape
     from pipeline.lowering.network import Network
 
@@ -79,17 +81,33 @@ def read_network(recipe: Recipe, export_folder: Path, artifacts: Path | None) ->
     """What the steps are made of: of a torch module the export says it, of an ONNX file the artifacts do."""
     import onnx
 
-    from pipeline.capture.split import split_parameters, trained_part
-    from pipeline.lowering.network import network_of, network_of_joint
+    from pipeline.lowering.network import network_of_joint
 
-    is_split = (export_folder / "backbone.onnx").exists()
-    preprocess = None if is_split else onnx.load(export_folder / "preprocess.onnx")
     if artifacts is None or is_joint(export_folder):
         training, evaluation = (onnx.load(export_folder / file) for file in (TRAINING, EVALUATION))
-        return network_of_joint(training, evaluation, preprocess)
+        return network_of_joint(training, evaluation, _preprocessing(export_folder))
+    return read_reference(recipe, export_folder, artifacts)
+
+
+def read_reference(recipe: Recipe, export_folder: Path, artifacts: Path) -> Network:
+    """What onnxruntime-training trains."""
+    import onnx
+
+    from pipeline.capture.split import split_parameters, trained_part
+    from pipeline.lowering.network import network_of
+
+    preprocess = _preprocessing(export_folder)
     trainable, _ = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
     training, evaluation = (onnx.load(artifacts / f"{name}_model.onnx") for name in ("training", "eval"))
     return network_of(training, evaluation, preprocess, onnx.load(artifacts / DIFFERENTIABLE), trainable)
+
+
+def _preprocessing(export_folder: Path) -> onnx.ModelProto | None:
+    """None where the features of a frozen first part are given."""
+    import onnx
+
+    is_split = (export_folder / "backbone.onnx").exists()
+    return None if is_split else onnx.load(export_folder / "preprocess.onnx")
 
 
 def _initial_values(export_folder: Path, artifacts: Path | None) -> Mapping[str, npt.NDArray[Any]]:

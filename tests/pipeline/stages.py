@@ -14,6 +14,7 @@ from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.checking.check import Made, compare
 from pipeline.checking.differences import Measured
 from pipeline.checking.images import batches_of, sizes_for
+from pipeline.checking.observed import Batch
 from pipeline.errors import PipelineError
 from pipeline.graphs.files import is_joint
 from pipeline.lowering.model_folder import build_model_folder
@@ -54,17 +55,26 @@ def build_unchecked(
 
 def check(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> Measured:
     """What the check finds in a folder that `build_unchecked` filled, with random images."""
+    made, batches = made_in(folder), random_batches(recipe, pixels, classes, folder, seed)
+    return compare(source, recipe, classes, seed, batches, made)[1]
+
+
+def made_in(folder: Path) -> Made:
+    """What `build_unchecked` filled a folder with."""
+    return Made(*(folder / name for name in ("export", "artifacts", "model")))
+
+
+def random_batches(recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1) -> list[Batch]:
+    """Random images for a check of what is in a folder."""
     random = np.random.default_rng(seed)
-    batches = [
+    images = [
         (
             random.integers(0, 256, (size, pixels.height, pixels.width, pixels.channels), np.uint8),
             random.integers(0, classes, size),
         )
         for size in sizes_for(recipe.batch_size)
     ]
-    made = Made(*(folder / name for name in ("export", "artifacts", "model")))
-    _, measured = compare(source, recipe, classes, seed, batches_of(batches, made.export / "preprocess.onnx"), made)
-    return measured
+    return batches_of(images, made_in(folder).export / "preprocess.onnx")
 
 
 def untrained(folder: Path) -> Checkpoint:

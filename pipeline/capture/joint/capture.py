@@ -44,12 +44,12 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
     # Each run on a copy of its own: what a module keeps of one may change the next.
     probed, held = for_training(module, recipe.trainable)
     tell_modes(probed, held)
-    unreached = unreached_parameters(probed, held, image, label, loss)
+    unreached = unreached_parameters(probed, held, image, label, loss, recipe.auxiliary)
     trained, held = for_training(module, recipe.trainable)
     for name in unreached:
         trained.get_parameter(name).requires_grad_(False)
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
-    traced = trace_training(trained, held, image, label, loss)
+    traced = trace_training(trained, held, image, label, loss, recipe.auxiliary)
     evaluated = trace_evaluation(copied(module), image, label, loss)
     state = [*trains, *renewed_buffers(traced)]
     training, evaluation = translate(traced, state), translate(evaluated, state)

@@ -34,6 +34,33 @@ def _one_hot(logits: Tensor, label: Tensor, classes: int) -> Tensor:
     return (label.unsqueeze(1) == arange(classes)).to(logits.dtype)
 
 
+def auxiliary_of(output: Any, name: str | int) -> Tensor:
+    """One of several outputs: by its key, its name or its place.
+
+    Raises:
+      ModelError: there is none.
+    """
+    found: Any = None
+    if isinstance(name, int):
+        found = output[name] if isinstance(output, (tuple, list)) and -len(output) <= name < len(output) else None
+    else:
+        found = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"the recipe's auxiliary={{{name!r}: …}}: in training the model gives no output {name!r}, but "
+            f"{_outputs_of(output)}"
+        )
+    return found
+
+
+def _outputs_of(output: Any) -> str:
+    if isinstance(output, Mapping):
+        return ", ".join(map(repr, output))
+    if isinstance(output, (tuple, list)):
+        return f"{len(output)} outputs, from 0"
+    return f"one {type(output).__name__}"
+
+
 def logits_of(output: Any) -> Tensor:
     """Of several outputs the logits: `logits` of a dictionary, the first of a tuple.
 
