@@ -205,6 +205,13 @@ def _is_cumulative(child: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
 def _mode(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and torch so that it can be traced; afterwards both are as they were."""
     was = {child: child.training for child in module.modules()}
@@ -213,8 +220,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
     level = logging.getLogger("torch").level
     try:
         # Attention and recurrent layers in products, whose gradients are products.
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-            warnings.simplefilter("ignore")
+        with _without_warnings(), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             yield
     finally:

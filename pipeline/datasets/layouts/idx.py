@@ -23,7 +23,7 @@ from device_runtime.formats.dataset import Description, Strip
 from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.errors import DatasetError, UsageError, brief
+from pipeline.errors import DatasetError, brief
 
 KINDS = ("images-idx3", "labels-idx1")
 
@@ -242,8 +242,6 @@ def _find_idx(source: Path, wanted: Sequence[str]) -> Found | None:
     if known is None:
         return None
     files = find_files(source, known)
-    if known is MNIST and wanted:
-        raise UsageError(f"{source} holds MNIST, of which no classes can be chosen: leave the classes out")
     classes = choose_classes(source, known.classes, wanted)
 
     def write(folder: Path | None, conversion: Conversion) -> Converted:

@@ -98,7 +98,15 @@ def test_the_dataset_takes_the_name_it_is_given(tmp_path: Path) -> None:
     assert load_dataset(folder).description.name == "digits"
 
 
-def test_classes_of_mnist_cannot_be_chosen(tmp_path: Path) -> None:
+def test_classes_of_mnist_are_chosen_and_ordered(tmp_path: Path) -> None:
     write_mnist(tmp_path / "in")
-    with pytest.raises(UsageError, match="no classes can be chosen"):
-        convert(tmp_path / "in", tmp_path / "build", ConvertOptions(classes=("1", "2")))
+    folder = convert(tmp_path / "in", tmp_path / "build", ConvertOptions(classes=("7", "2")))
+    description = load_dataset(folder).description
+    assert description.classes == ("7", "2")
+    assert [strip.file for strip in description.splits["train"]] == ["train/7/images.bmp", "train/2/images.bmp"]
+
+
+def test_a_class_that_mnist_has_not_is_named(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "in")
+    with pytest.raises(UsageError, match="has no class 'ten'; it has 0, 1"):
+        convert(tmp_path / "in", tmp_path / "build", ConvertOptions(classes=("1", "ten")))
