@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._decomp import decomposition_table
+from torch._decomp import decomposition_table, decompositions
 from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import LocalSource
 from torch._ops import OpOverload
@@ -32,7 +32,7 @@ from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import Loss, auxiliary_of, logits_of
 from pipeline.capture.joint.operators.call import RULES
-from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order
+from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order, with_dropout_between
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
 from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
@@ -217,6 +217,10 @@ def _mode(module: nn.Module) -> Iterator[None]:
     was = {child: child.training for child in module.modules()}
     module.eval()
     own_norm, functional.instance_norm = functional.instance_norm, instance_norm
+    own_layers, decompositions._rnn_helper = (
+        decompositions._rnn_helper,
+        with_dropout_between(decompositions._rnn_helper),
+    )
     level = logging.getLogger("torch").level
     try:
         # Attention and recurrent layers in products, whose gradients are products.
@@ -226,6 +230,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
     finally:
         logging.getLogger("torch").setLevel(level)
         functional.instance_norm = own_norm
+        decompositions._rnn_helper = own_layers
         for child, mode in was.items():
             child.training = mode
 

@@ -217,6 +217,32 @@ MODULES = {
     def forward(self, x):
         return self.h(self.e(x.permute(0,2,1,3).flatten(2)).mean(1))
 """,
+    "recurrent layers with dropout between them": """
+        self.r=nn.GRU(24,6,2,batch_first=True,dropout=0.4,bidirectional=True)
+        self.h=nn.Linear(12,3)
+
+    def forward(self, x):
+        return self.h(self.r(x.permute(0,2,1,3).flatten(2))[0][:,-1])
+""",
+    "images in another order": """
+        self.a=nn.Linear(192,10)
+        self.h=nn.Linear(10,3)
+
+    def forward(self, x):
+        y=self.a(x.flatten(1))
+        if self.training:
+            y=0.8*y+0.2*y[torch.randperm(x.shape[0])]
+        return self.h(y.relu())
+""",
+    "distances within the batch": """
+        self.a=nn.Linear(192,10)
+        self.h=nn.Linear(10,3)
+
+    def forward(self, x):
+        y=self.a(x.flatten(1))
+        near=torch.softmax(y@y.t()-9.0*torch.eye(x.shape[0]),1)
+        return self.h(y+near@y)
+""",
     "patches by unfold": """
         self.a=nn.Linear(27,4)
         self.h=nn.Linear(4,3)
