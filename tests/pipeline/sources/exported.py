@@ -6,15 +6,21 @@ further initializers (`val_3`), equal tensors stored once, group normalisation a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from onnx import helper, numpy_helper
 from torch import nn
+from torch.nn import functional
+
+from tests.pipeline import stages
 
 SIDE, CLASSES = 8, 4
+BATCH, STEPS, RATE = 8, 20, 1e-2
 
 
 def write(path: Path, module: nn.Module, body: str, opset: int = 18, **numbers: object) -> Path:
@@ -68,3 +74,23 @@ def module_of(seed: int, **layers: nn.Module) -> nn.ModuleDict:
 def conv_and_group_norm() -> nn.ModuleDict:
     """A small network with weights of a seed."""
     return module_of(3, conv=nn.Conv2d(1, 6, 3, padding=1), norm=nn.GroupNorm(3, 6), head=nn.Linear(6, CLASSES))
+
+
+def train_beside_torch(folder: Path, module: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Trains a model folder and the torch module that its file came from on the same images: losses agree to 1e-3.
+
+    Args:
+      folder: the model folder, whose weights are the module's.
+      module: trained by torch's Adam.
+      forward: gives its logits.
+    """
+    engine, optimizer = stages.open_engine(folder, BATCH), torch.optim.Adam(module.parameters(), RATE)
+    random = np.random.default_rng(0)
+    for step in range(1, STEPS + 1):
+        pixels, label = random.integers(0, 256, (BATCH, SIDE, SIDE, 1), np.uint8), np.arange(BATCH) % CLASSES
+        optimizer.zero_grad()
+        image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        loss = functional.cross_entropy(forward(image), torch.from_numpy(label))
+        torch.autograd.backward(loss)
+        optimizer.step()
+        assert engine.train_step(pixels, label, RATE, step) == pytest.approx(float(loss.detach()), rel=1e-3)

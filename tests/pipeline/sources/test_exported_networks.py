@@ -18,10 +18,9 @@ from device_runtime.formats.model import Pixels, read_model
 from pipeline.recipe import Optimizer
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
-from tests.pipeline.sources.exported import CLASSES, SIDE, module_of, write
+from tests.pipeline.sources.exported import CLASSES, SIDE, module_of, train_beside_torch, write
 
 PIXELS = Pixels(SIDE, SIDE, 1)
-BATCH, STEPS, RATE = 8, 20, 1e-2
 Layers = Any
 
 CONV = "c = Conv<pads=[1,1,1,1]>(x, conv_weight, conv_bias) "
@@ -221,6 +220,18 @@ CASES: dict[str, Case] = {
         attention,
         numbers=ATTENTION_NUMBERS | {"val_one_axis": [1]},
     ),
+    "a token before those of each image": Case(
+        CONV
+        + """ s = Reshape(c, val_tokens) t = Transpose<perm=[0,2,1]>(s) n = Shape<start=0,end=1>(x)
+        z = Concat<axis=0>(n, val_rest) k = Expand(token_own, z) u = Concat<axis=1>(k, t) """
+        + MEAN.format("u")
+        + HEAD.format("f"),
+        lambda: conv_and(token=Held(1, 1, 6)),
+        lambda m, x: m["head"](
+            torch.cat([m["token"].own.expand(len(x), -1, -1), m["conv"](x).flatten(2).transpose(1, 2)], 1).mean(1)
+        ),
+        numbers={"val_tokens": [0, 6, SIDE * SIDE], "val_rest": [1, 6], "val_one_axis": [1]},
+    ),
     "interpolation by scales": Case(
         CONV
         + 'y = Resize<mode="linear", coordinate_transformation_mode="half_pixel">(c, , val_3) k = Relu(y)'
@@ -332,14 +343,4 @@ def test_a_file_of_the_new_exporter_trains_as_in_torch(name: str, tmp_path: Path
     assert sum(p.size for p in read_model(folder).parameters) == sum(
         value.numel() for tensor, value in module.named_parameters() if tensor in read
     )
-    engine = stages.open_engine(folder, BATCH)
-    optimizer = torch.optim.Adam(module.parameters(), RATE)
-    rng = np.random.default_rng(0)
-    for step in range(1, STEPS + 1):
-        pixels, label = rng.integers(0, 256, (BATCH, SIDE, SIDE, 1), np.uint8), np.arange(BATCH) % CLASSES
-        optimizer.zero_grad()
-        image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-        loss = F.cross_entropy(case.forward(module, image), torch.from_numpy(label))
-        torch.autograd.backward(loss)
-        optimizer.step()
-        assert engine.train_step(pixels, label, RATE, step) == pytest.approx(float(loss.detach()), rel=1e-3)
+    train_beside_torch(folder, module, lambda image: case.forward(module, image))

@@ -12,16 +12,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import LoweringError
 from pipeline.recipe import Optimizer
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
-from tests.pipeline.sources.exported import CLASSES, SIDE
+from tests.pipeline.sources.exported import CLASSES, SIDE, train_beside_torch
 
-BATCH, STEPS, RATE, UNITS = 8, 20, 1e-2, 5
+UNITS = 5
 PIXELS = Pixels(SIDE, SIDE, 1)
 
 
@@ -70,17 +69,8 @@ def test_a_file_with_a_recurrent_layer_trains_as_in_torch(name: str, tmp_path: P
     module = Rows(LAYERS[name]())
     source = find_model(str(file_of(tmp_path / "net.onnx", module)))
     recipe = replace(recipe_of(source, PIXELS), optimizer=Optimizer("adam"))
-    engine = stages.open_engine(stages.build(source, recipe, PIXELS, CLASSES, tmp_path), BATCH)
-    optimizer = torch.optim.Adam(module.parameters(), RATE)
-    rng = np.random.default_rng(0)
-    for step in range(1, STEPS + 1):
-        pixels, label = rng.integers(0, 256, (BATCH, SIDE, SIDE, 1), np.uint8), np.arange(BATCH) % CLASSES
-        optimizer.zero_grad()
-        image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-        loss = F.cross_entropy(module(image), torch.from_numpy(label))
-        torch.autograd.backward(loss)
-        optimizer.step()
-        assert engine.train_step(pixels, label, RATE, step) == pytest.approx(float(loss.detach()), rel=1e-3)
+    folder = stages.build(source, recipe, PIXELS, CLASSES, tmp_path)
+    train_beside_torch(folder, module, module)
 
 
 def gru_file(path: Path, **attributes: object) -> Path:
