@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from pipeline.capture.joint.cut import cut, without_loss
 from pipeline.capture.joint.loss import loss_of
 from pipeline.capture.joint.operators.random import RANDOM
+from pipeline.capture.joint.places import places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
 from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
-from pipeline.capture.joint.translate import renewed_buffers, translate
+from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.recipe import Recipe
@@ -52,7 +53,10 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
     traced = trace_training(trained, held, image, label, loss, recipe.auxiliary)
     evaluated = trace_evaluation(copied(module), image, label, loss)
     state = [*trains, *renewed_buffers(traced)]
-    training, evaluation = translate(traced, state), translate(evaluated, state)
+    try:
+        training, evaluation = translate(traced, state), translate(evaluated, state)
+    except UnknownOperatorsError as error:
+        raise UnknownOperatorsError(error.calls, places_of(for_training(module, recipe.trainable)[0], image)) from error
     if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):
         raise ModelError(
             f"the model draws random numbers in evaluation too ({', '.join(drawn)}): guard it by self.training"

@@ -6,7 +6,8 @@ What trains and what is renewed are inputs and outputs by torch's names; every o
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import onnx
@@ -65,6 +66,30 @@ def renewed_buffers(traced: Traced) -> list[str]:
         if node.meta["val"].dtype.is_floating_point or read_by - {result}:
             renewed.append(name)
     return renewed
+
+
+class UnknownOperatorsError(LoweringError):
+    """What has no form here.
+
+    Attributes:
+      calls: the operators' names, with what each is asked for.
+    """
+
+    def __init__(self, calls: Sequence[str], places: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.calls = calls
+        super().__init__(
+            f"no form in the ONNX standard is known for torch's {'; '.join(_placed(call, places) for call in calls)}: "
+            "replace it in the model, or freeze the parameters before it; docs/operators.md lists what works"
+        )
+
+
+def _placed(call: str, places: Mapping[str, str]) -> str:
+    # That of a backward pass is where the operator is that it is of.
+    name = call.partition(" ")[0]
+    path = places.get(name, places.get(name.removesuffix("_backward")))
+    if path is None:
+        return call
+    return f"{call} (in the module {path!r})" if path else f"{call} (in the model itself)"
 
 
 class _Translation:
@@ -132,10 +157,7 @@ class _Translation:
             if unknown:
                 self._values.setdefault(node, None)
         if unknown:
-            raise LoweringError(
-                f"no form in the ONNX standard is known for torch's {'; '.join(unknown)}: replace it in the model, or "
-                "freeze the parameters before it; docs/operators.md lists what works"
-            )
+            raise UnknownOperatorsError(tuple(unknown))
 
     @staticmethod
     def _is_size(node: Node) -> bool:

@@ -1,0 +1,39 @@
+"""What has no form here is refused by the operator's name and the module in which it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_runtime.formats.model import Pixels
+from pipeline.errors import LoweringError
+from pipeline.recipe import Preprocessing, Recipe
+from tests.pipeline import stages
+
+SIDE = 6
+TEXT = """
+import torch
+from torch import nn
+class Odd(nn.Module):
+    def forward(self, x):
+        return {odd}
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.Sequential(nn.ReLU(), Odd()), nn.Linear(12, 4))
+"""
+
+REFUSED = {
+    "an operator without a rule": ("x - x.median(1, keepdim=True)[0]", r"median \(in the module '2.1'\)"),
+    "one that torch takes apart": ("torch.fmax(x, -x)", r"prims\.fmax"),
+    "a type that the graphs lack": ("x * (x > 0).to(torch.int8)", r"_to_copy in the type torch.int8; use one of"),
+    "complex numbers": ("torch.fft.fft(x).abs()", r"_fft_c2c|_fft_r2c"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_one_line_that_names_it(name: str, tmp_path: Path) -> None:
+    odd, message = REFUSED[name]
+    source = stages.module_of(TEXT.replace("{odd}", odd), tmp_path)
+    with pytest.raises(LoweringError, match=message) as caught:
+        stages.build(source, Recipe(Preprocessing(SIDE, SIDE)), Pixels(SIDE, SIDE, 1), 4, tmp_path)
+    assert "\n" not in str(caught.value)
