@@ -230,6 +230,11 @@ def _check_parameters(model: torch.nn.Module) -> None:
     if others:
         raise ModelError(f"not float32, in which training computes: {brief(others, 5)}; call .float() on the model")
     _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])
+    hooked = [name for name, parameter in model.named_parameters() if parameter._post_accumulate_grad_hooks]
+    if hooked:
+        raise ModelError(
+            f"hooks after a gradient is accumulated run in torch alone: {brief(hooked, 5)}; use register_hook instead"
+        )
     taken = [name for name, _ in (*model.named_parameters(), *model.named_buffers()) if name in RESERVED]
     if taken:
         raise ModelError(f"the graphs have values of their own that are called {', '.join(taken)}: rename the model's")

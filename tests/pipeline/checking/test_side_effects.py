@@ -96,6 +96,12 @@ def test_what_torch_obeys_is_obeyed(name: str, tmp_path: Path) -> None:
     assert found.is_dir()
 
 
+def test_a_hook_that_only_torch_runs_is_refused(tmp_path: Path) -> None:
+    made = "self.head.weight.register_post_accumulate_grad_hook(lambda p: p.grad.mul_(0.5))"
+    with pytest.raises(PipelineError, match=r"run in torch alone: head\.weight; use register_hook"):
+        stages.build(module_with("pass", tmp_path, made), RECIPE, PIXELS, CLASSES, tmp_path)
+
+
 LOST = {
     "a gradient that stops": ("h = h.detach() * 0.5 + h * 0.5", "the gradient of first."),
     "what is training's alone": ("h = h + 0.5 if self.training else h", "evaluation's logits"),

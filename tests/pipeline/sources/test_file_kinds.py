@@ -201,7 +201,20 @@ def newer_ir(model: onnx.ModelProto) -> None:
     model.ir_version = 14
 
 
+def branch(model: onnx.ModelProto) -> None:
+    """ReLU in one branch, nothing in the other."""
+    given = helper.make_tensor_value_info("r", TensorProto.FLOAT, None)
+    branches = {
+        f"{name}_branch": helper.make_graph([helper.make_node(kind, ["c"], ["r"])], name, [], [given])
+        for name, kind in (("then", "Relu"), ("else", "Identity"))
+    }
+    model.graph.initializer.append(helper.make_tensor("cond", TensorProto.BOOL, [], [True]))
+    index = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Relu")
+    model.graph.node[index].CopyFrom(helper.make_node("If", ["cond"], ["r"], "choice", **branches))
+
+
 REFUSED: dict[str, tuple[str, Change, str]] = {
+    "a branch": ("N, 3, 8, 8", branch, "no gradient is known of If (node 'choice')"),
     "an unknown domain": ("N, 3, 8, 8", other_domain, "export it with operators of the ONNX standard alone"),
     "a new opset": ("N, 3, 8, 8", newer_opset, "is of opset 24, read are those from 7 to 23"),
     "a new IR version": ("N, 3, 8, 8", newer_ir, "is of IR version 14, read are those up to 13"),
