@@ -23,6 +23,7 @@ from device_runtime.formats.dataset import Description, Strip
 from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
 from pipeline.datasets.photographs.listing import choose_classes
+from pipeline.datasets.photographs.names import file_name
 from pipeline.errors import DatasetError, brief
 
 KINDS = ("images-idx3", "labels-idx1")
@@ -229,11 +230,11 @@ def _strips(
         chosen = images[labels == number]
         if not len(chosen):
             continue
-        file = Path(split) / name / "images.bmp"
+        file = file_name(split, name, "images")
         if folder:
             (folder / file).parent.mkdir(parents=True)
             write_bmp(folder / file, chosen[..., None])
-        strips.append(Strip(file.as_posix(), label, len(chosen)))
+        strips.append(Strip(file, label, len(chosen)))
     return tuple(strips)
 
 

@@ -14,22 +14,8 @@ from pathlib import Path
 SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
-        *(
-            ".avif",
-            ".avifs",
-            ".heic",
-            ".heics",
-            ".heif",
-            ".hif",
-            ".ppm",
-            ".pgm",
-            ".pbm",
-            ".pnm",
-            ".pfm",
-            ".jp2",
-            ".j2k",
-        ),
-        *(".jpx", ".tga"),
+        *(".avif", ".avifs", ".heic", ".heics", ".heif", ".hif", ".jp2", ".j2k", ".jpx"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga"),
     )
 )
 
