@@ -9,7 +9,7 @@ Of a torch module also the graphs that the lowering reads, `training.onnx` and `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,7 @@ def _export_torch(
     if recipe.frozen_dtype == "float16":
         round_frozen(model, trainable_names(model, recipe.trainable))
     image = torch.zeros(2, pixels.channels, size.height, size.width)
-    _check_logits(model, image, source, classes, recipe.auxiliary)
+    _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
     forward = capture_module(model, image, recipe, classes, folder)
@@ -164,13 +164,7 @@ def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) ->
     onnx.save(forward, path)
 
 
-def _check_logits(
-    model: torch.nn.Module,
-    image: torch.Tensor,
-    source: ModelSource,
-    classes: int,
-    auxiliary: Mapping[str | int, float],
-) -> None:
+def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSource, classes: int) -> None:
     """Runs a copy of the module once in evaluation mode: its logits have to fit the dataset."""
     import torch
 
@@ -190,8 +184,7 @@ def _check_logits(
         ) from error
     logits = logits_of(output)
     if logits is not output:
-        others = "".join(f", and {name!r} with the weight {weight:g}" for name, weight in auxiliary.items())
-        note(f"of the outputs of the model {source.name!r} the logits train (the first, or of that name){others}")
+        note(f"of the outputs of the model {source.name!r} the logits train: the first, or the one of that name")
     if logits.dtype != torch.float32:
         kind = str(logits.dtype).removeprefix("torch.")
         raise ModelError(f"the model {source.name!r} gives an output of type {kind}: the logits have to be float32")

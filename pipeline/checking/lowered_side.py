@@ -28,13 +28,15 @@ class LoweredSide:
     Attributes:
       model: what model.json says.
       gradient: the gradient step, a model that draws nothing.
+      evaluation: the eval step.
       parameters: as they are now, one vector.
     """
 
-    def __init__(self, folder: Path, gradient: onnx.ModelProto) -> None:
+    def __init__(self, folder: Path, gradient: onnx.ModelProto, evaluation: onnx.ModelProto | None = None) -> None:
         self.folder = folder
         self.model = read_model(folder)
         self.gradient = gradient
+        self.evaluation = evaluation or folder / "eval_step.onnx"
         start = read_checkpoint(folder / untrained_name(self.model), self.model)
         self._start = start
         self.restart()
@@ -54,8 +56,8 @@ class LoweredSide:
         return open_session(self.gradient)
 
     def evaluate(self, batch: Batch) -> Evaluation:
-        """Logits and loss of eval_step.onnx."""
-        session = open_session(self.folder / "eval_step.onnx")
+        """Logits and loss of the eval step."""
+        session = open_session(self.evaluation)
         loss, logits = session.run(["loss", "logits"], self.evaluation_feeds(batch))
         return Evaluation(logits, loss)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.capture.joint.loss import auxiliary_of
+from pipeline.capture.joint.loss import auxiliary_of, logits_of
 from pipeline.capture.joint.selection import for_training
 from pipeline.checking.calm import calmed
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
@@ -50,7 +50,7 @@ class TorchSide:
         """Logits and loss of `module.eval()`."""
         self.module.eval()
         with calmed(), torch.no_grad(), _observing(self.module, on_output), refusing_side_effects(self.module):
-            logits = _logits(self._output(batch))
+            logits = logits_of(self._output(batch))
             return Evaluation(_array(logits), _array(self._loss(logits, batch)))
 
     def step(self, batch: Batch, on_output: OnOutput | None = None) -> Step:
@@ -66,7 +66,7 @@ class TorchSide:
         self.backward_order.clear()
         with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
-            loss = self._loss(_logits(output), batch)
+            loss = self._loss(logits_of(output), batch)
             for name, weight in self._recipe.auxiliary.items():
                 loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
             if loss.requires_grad:
@@ -107,14 +107,6 @@ class TorchSide:
         if recipe.loss == "mean_squared_error":
             return functional.mse_loss(logits, targets)
         return functional.binary_cross_entropy_with_logits(logits, targets)
-
-
-def _logits(output: Any) -> Tensor:
-    if isinstance(output, Mapping):
-        output = output["logits"]
-    output = getattr(output, "logits", output)
-    logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
-    return logits
 
 
 @contextmanager

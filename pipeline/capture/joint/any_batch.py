@@ -17,7 +17,7 @@ from pipeline.errors import ModelError
 # torch traces apart from all others.
 SIZES = (2, 3, 5, 8, 16, 31, 64, 256)
 
-# "(folder/file.py:12 in forward)"
+# "(folder/file.py:12 in forward)", the user's own and torch's alike.
 _LINE = re.compile(r"^\((?P<file>.+):(?P<line>\d+) in .*\)$")
 
 
@@ -32,26 +32,16 @@ def check_any_batch(module: nn.Module, sizes: ShapeEnv) -> None:
       ModelError: another size would have been decided otherwise.
     """
     for guard in sizes.guards:
-        expression = guard.expr
+        expression, line = guard.expr, _LINE.match(str(guard.sloc))
         # Of one way or another to the same, as a convolution's kernel, torch's own code chooses by the batch.
-        if _is_torchs(str(guard.sloc)) and not isinstance(expression, sympy.Eq):
+        is_torchs = line and (Path(torch.__file__).parent / line["file"]).is_file()
+        if is_torchs and not isinstance(expression, sympy.Eq):
             continue
         for size in SIZES:
             if expression.subs(dict.fromkeys(expression.free_symbols, size)) == sympy.false:
+                own = [file for file in own_files(module) if line and file.endswith(line["file"])]
+                place = f" at {own[0]}:{line['line']}" if own and line else ""
                 raise ModelError(
-                    f"the model does one thing for a batch of 2 images and another for one of {size}"
-                    f"{_place(module, str(guard.sloc))}: one of them would be traced for all; write it for any size, "
-                    "with x.shape[0], which len(x) is not"
+                    f"the model does one thing for a batch of 2 images and another for one of {size}{place}: one of "
+                    "them would be traced for all; write it for any size, with x.shape[0], which len(x) is not"
                 )
-
-
-def _is_torchs(said: str) -> bool:
-    found = _LINE.match(said)
-    return found is not None and (Path(torch.__file__).parent / found["file"]).is_file()
-
-
-def _place(module: nn.Module, said: str) -> str:
-    """Where the user's own line is that decided; torch says its own lines in the same way."""
-    found = _LINE.match(said)
-    files = [file for file in own_files(module) if found and file.endswith(found["file"])]
-    return f" at {files[0]}:{found['line']}" if files and found else ""

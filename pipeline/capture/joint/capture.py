@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.capture.joint.cut import cut, without_loss
-from pipeline.capture.joint.loss import loss_of
+from pipeline.capture.joint.loss import evaluation_loss_of, training_loss_of
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.capture.joint.places import places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
@@ -22,6 +22,7 @@ from pipeline.capture.joint.trace import trace_evaluation, trace_training, unrea
 from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
+from pipeline.progress import note
 from pipeline.recipe import Recipe
 from pipeline.sources.module_copy import copied
 
@@ -41,17 +42,20 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
       LoweringError: it uses operators that have no form here.
       UsageError: nothing is left to train.
     """
-    label, loss = torch.zeros(len(image), dtype=torch.int64), loss_of(recipe, classes)
+    label, loss = torch.zeros(len(image), dtype=torch.int64), training_loss_of(recipe, classes)
     # Each run on a copy of its own: what a module keeps of one may change the next.
     probed, held = for_training(module, recipe.trainable)
     tell_modes(probed, held)
-    unreached = unreached_parameters(probed, held, image, label, loss, recipe.auxiliary)
+    if recipe.auxiliary:
+        weights = ", ".join(f"{name!r} with the weight {weight:g}" for name, weight in recipe.auxiliary.items())
+        note(f"of the other outputs these train too: {weights}")
+    unreached = unreached_parameters(probed, held, image, label, loss)
     trained, held = for_training(module, recipe.trainable)
     for name in unreached:
         trained.get_parameter(name).requires_grad_(False)
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
-    traced = trace_training(trained, held, image, label, loss, recipe.auxiliary)
-    evaluated = trace_evaluation(copied(module), image, label, loss)
+    traced = trace_training(trained, held, image, label, loss)
+    evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, classes))
     state = [*trains, *renewed_buffers(traced)]
     try:
         training, evaluation = translate(traced, state), translate(evaluated, state)

@@ -12,6 +12,8 @@ from pipeline.errors import ModelError
 from pipeline.recipe import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+# Of what a module gives, whatever its form, and the labels.
+LossOfOutput = Callable[[Any, Tensor], Tensor]
 
 
 def loss_of(recipe: Recipe, classes: int) -> Loss:
@@ -28,6 +30,25 @@ def loss_of(recipe: Recipe, classes: int) -> Loss:
 
     losses = {f.__name__: f for f in (cross_entropy, mean_squared_error, binary_cross_entropy)}
     return losses[recipe.loss]
+
+
+def evaluation_loss_of(recipe: Recipe, classes: int) -> LossOfOutput:
+    """The loss of the logits alone."""
+    loss = loss_of(recipe, classes)
+    return lambda output, label: loss(logits_of(output), label)
+
+
+def training_loss_of(recipe: Recipe, classes: int) -> LossOfOutput:
+    """The loss of the logits, and those of other outputs as the recipe weighs them."""
+    loss = loss_of(recipe, classes)
+
+    def total(output: Any, label: Tensor) -> Tensor:
+        value = loss(logits_of(output), label)
+        for name, weight in recipe.auxiliary.items():
+            value = value + weight * loss(auxiliary_of(output, name), label)
+        return value
+
+    return total
 
 
 def _one_hot(logits: Tensor, label: Tensor, classes: int) -> Tensor:

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
-from pipeline.capture.joint.loss import Loss, auxiliary_of, logits_of
+from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
 from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order, with_dropout_between
 from pipeline.capture.joint.untied import Untied, own_name, untied
@@ -40,20 +39,16 @@ from pipeline.progress import note
 
 
 class _WithLoss(nn.Module):
-    """A module and its loss: image, label → loss, logits; in the loss, the weighed losses of other outputs."""
+    """A module and its loss: image, label → loss, logits."""
 
-    def __init__(
-        self, module: nn.Module, loss: Loss, auxiliary: Mapping[str | int, float] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, module: nn.Module, loss: LossOfOutput) -> None:
         super().__init__()
         self.module = module
         self.loss = loss
-        self.auxiliary = auxiliary
 
     def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         buffers = [(m, name, value) for m in self.module.modules() for name, value in m._buffers.items()]
         output = self.module(image)
-        logits = logits_of(output)
         for owner, name, old in buffers:
             new = owner._buffers.get(name)
             # Assigned anew rather than changed in place, which is all that a graph can say.
@@ -61,10 +56,7 @@ class _WithLoss(nn.Module):
                 owner._buffers[name] = old
                 with torch.no_grad():
                     old.copy_(new)
-        loss = self.loss(logits, label)
-        for key, weight in self.auxiliary.items():
-            loss = loss + weight * self.loss(auxiliary_of(output, key), label)
-        return loss, logits.detach()
+        return self.loss(output, label), logits_of(output).detach()
 
 
 @dataclass(frozen=True)
@@ -85,12 +77,7 @@ class Traced:
 
 
 def trace_training(
-    module: nn.Module,
-    held: Sequence[nn.Module],
-    image: Tensor,
-    label: Tensor,
-    loss: Loss,
-    auxiliary: Mapping[str | int, float] = MappingProxyType({}),
+    module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: LossOfOutput
 ) -> Traced:
     """Loss, logits, gradients of the parameters that require them, and renewed buffers, for a batch of any size.
 
@@ -99,15 +86,15 @@ def trace_training(
     """
     with _training(module, held), explained(module):
         try:
-            return _traced(_WithLoss(untied(module), loss, auxiliary), image, label, joint=True)
+            return _traced(_WithLoss(untied(module), loss), image, label, joint=True)
         except AssertionError as error:
             # Two parameters have one gradient, as the biases of a recurrent layer; torch names each by its node.
             if "gradients_to_parameters" not in str(error):
                 raise
-            return _traced(_WithLoss(Untied(module), loss, auxiliary), image, label, joint=True)
+            return _traced(_WithLoss(Untied(module), loss), image, label, joint=True)
 
 
-def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: Loss) -> Traced:
+def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: LossOfOutput) -> Traced:
     """Loss and logits in evaluation mode, for a batch of any size.
 
     Raises:
@@ -217,10 +204,8 @@ def _mode(module: nn.Module) -> Iterator[None]:
     was = {child: child.training for child in module.modules()}
     module.eval()
     own_norm, functional.instance_norm = functional.instance_norm, instance_norm
-    own_layers, decompositions._rnn_helper = (
-        decompositions._rnn_helper,
-        with_dropout_between(decompositions._rnn_helper),
-    )
+    own_layers = decompositions._rnn_helper
+    decompositions._rnn_helper = with_dropout_between(own_layers)
     level = logging.getLogger("torch").level
     try:
         # Attention and recurrent layers in products, whose gradients are products.
@@ -236,17 +221,12 @@ def _mode(module: nn.Module) -> Iterator[None]:
 
 
 def unreached_parameters(
-    module: nn.Module,
-    held: Sequence[nn.Module],
-    image: Tensor,
-    label: Tensor,
-    loss: Loss,
-    auxiliary: Mapping[str | int, float] = MappingProxyType({}),
+    module: nn.Module, held: Sequence[nn.Module], image: Tensor, label: Tensor, loss: LossOfOutput
 ) -> list[str]:
     """Finds by one eager step the trainable parameters that the loss does not reach, and names them."""
     parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
     with _training(module, held), explained(module), torch.random.fork_rng(devices=[]):
-        value = _WithLoss(module, loss, auxiliary)(image, label)[0]
+        value = _WithLoss(module, loss)(image, label)[0]
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
     unreached = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
     if unreached:

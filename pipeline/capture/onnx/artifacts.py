@@ -38,9 +38,10 @@ def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: P
     from pipeline.capture.onnx.rewrite import load_differentiable
     from pipeline.capture.split import split_parameters, trained_part
 
-    _refuse_subgraphs(onnx.load(trained_part(export_folder)))
+    trained = onnx.load(trained_part(export_folder))
+    _refuse_subgraphs(trained)
     forward = load_differentiable(export_folder)
-    trainable, frozen = split_parameters(onnx.load(trained_part(export_folder)), recipe.trainable)
+    trainable, frozen = split_parameters(trained, recipe.trainable)
     with_its_loss = forward if is_fused(recipe) else with_loss(forward, recipe, classes)
     with new_folder(folder) as temporary:
         onnx.save(forward, temporary / DIFFERENTIABLE)
