@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from device_runtime.engines.lowered import open_session, session_options
 from device_runtime.evaluation import Images
+from device_runtime.formats.whole_file import remove_leftovers, whole_file
 
 BATCH = 32
 
@@ -74,6 +74,7 @@ class FeatureCache:
         self._folder = folder / backbone.digest[:24]
         self._record = np.dtype([("image", "V32"), ("features", "<f4", shape)])
         self._rows: dict[bytes, Row] = {}
+        remove_leftovers(self._folder)
         for file in sorted(self._folder.glob("*.rows")):
             if _is_whole(file):
                 self._open(file)
@@ -99,13 +100,9 @@ class FeatureCache:
         records["features"] = features
         content = records.tobytes()
         file = self._folder / f"{hashlib.sha256(content).hexdigest()}.rows"
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(file) as temporary:
             temporary.write_bytes(content)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
         self._open(file)
 
     def _open(self, file: Path) -> None:

@@ -12,7 +12,7 @@ from device_runtime.evaluation import Images, ImagesOfEpoch
 from device_runtime.formats.dataset import Dataset
 from device_runtime.formats.manifest import CACHE
 from device_runtime.formats.model import Model
-from device_runtime.formats.options import Options
+from device_runtime.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,15 @@ class Inputs:
     final: str
 
 
-def open_inputs(
-    options: Options, folder: Path, model: Model, dataset: Dataset, package: Path, seed: int, training: bool
-) -> Inputs:
+def open_inputs(plan: Plan, folder: Path, model: Model, dataset: Dataset, package: Path, training: bool) -> Inputs:
     """Opens what a run needs; images whose features are kept and not yet known pass the backbone now.
 
     Args:
-      options: whether features are kept, and what happens to training images.
+      plan: whether features are kept, and what happens to training images.
       folder: the model folder.
       model: what the graphs take.
       dataset: the images.
       package: its `cache/` takes the features.
-      seed: draws what happens to training images.
       training: False where only the final split is evaluated.
     """
     final = "validation" if len(dataset.splits.get("validation", ())) else "test"
@@ -51,18 +48,18 @@ def open_inputs(
         # Imported here, as it opens ONNX Runtime, which a wrong option should not have to wait for.
         from device_runtime.features import Backbone, CachedFeatures, FeatureCache, LiveFeatures
 
-        backbone = Backbone(folder / "features.onnx", options.threads)
+        backbone = Backbone(folder / "features.onnx", plan.threads)
         through = partial(LiveFeatures, backbone=backbone)
         splits = {name: through(split) for name, split in dataset.splits.items()}
-        if not options.no_cache:
+        if not plan.no_cache:
             cache = FeatureCache(backbone, model.features, package / CACHE)
-            names = _used_again(final, training, augmented=bool(options.augment))
+            names = _used_again(final, training, augmented=bool(plan.augment))
             splits |= {name: CachedFeatures(dataset.splits[name], cache) for name in names}
 
     def train(epoch: int) -> Images:
-        if not options.augment:
+        if not plan.augment:
             return splits["train"]
-        return through(Augmented(dataset.splits["train"], options.augment, seed, epoch))
+        return through(Augmented(dataset.splits["train"], plan.augment, plan.seed, epoch))
 
     return Inputs(splits, train, final)
 

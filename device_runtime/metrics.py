@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-Field = str | int | float | None
+from device_runtime.formats.metrics import Record
+from device_runtime.formats.whole_file import whole_file
+
+Field = str | int | float | bool | None
 
 
 class Metrics:
-    """The open file, appended to; each record is on disk when `record` returns."""
+    """The open file, appended to; each record is with the system when `record` returns, on disk after `sync`."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("a", buffering=1)
 
     def record(self, event: str, **fields: Field) -> None:
-        """Appends one record."""
-        self._file.write(json.dumps({"event": event, **fields}) + "\n")
+        """Appends one record; JSON has no word for a number that is not finite, which becomes null."""
+        known = {name: None if _is_lost(value) else value for name, value in fields.items()}
+        self._file.write(json.dumps({"event": event, **known}) + "\n")
+
+    def sync(self) -> None:
+        """Returns when all that was recorded is on disk."""
+        os.fsync(self._file.fileno())
 
     def __enter__(self) -> Metrics:
         return self
@@ -30,6 +40,12 @@ class Metrics:
         self._file.close()
 
 
+def replace_records(path: Path, records: Sequence[Record]) -> None:
+    """Writes records in place of those that are there."""
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
 def peak_memory_bytes() -> int:
     """Largest resident size of this process in bytes, from VmHWM of /proc/self/status, which counts in KiB.
 
@@ -37,3 +53,7 @@ def peak_memory_bytes() -> int:
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+def _is_lost(value: Field) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from device_runtime.batches import Batches
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
 from device_runtime.evaluation import evaluate
-from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name
+from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
 from device_runtime.formats.dataset import Dataset, load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
-from device_runtime.formats.manifest import check_sizes, read_manifest
+from device_runtime.formats.manifest import check_files, package_digest, read_manifest
+from device_runtime.formats.metrics import FILE_NAME as METRICS
+from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model, read_model
-from device_runtime.formats.options import DEFAULT_SEED, Options
+from device_runtime.formats.options import Options
+from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import Inputs, open_inputs
-from device_runtime.metrics import Metrics, peak_memory_bytes
-from device_runtime.training import Plan, Trainer
+from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
+from device_runtime.output import one_training_in, set_aside
+from device_runtime.plan import Plan, make_plan, schedule_is_over
+from device_runtime.resume import interrupted, kept_records
+from device_runtime.saved import Saved
+from device_runtime.training import Trainer
 
 
 def run(options: Options, package: Path) -> None:
@@ -29,78 +37,88 @@ def run(options: Options, package: Path) -> None:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
     """
     started = time.perf_counter()
+    digest = ""
     if (package / MANIFEST).exists():
-        check_sizes(package, read_manifest(package / MANIFEST))
+        manifest = read_manifest(package / MANIFEST)
+        check_files(package, manifest)
+        digest = package_digest(manifest)
     folder = options.file if options.file.is_dir() else package / "model"
     model = read_model(folder)
-    start = read_checkpoint(folder / untrained_name(model) if options.file.is_dir() else options.file, model)
     dataset = load_dataset(options.data)
     _check_fit(model, dataset, options)
-    plan = make_plan(options, model, start, len(dataset.splits["train"]))
-    training = plan.last >= plan.first
-    inputs = open_inputs(options, folder, model, dataset, package, plan.seed, training)
-    engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
-    if training:
-        _check_states(model, start, options)
-    name = "metrics.jsonl" if training else f"evaluation_{start.step}.jsonl"
-    if not (training and start.step):
-        (options.output / name).write_bytes(b"")
-    with Metrics(options.output / name) as metrics:
-        metrics.record("start", model=model.name, digest=model.digest, engine=options.engine, **_record(plan, options))
-        if options.verbose:
-            from device_runtime.verbose import describe_run
+    with nullcontext() if options.cycles == 0 else one_training_in(options.output):
+        start, file = _start(options, folder, model, digest)
+        plan = make_plan(options, model, start, len(dataset.splits["train"]))
+        training = plan.last >= plan.first
+        inputs = open_inputs(plan, folder, model, dataset, package, training)
+        engine = _engine(options.engine, folder, model, start, plan)
+        if training:
+            _check_states(model, start, file, options.engine)
+            _say_how(plan, start)
+        with _recorded(options, model, start, file, plan, digest) as (metrics, history, run):
+            if options.verbose:
+                from device_runtime.verbose import describe_run
 
-            describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
-        step = _train(engine, model, inputs, plan, options.output, metrics) if training else start.step
-        _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
-        seconds = round(time.perf_counter() - started, 3)
-        metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
-
-
-def make_plan(options: Options, model: Model, start: Checkpoint, images: int) -> Plan:
-    """The recipe's defaults, overridden by the options.
-
-    Raises:
-      FormatError: the training split is smaller than a batch.
-    """
-    recipe = model.recipe
-    batch_size = options.batch_size or recipe.batch_size
-    seed = options.seed if options.seed is not None else (start.seed if start.step else DEFAULT_SEED)
-    steps_per_epoch = Batches(images, batch_size * options.accumulate, seed).steps_per_epoch
-    cycles = recipe.cycles if options.cycles is None else options.cycles
-    if options.epochs is not None:
-        cycles = options.epochs * steps_per_epoch
-    if cycles and not steps_per_epoch:
-        size = batch_size * options.accumulate
-        raise FormatError(f"the training split has {images} images, a step takes {size}: give a smaller --batch-size")
-    target = options.target_accuracy or recipe.target_accuracy
-    evaluate_every = recipe.evaluate_every if options.evaluate_every is None else options.evaluate_every
-    if target and not evaluate_every and options.epochs is None:
-        evaluate_every = recipe.report_every
-    return Plan(
-        first=start.step + 1,
-        last=start.step + cycles,
-        batch_size=batch_size,
-        accumulate=options.accumulate,
-        sink_size=options.sink_size,
-        seed=seed,
-        learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        report_every=0 if options.epochs is not None else recipe.report_every,
-        save_every=options.save_every,
-        evaluate_every=0 if options.epochs is not None else evaluate_every,
-        target_accuracy=target,
-        by_epochs=options.epochs is not None,
-    )
+                describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
+            step = start.step
+            if training:
+                saved = Saved(options.output, model, plan.keep, metrics, history)
+                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history)
+                step = trainer.run()
+            _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
+            seconds = round(time.perf_counter() - started, 3)
+            metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
+            metrics.sync()
 
 
-def _train(engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Path, metrics: Metrics) -> int:
-    trainer = Trainer(engine, model, inputs.train, inputs.splits["test"], plan, output, metrics)
-    step = trainer.run()
-    trainer.save(step)
-    return step
+@contextmanager
+def _recorded(
+    options: Options, model: Model, start: Checkpoint, file: Path, plan: Plan, digest: str
+) -> Iterator[tuple[Metrics, list[Record], Run]]:
+    """The open metrics, what is in them already of the training that goes on, and the training's own name."""
+    output, records = options.output, list[Record]()
+    run = Run(start.run.id if options.resume else os.urandom(6).hex(), digest, plan.record())
+    if plan.last < plan.first and not options.resume:
+        path = output / f"evaluation_{start.step}.jsonl"
+    else:
+        path = output / METRICS
+        remove_leftovers(output)
+        records = kept_records(output, start, file)
+        if not records:
+            set_aside(output)
+    if options.resume:
+        first = {"event": "resume", "step": start.step, "file": file.name}
+    else:
+        named = {"model": model.name, "digest": model.digest, "engine": options.engine, "time": int(time.time())}
+        first = {"event": "start", **named, "run": run.id, "package": digest, "file": str(file), **run.plan}
+    # In one go with what is kept: a file that says nothing of its training could not be gone on from.
+    replace_records(path, [*records, first])
+    with Metrics(path) as metrics:
+        yield metrics, records, run
+
+
+def _start(options: Options, folder: Path, model: Model, digest: str) -> tuple[Checkpoint, Path]:
+    """What the run starts from, and its file."""
+    untrained = folder / untrained_name(model)
+    if options.resume:
+        return interrupted(options.output, read_checkpoint(untrained, model), model, digest)
+    file = untrained if options.file.is_dir() else options.file
+    return read_checkpoint(file, model), file.resolve()
+
+
+def _say_how(plan: Plan, start: Checkpoint) -> None:
+    """What a training that goes on takes over from the one before, as nobody typed it."""
+    if not start.step:
+        return
+    how = f"learning rate {plan.learning_rate:g}, batch size {plan.batch_size}, schedule {plan.schedule}"
+    augmented = f", augmented by {' and '.join(plan.augment)}" if plan.augment else ""
+    say(f"going on after step {start.step}, to step {plan.last}: {how}{augmented}")
+    if schedule_is_over(plan):
+        say(
+            f"the {plan.schedule} schedule ended in step {plan.schedule_last}: "
+            "the learning rate stays what it was there; give a --schedule to begin a new one"
+        )
 
 
 def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int, metrics: Metrics) -> None:
@@ -109,17 +127,17 @@ def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int
     evaluation.record(metrics, step, inputs.final)
 
 
-def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, batch_size: int) -> Engine:
+def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Engine:
     # Each engine is imported when it is used: the reference's packages do not exist on a device.
-    if options.engine == "reference":
+    if name == "reference":
         try:
             from device_runtime.engines.reference import ReferenceEngine
         except ModuleNotFoundError as error:
             raise FormatError("--engine reference runs on x86 alone: use --engine lowered") from error
-        return ReferenceEngine(folder / "reference", model, start, options.threads)
+        return ReferenceEngine(folder / "reference", model, start, plan.threads)
     from device_runtime.engines.lowered import LoweredEngine
 
-    return LoweredEngine(folder, model, start, batch_size, options.threads)
+    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads)
 
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
@@ -138,19 +156,20 @@ def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
         raise FormatError(f"the dataset {options.data} does not fit {model.name}: {'; '.join(problems)}; package again")
 
 
-def _check_states(model: Model, start: Checkpoint, options: Options) -> None:
+def _check_states(model: Model, start: Checkpoint, file: Path, engine: str) -> None:
     """Without its moments an optimizer would go on with steps several times too large and say nothing."""
-    if model.buffers and options.engine == "reference":
+    if model.buffers and engine == "reference":
         raise FormatError("--engine reference keeps no running statistics of batch normalisation: use --engine lowered")
-    if start.step and options.engine == "reference":
+    if start.step and engine == "reference":
         raise FormatError("--engine reference cannot go on from a trained checkpoint: start from the untrained one")
+    if start.step and start.optimizer != model.optimizer.name:
+        raise FormatError(
+            f"{file} was trained with {start.optimizer}, this package has {model.optimizer.name}: it can be evaluated; "
+            f"to go on, package with --optimizer {start.optimizer}"
+        )
     missing = set(model.optimizer.states) - set(start.states)
     if start.step and missing:
         raise FormatError(
-            f"{options.file} has no {' and '.join(sorted(missing))} of the optimizer {model.optimizer.name}: "
+            f"{file} has no {' and '.join(sorted(missing))} of the optimizer {model.optimizer.name}: "
             "it can be evaluated; to go on, give a checkpoint that this package's lowered engine saved"
         )
-
-
-def _record(plan: Plan, options: Options) -> dict[str, str | int | float | None]:
-    return {**asdict(plan), "augment": ",".join(options.augment)}

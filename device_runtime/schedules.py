@@ -12,16 +12,16 @@ def learning_rate_at(step: int, *, base: float, schedule: str, cycles: int, warm
     """The learning rate of update `step`.
 
     Args:
-      step: number of the update, from 1.
+      step: number of the update within the schedule, from 1; beyond its end the rate stays what it was there.
       base: the learning rate after the warm-up.
       schedule: `constant`; `step`, a tenth after each third; `cosine`, half a cosine down to 0 (Loshchilov and Hutter,
         arXiv:1608.03983, without restarts).
-      cycles: number of updates of the whole training.
+      cycles: number of updates of the whole schedule.
       warmup: updates over which the rate rises linearly to `base`.
     """
     if step <= warmup:
         return base * step / warmup
-    progress = (step - 1 - warmup) / max(cycles - warmup, 1)
+    progress = (min(step, cycles) - 1 - warmup) / max(cycles - warmup, 1)
     if schedule == "step":
         return float(base * _GAMMA ** math.floor(progress * _STEPS))
     if schedule == "cosine":

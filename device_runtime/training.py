@@ -4,52 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 
 from device_runtime.batches import Batches
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Batch, Engine
-from device_runtime.evaluation import Images, ImagesOfEpoch, evaluate
-from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
+from device_runtime.evaluation import evaluate
+from device_runtime.formats.checkpoint import Checkpoint, Run
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model
+from device_runtime.inputs import Inputs
 from device_runtime.metrics import Metrics
+from device_runtime.plan import Plan
+from device_runtime.resume import progress_of
+from device_runtime.saved import Saved
 from device_runtime.schedules import learning_rate_at
+
+# Where nothing else is asked for, so much of a training is lost at most when it is killed.
+AUTOMATIC_S = 10.0
 
 # As in MindSpore Lite's net_runner: the accuracy in a report is that of ten batches.
 REPORT_BATCHES = 10
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train; counts are in steps.
-
-    Attributes:
-      first, last: numbers of the first and the last update, from 1.
-      report_every: 0 for no reports within an epoch.
-      save_every, evaluate_every: 0 for never.
-      accumulate: batches whose mean gradient makes one update.
-      sink_size: updates of one call of the engine, as far as nothing is reported or saved between them.
-      by_epochs: print a line per epoch.
-    """
-
-    first: int
-    last: int
-    batch_size: int
-    accumulate: int
-    sink_size: int
-    seed: int
-    learning_rate: float
-    schedule: str
-    warmup: int
-    report_every: int
-    save_every: int
-    evaluate_every: int
-    target_accuracy: float | None
-    by_epochs: bool
 
 
 class Trainer:
@@ -59,25 +38,25 @@ class Trainer:
         self,
         engine: Engine,
         model: Model,
-        train: ImagesOfEpoch,
-        test: Images,
+        inputs: Inputs,
         plan: Plan,
-        output: Path,
+        run: Run,
+        saved: Saved,
         metrics: Metrics,
+        history: Sequence[Record],
     ) -> None:
+        """`history` is what was recorded of the training that goes on here."""
         self._engine = engine
         self._model = model
-        self._train = train
-        self._test = test
+        self._train = inputs.train
+        self._test = inputs.splits["test"]
         self._plan = plan
-        self._output = output
+        self._run = run
+        self._saved = saved
         self._metrics = metrics
-        self._batches = Batches(len(train(0)), plan.batch_size * plan.accumulate, plan.seed)
-        self._least_loss = float("inf")
-        self._best_accuracy = 0.0
-        self._saved = -1
-        self._epoch_losses: list[float] = []
-        self._epoch_started = time.perf_counter()
+        self._batches = Batches(len(inputs.train(0)), plan.batch_size * plan.accumulate, plan.seed)
+        self._progress = progress_of(history, plan.first - 1, self._batches.steps_per_epoch)
+        self._saved_at = self._epoch_started = time.perf_counter()
 
     def run(self) -> int:
         """Trains to the plan's end or its target accuracy; returns the number of the last update made.
@@ -86,26 +65,37 @@ class Trainer:
           FormatError: the loss is no finite number.
         """
         plan = self._plan
-        self._epoch_started = time.perf_counter()
-        step, reached = plan.first - 1, False
+        self._saved_at = self._epoch_started = time.perf_counter()
+        step = plan.first - 1
+        reached = self._progress.reached is not None and self._is_target(self._progress.reached)
         while step < plan.last and not reached:
             for loss in self._updates(step + 1):
                 step += 1
                 reached = self._after_step(step, loss)
             if plan.save_every and step % plan.save_every == 0:
                 self.save(step)
+            elif plan.save_every is None and time.perf_counter() - self._saved_at > AUTOMATIC_S:
+                self.save(step, automatic=True)
+        self.save(step)
         return step
 
-    def save(self, step: int) -> None:
-        """Writes the checkpoint of the state after update `step`, unless that was done."""
-        if step == self._saved:
-            return
-        self._saved = step
+    def save(self, step: int, *, automatic: bool = False) -> None:
+        """Writes the checkpoint of the state after update `step`, unless that was done.
+
+        Args:
+          step: number of the last update.
+          automatic: the next checkpoint takes its place.
+
+        Raises:
+          FormatError: a number of the state is not finite, or the disk is full.
+        """
         engine = self._engine
-        checkpoint = Checkpoint(step, self._plan.seed, engine.parameters(), engine.buffers(), engine.states())
-        path = self._output / trained_name(self._model, step)
-        write_checkpoint(path, checkpoint, self._model)
-        self._metrics.record("checkpoint", step=step, file=path.name)
+        parameters, buffers, states = engine.parameters(), engine.buffers(), engine.states()
+        if not all(np.isfinite(vector).all() for vector in (parameters, buffers, *states.values())):
+            self._diverge(step, "a weight is no finite number")
+        checkpoint = Checkpoint(step, parameters, buffers, states, self._run)
+        self._saved.add(checkpoint, automatic=automatic)
+        self._saved_at = time.perf_counter()
 
     def _updates(self, first: int) -> list[float]:
         """Makes the updates from `first` to the next at which something is due; returns their losses."""
@@ -122,7 +112,7 @@ class Trainer:
         seconds = round((time.perf_counter() - started) / len(steps), 6)
         for step, rate, loss in zip(steps, rates, losses, strict=True):
             if not math.isfinite(loss):
-                raise FormatError(f"step {step}: the loss is {loss}: training diverged; give a smaller --learning-rate")
+                self._diverge(step, f"the loss is {loss}")
             self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=seconds)
         return losses
 
@@ -133,59 +123,79 @@ class Trainer:
     def _next_pause(self, step: int) -> int:
         """The step, from `step` on, after which the state of the training is asked for, or the call is full."""
         plan = self._plan
-        pauses = [plan.save_every, plan.evaluate_every]
+        # Calls end at multiples of their size, so that they are the same ones in a training that goes on in between.
+        pauses = [plan.sink_size, plan.save_every or 0, plan.evaluate_every]
         # A report of every step says its loss alone.
         pauses += [plan.report_every] if plan.report_every > 1 else []
         pauses += [self._batches.steps_per_epoch] if plan.by_epochs else []
         due = (-(-step // every) * every for every in pauses if every)
-        return min(step + plan.sink_size - 1, plan.last, *due)
+        return min(plan.last, *due)
 
     def _rate(self, step: int) -> float:
         plan = self._plan
         return learning_rate_at(
-            step, base=plan.learning_rate, schedule=plan.schedule, cycles=plan.last, warmup=plan.warmup
+            step - plan.schedule_first + 1,
+            base=plan.learning_rate,
+            schedule=plan.schedule,
+            cycles=plan.schedule_last - plan.schedule_first + 1,
+            warmup=plan.warmup,
         )
 
     def _after_step(self, step: int, loss: float) -> bool:
         """Reports and evaluates where the plan says so; returns whether the target accuracy is reached."""
-        plan = self._plan
-        self._least_loss = min(self._least_loss, loss)
+        plan, progress = self._plan, self._progress
+        progress.least_loss = min(progress.least_loss, loss)
         if plan.report_every and step % plan.report_every == 0:
             accuracy = None if plan.report_every == 1 else self._sampled_accuracy(step)
-            say(cycle_line(step, loss, self._least_loss, accuracy))
+            say(cycle_line(step, loss, progress.least_loss, accuracy))
         if plan.by_epochs:
-            self._epoch_losses.append(loss)
+            progress.epoch_losses.append(loss)
         if plan.by_epochs and step % self._batches.steps_per_epoch == 0:
             return self._finish_epoch(step)
         if plan.evaluate_every and step % plan.evaluate_every == 0:
             accuracy = self._evaluate(step)
-            self._best_accuracy = max(self._best_accuracy, accuracy)
-            say(evaluation_line(accuracy, self._best_accuracy))
+            progress.best_accuracy = max(progress.best_accuracy, accuracy)
+            say(evaluation_line(accuracy, progress.best_accuracy))
             self.save(step)
             return self._is_target(accuracy)
         return False
 
     def _sampled_accuracy(self, step: int) -> float:
         evaluation = evaluate(self._engine, self._test, self._plan.batch_size, REPORT_BATCHES * self._plan.batch_size)
-        self._best_accuracy = max(self._best_accuracy, evaluation.accuracy)
-        self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=self._best_accuracy)
-        return self._best_accuracy
+        best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.accuracy)
+        self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=best)
+        return best
 
     def _finish_epoch(self, step: int) -> bool:
-        loss = sum(self._epoch_losses) / len(self._epoch_losses)
+        losses = self._progress.epoch_losses
+        loss = sum(losses) / len(losses)
         seconds = time.perf_counter() - self._epoch_started
         accuracy = self._evaluate(step)
         epoch = step // self._batches.steps_per_epoch
         say(epoch_line(epoch, loss, accuracy, seconds))
         self._metrics.record("epoch", epoch=epoch, step=step, loss=loss, accuracy=accuracy, seconds=round(seconds, 3))
-        self._epoch_losses.clear()
+        losses.clear()
         self._epoch_started = time.perf_counter()
         return self._is_target(accuracy)
 
     def _evaluate(self, step: int) -> float:
         evaluation = evaluate(self._engine, self._test, self._plan.batch_size)
         evaluation.record(self._metrics, step, "test")
+        self._saved.evaluated(step, evaluation.accuracy)
         return evaluation.accuracy
 
     def _is_target(self, accuracy: float) -> bool:
         return self._plan.target_accuracy is not None and accuracy >= self._plan.target_accuracy
+
+    def _diverge(self, step: int, what: str) -> NoReturn:
+        """Ends the training: what is computed from here on is worth nothing."""
+        plan = self._plan
+        if self._model.buffers and plan.batch_size == 1:
+            advice = "batch normalisation has no variance in a batch of one: give a larger --batch-size"
+        else:
+            advice = f"give a smaller --learning-rate than {plan.learning_rate:g}, or package with --clip-norm"
+        last = self._saved.last
+        kept = f"; the last good checkpoint is {last.name}" if last else "; no checkpoint was saved before"
+        self._metrics.record("diverged", step=step, what=what, advice=advice, file=last.name if last else None)
+        self._metrics.sync()
+        raise FormatError(f"step {step}: {what}: training diverged{kept}: {advice}")

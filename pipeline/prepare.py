@@ -120,7 +120,7 @@ def check_run(prepared: Prepared, settings: Settings) -> None:
     Raises:
       UsageError: there are fewer training images than one step takes, or the reference engine cannot train the model.
     """
-    size = (settings.runner.batch_size or prepared.recipe.batch_size) * settings.runner.accumulate
+    size = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
     if size > prepared.images:
         raise UsageError(
             f"the training split has {prepared.images} images, a step takes {size}: give a smaller --batch-size"

@@ -11,6 +11,7 @@ from pathlib import Path
 from device_runtime.formats.dataset import read_description
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
+from device_runtime.formats.metrics import read_metrics
 from device_runtime.formats.options import words
 from pipeline.errors import RunFailed, TargetError
 from pipeline.files import check_writable, new_folder
@@ -19,7 +20,6 @@ from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
 from pipeline.results.interruption import explained
-from pipeline.results.metrics import read_metrics
 from pipeline.results.report import write_report
 from pipeline.settings import Settings
 from pipeline.targets import Target, kind_of

@@ -83,7 +83,7 @@ def test_twenty_steps_are_torchs(name: str, tmp_path: Path) -> None:
     engine = stages.open_engine(built, BATCH)
     given = [(features_of(tmp_path, built, image), label) for image, label in data]
     losses = [engine.train_step(*batch, RECIPE.learning_rate, number) for number, batch in enumerate(given, start=1)]
-    end = Checkpoint(STEPS, SEED, engine.parameters(), engine.buffers(), engine.states())
+    end = Checkpoint(STEPS, engine.parameters(), engine.buffers(), engine.states())
     write_checkpoint(tmp_path / "end.safetensors", end, read_model(built))
     np.testing.assert_allclose(losses, by_torch(network, data), rtol=1e-3)
     state = load_file(tmp_path / "end.safetensors")

@@ -81,7 +81,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     built = stages.build(source, recipe, pixels_of(recipe), CLASSES, folder, SEED)
     engine = stages.open_engine(built, recipe.batch_size, THREADS)
     losses = [engine.train_step(*batch, recipe.learning_rate, number) for number, batch in enumerate(batches, start=1)]
-    end = Checkpoint(STEPS, SEED, engine.parameters(), engine.buffers(), engine.states())
+    end = Checkpoint(STEPS, engine.parameters(), engine.buffers(), engine.states())
     write_checkpoint(folder / "end.safetensors", end, read_model(built))
     inference_model = folder / "inference.onnx"
     write_inference_model(folder / "export", built, folder / "end.safetensors", inference_model)

@@ -1,14 +1,17 @@
-"""Checkpoints: safetensors files with parameters under their names, optimizer state and the step.
+"""Checkpoints: safetensors files with parameters under their names, optimizer state, the step and the training's plan.
 
-Tensor names: a parameter's or buffer's own; optimizer state as `optimizer.<state>.<parameter>`.
+Tensor names: a parameter's or buffer's own; optimizer state as `optimizer.<state>.<parameter>`. A digest of it all is
+in the metadata: bits that flipped on a disk would be weights as good as others.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +20,27 @@ from safetensors.numpy import save_file
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model, Tensor
+from device_runtime.formats.whole_file import whole_file
 
-FORMAT = "1"
+FORMAT = "2"
+SUFFIX = ".safetensors"
 
 Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The training that a checkpoint is of.
+
+    Attributes:
+      id: tells one training from another; empty for none.
+      package: digest of the model and the dataset that it was started with; empty where the package has no manifest.
+      plan: what was asked for, in the names of the runner's `Plan`.
+    """
+
+    id: str = ""
+    package: str = ""
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,30 +49,32 @@ class Checkpoint:
 
     Attributes:
       step: number of updates made; 0 is the untrained model.
-      seed: what the order of the batches was drawn from.
       parameters, buffers: flat float32 vectors in the layout of the model.
       states: the optimizer's flat vectors by name; empty when `step` is 0.
+      run: the training that it is of.
+      optimizer: name of the optimizer that trained it, as the file says; a new one is written with its model's.
     """
 
     step: int
-    seed: int
     parameters: Vector
     buffers: Vector
     states: Mapping[str, Vector]
+    run: Run = field(default_factory=Run)
+    optimizer: str = ""
 
 
 def trained_name(model: Model, step: int) -> str:
     """File name of a checkpoint after `step` updates."""
-    return f"{model.name}_trained_{step}.safetensors"
+    return f"{model.name}_trained_{step}{SUFFIX}"
 
 
 def untrained_name(model: Model) -> str:
     """File name of the checkpoint that training starts from."""
-    return f"{model.name}_untrained.safetensors"
+    return f"{model.name}_untrained{SUFFIX}"
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
-    """Writes a checkpoint: under a temporary name first, so that `path` is never half-written.
+    """Writes a checkpoint: `path` is never half-written, and on disk when this returns.
 
     Raises:
       FormatError: the disk is full or the folder cannot be written to.
@@ -66,25 +88,23 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
         "digest": model.digest,
         "optimizer": model.optimizer.name,
         "step": str(checkpoint.step),
-        "seed": str(checkpoint.seed),
+        "run": checkpoint.run.id,
+        "package": checkpoint.run.package,
+        "plan": json.dumps(checkpoint.run.plan),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    metadata["content"] = _content(metadata, tensors)
     try:
-        save_file(tensors, temporary, metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata)
     except (OSError, SafetensorError) as error:
         raise FormatError(f"{path} cannot be written: {error}; is the disk full or read-only?") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, model: Model) -> Checkpoint:
     """Reads a checkpoint of `model`.
 
     Raises:
-      FormatError: the file is missing, cut short, no checkpoint, or one of another model.
+      FormatError: the file is missing, cut short, damaged, no checkpoint, or one of another model.
     """
     if not path.is_file():
         raise FormatError(f"the checkpoint {path} does not exist")
@@ -92,22 +112,27 @@ def read_checkpoint(path: Path, model: Model) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata, model)
-            names = set(file.keys())
-            states = tuple(s for s in model.optimizer.states if f"optimizer.{s}.{model.parameters[0].name}" in names)
-            return Checkpoint(
-                step=int(metadata["step"]),
-                seed=int(metadata["seed"]),
-                parameters=_flat(file, model.parameters),
-                buffers=_flat(file, model.buffers),
-                states={state: _flat(file, model.parameters, f"optimizer.{state}.") for state in states},
-            )
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if metadata["content"] != _content(metadata, tensors):
+            raise FormatError(f"{path} is damaged, its content is not what its digest says: pull or save it again")
+        states = [s for s in model.optimizer.states if f"optimizer.{s}.{model.parameters[0].name}" in tensors]
+        return Checkpoint(
+            step=int(metadata["step"]),
+            parameters=_flat(tensors, model.parameters),
+            buffers=_flat(tensors, model.buffers),
+            states={state: _flat(tensors, model.parameters, f"optimizer.{state}.") for state in states},
+            optimizer=metadata["optimizer"],
+            run=Run(metadata["run"], metadata["package"], json.loads(metadata["plan"])),
+        )
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} is not a whole checkpoint ({error}): pull or save it again") from error
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], model: Model) -> None:
     if metadata.get("format") != FORMAT:
-        raise FormatError(f"{path} is not a checkpoint of train-on-device (format {metadata.get('format')})")
+        raise FormatError(
+            f"{path} has format {metadata.get('format')}, this program reads checkpoints of {FORMAT}: train again"
+        )
     if metadata.get("digest") != model.digest:
         raise FormatError(
             f"{path} is a checkpoint of another model ({metadata.get('model')}); this package holds {model.name}: "
@@ -115,13 +140,22 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], model: Model) -> No
         )
 
 
+def _content(metadata: Mapping[str, str], tensors: Mapping[str, Vector]) -> str:
+    """SHA-256 over the rest of the metadata and all tensors."""
+    described = {name: text for name, text in metadata.items() if name != "content"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.shape} {tensor.dtype}".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
+
+
 def _named(vector: Vector, tensors: Iterable[Tensor], prefix: str = "") -> dict[str, Vector]:
     return {f"{prefix}{t.name}": vector[t.offset : t.offset + t.size].reshape(t.shape) for t in tensors}
 
 
-def _flat(file: safe_open, tensors: tuple[Tensor, ...], prefix: str = "") -> Vector:
-    vector = np.empty(sum(tensor.size for tensor in tensors), np.float32)
-    for tensor in tensors:
-        values: Vector = file.get_tensor(f"{prefix}{tensor.name}")  # type: ignore[no-untyped-call]
-        vector[tensor.offset : tensor.offset + tensor.size] = values.ravel()
+def _flat(tensors: Mapping[str, Vector], wanted: Sequence[Tensor], prefix: str = "") -> Vector:
+    vector = np.empty(sum(tensor.size for tensor in wanted), np.float32)
+    for tensor in wanted:
+        vector[tensor.offset : tensor.offset + tensor.size] = tensors[f"{prefix}{tensor.name}"].ravel()
     return vector

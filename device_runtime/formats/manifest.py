@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.whole_file import whole_file
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -60,10 +62,8 @@ def describe(folder: Path) -> tuple[File, ...]:
         relative = path.relative_to(folder)
         if not path.is_file() or relative.parts[0] in (*RUN_FOLDERS, FILE_NAME):
             continue
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         status = path.stat()
-        files.append(File(relative.as_posix(), status.st_size, digest, bool(status.st_mode & 0o100)))
+        files.append(File(relative.as_posix(), status.st_size, _digest(path), bool(status.st_mode & 0o100)))
     return tuple(files)
 
 
@@ -106,20 +106,71 @@ def parse_manifest(text: str) -> Manifest:
         raise FormatError(f"not a package's manifest ({error}): package the model again") from error
 
 
-def check_sizes(folder: Path, manifest: Manifest) -> None:
-    """Compares every file's size with the manifest: cheap enough for each start of the runner.
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compares every file's content with the manifest.
+
+    What was found right is noted in the package's cache/, with size and times: it is not read again until they change.
 
     Raises:
-      FormatError: files are missing or of another size; the message names them all.
+      FormatError: files are missing or other than the manifest says; the message names them.
     """
-    wrong = [f.path for f in manifest.files if not _has_size(folder / f.path, f.size_bytes)]
+    stamp = folder / CACHE / "checked.json"
+    noted, now = _read_stamp(stamp), dict[str, list[str | int]]()
+    wrong: list[str] = []
+    for file in manifest.files:
+        state = _state(folder / file.path, file)
+        if state is None or (noted.get(file.path) != state and not _holds(folder / file.path, file.sha256)):
+            wrong.append(file.path)
+        else:
+            now[file.path] = state
     if wrong:
         names = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise FormatError(f"the package {folder} does not match its manifest: {names}; package or push it again")
+    if now != noted:
+        # A package that cannot be written to is read again each time.
+        with suppress(OSError):
+            stamp.parent.mkdir(exist_ok=True)
+            with whole_file(stamp) as temporary:
+                temporary.write_text(json.dumps(now))
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
+def package_digest(manifest: Manifest) -> str:
+    """A digest of what a training is made of, the same on every target: graphs, weights and images."""
+    made_of = [
+        (file.path, file.sha256)
+        for file in manifest.files
+        if file.path.startswith(("model/", "dataset/")) and not file.path.startswith("model/reference/")
+    ]
+    return hashlib.sha256(json.dumps(sorted(made_of)).encode()).hexdigest()
+
+
+def _state(path: Path, file: File) -> list[str | int] | None:
+    """What changes when the file does; None where it is not even of the size that the manifest says."""
     try:
-        return path.stat().st_size == size_bytes
+        status = path.stat()
+    except OSError:
+        return None
+    if status.st_size != file.size_bytes:
+        return None
+    return [file.sha256, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return _digest(path) == sha256
     except OSError:
         return False
+
+
+def _read_stamp(stamp: Path) -> dict[str, list[str | int]]:
+    """What was noted; nothing where that is damaged."""
+    try:
+        noted = json.loads(stamp.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return noted if isinstance(noted, dict) else {}

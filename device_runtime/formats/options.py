@@ -56,6 +56,8 @@ def _fraction(text: str) -> float:
 
 
 def _augmentations(text: str) -> tuple[str, ...]:
+    if text.strip() == "none":
+        return ()
     kinds = tuple(word.strip() for word in text.split(","))
     if unknown := [kind for kind in kinds if kind not in AUGMENTATIONS]:
         raise argparse.ArgumentTypeError(
@@ -72,7 +74,7 @@ _DRAWS = "draws the initial weights and the order of the images (default: 1)"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; None leaves the choice to the model's recipe or to the checkpoint.
+    """What the user asked for; None leaves the choice to the training of the checkpoint, or else to the model's recipe.
 
     Raises:
       OptionsError: two of them contradict each other.
@@ -94,21 +96,37 @@ class Options:
         int | None, Option("images of one step (default: the model's recipe)", positive_whole_number, _TRAINING)
     ] = None
     accumulate: Annotated[
-        int, Option("batches whose mean gradient makes one step", positive_whole_number, _TRAINING)
-    ] = 1
-    sink_size: Annotated[int, Option("steps that the runtime makes in one call", positive_whole_number, _TRAINING)] = 1
-    save_every: Annotated[int, Option("save a checkpoint every so many steps", whole_number, _TRAINING, letter="s")] = 0
+        int | None, Option("batches whose mean gradient makes one step (default: 1)", positive_whole_number, _TRAINING)
+    ] = None
+    sink_size: Annotated[
+        int | None, Option("steps that the runtime makes in one call (default: 1)", positive_whole_number, _TRAINING)
+    ] = None
+    save_every: Annotated[
+        int | None,
+        Option(
+            "save a checkpoint every so many steps (default: every few seconds one in the last one's place)",
+            whole_number,
+            _TRAINING,
+            letter="s",
+        ),
+    ] = None
+    keep: Annotated[
+        int | None,
+        Option("checkpoints to keep, the newest and the best one (default: all)", positive_whole_number, _TRAINING),
+    ] = None
     target_accuracy: Annotated[
         float | None, Option("stop at this accuracy on the test images", _fraction, _TRAINING)
     ] = None
     schedule: Annotated[
-        str, Option("learning rate over time: constant, step or cosine", str, _TRAINING, choices=SCHEDULES)
-    ] = "constant"
-    warmup: Annotated[int, Option("steps over which the learning rate rises from 0", whole_number)] = 0
+        str | None,
+        Option("learning rate over time: constant (default), step or cosine", str, _TRAINING, choices=SCHEDULES),
+    ] = None
+    warmup: Annotated[int | None, Option("steps over which the learning rate rises from 0", whole_number)] = None
     evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
     augment: Annotated[
-        tuple[str, ...], Option("change training images: flip, crop, or both with a comma", _augmentations, _TRAINING)
-    ] = ()
+        tuple[str, ...] | None,
+        Option("change training images: flip, crop, both with a comma, or none", _augmentations, _TRAINING),
+    ] = None
     seed: Annotated[
         int | None,
         Option(
@@ -129,7 +147,9 @@ class Options:
             letter="v",
         ),
     ] = False
-    threads: Annotated[int, Option("threads of the runtime on the target", _threads, _EVERYWHERE, scripts=_ALL)] = 1
+    threads: Annotated[
+        int | None, Option("threads of the runtime on the target (default: 1)", _threads, _EVERYWHERE, scripts=_ALL)
+    ] = None
     engine: Annotated[
         str,
         Option(
@@ -143,13 +163,17 @@ class Options:
     no_cache: Annotated[
         bool, Option("pass every image through a frozen backbone each time", bool, ("run",), scripts=_ALL)
     ] = False
+    resume: Annotated[
+        bool, Option("go on with the training in the output folder, to its end, with its options", bool)
+    ] = False
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.cycles is not None:
             raise OptionsError("give --cycles or --epochs, not both")
-        if self.accumulate > 1 and self.sink_size > 1:
+        accumulate, sink_size = self.accumulate or 1, self.sink_size or 1
+        if accumulate > 1 and sink_size > 1:
             raise OptionsError("give --accumulate or --sink-size, not both")
-        if self.engine == "reference" and max(self.accumulate, self.sink_size) > 1:
+        if self.engine == "reference" and max(accumulate, sink_size) > 1:
             raise OptionsError("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
 
 
@@ -191,7 +215,7 @@ def words(options: Options, wanted: Callable[[str, Option], bool]) -> list[str]:
     for name, option in options_of(Options).items():
         value = given[name]
         if wanted(name, option) and value != default[name]:
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            text = ",".join(value) or "none" if isinstance(value, tuple) else str(value)
             chosen += [long_form(name), *([] if value is True else [text])]
     return chosen
 

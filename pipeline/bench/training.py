@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from device_runtime.formats.metrics import read_metrics
 from pipeline.errors import RunFailed
-from pipeline.results.metrics import read_metrics
 from pipeline.run import run_script
 from pipeline.targets import Target
 

@@ -156,7 +156,7 @@ def _untrained(values: Mapping[str, npt.NDArray[Any]], model: Model) -> Checkpoi
         )
         for tensors in (model.parameters, model.buffers)
     )
-    return Checkpoint(0, 0, parameters, buffers, {})
+    return Checkpoint(0, parameters, buffers, {})
 
 
 def _copy_reference(export_folder: Path, artifacts: Path, folder: Path) -> None:

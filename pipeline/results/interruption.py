@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from device_runtime.formats.metrics import read_metrics
 from device_runtime.formats.options import words
 from pipeline.errors import Interrupted
-from pipeline.results.metrics import read_metrics
 from pipeline.settings import Settings
 from pipeline.targets import kind_of
 

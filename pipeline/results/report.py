@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.dataset import read_description
+from device_runtime.formats.metrics import read_metrics
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.datasets.photographs.account import Account, found_line, read_account, table_of
 from pipeline.files import new_file
-from pipeline.results.metrics import read_metrics
 
 WIDTH, HEIGHT, MARGIN = 720, 280, 44
 

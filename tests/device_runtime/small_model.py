@@ -120,7 +120,7 @@ def write_package(folder: Path, model: Model = TINY) -> Path:
     (folder / "model").mkdir(parents=True)
     write_model(folder / "model", model)
     weights = np.random.default_rng(3).normal(0, 0.01, SIZE).astype(np.float32)
-    start = Checkpoint(0, 0, weights, np.empty(0, np.float32), {})
+    start = Checkpoint(0, weights, np.empty(0, np.float32), {})
     write_checkpoint(folder / "model" / untrained_name(model), start, model)
     (folder / "model" / "train_step.onnx").write_bytes(train_step())
     (folder / "model" / "eval_step.onnx").write_bytes(eval_step())

@@ -10,10 +10,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from device_runtime.augmentation import Augmented, Change, changed
+from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.model import read_model
 from device_runtime.formats.options import OptionsError, parse
 from device_runtime.inputs import Inputs, open_inputs
+from device_runtime.plan import make_plan
 from tests.device_runtime.small_model import execute, write_package
 
 HEIGHT, WIDTH = 24, 33
@@ -99,7 +101,10 @@ def package(tmp_path: Path) -> Path:
 def inputs(package: Path, *words: str) -> Inputs:
     dataset = load_dataset(package / "dataset")
     options = parse(["-f", str(package / "model"), "-d", str(package / "dataset"), *words], package)
-    return open_inputs(options, package / "model", read_model(package / "model"), dataset, package, 1, training=True)
+    folder = package / "model"
+    model = read_model(folder)
+    plan = make_plan(options, model, read_checkpoint(folder / untrained_name(model), model), 30)
+    return open_inputs(plan, folder, model, dataset, package, training=True)
 
 
 def test_only_training_images_change(package: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_runner_that_is_ended_while_it_loads_dies_by_the_signal(tmp_path: Path
 
 
 def test_a_checkpoint_of_another_model_is_refused(package: Path, tmp_path: Path) -> None:
-    metadata = {"format": "1", "model": "other", "digest": "0", "step": "1", "seed": "1", "optimizer": "adam"}
+    metadata = {"format": "2", "model": "other", "digest": "0", "step": "1", "seed": "1", "optimizer": "adam"}
     save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "other.safetensors", metadata)
     done = runner(package, tmp_path, "-f", tmp_path / "other.safetensors", "-c", "1")
     assert done.returncode == 1

@@ -14,7 +14,7 @@ from device_runtime.formats.manifest import (
     File,
     Manifest,
     Version,
-    check_sizes,
+    check_files,
     describe,
     parse_manifest,
     read_manifest,
@@ -70,7 +70,7 @@ def test_a_manifest_is_read_as_it_was_written(package: Path) -> None:
 def test_a_package_that_fits_its_manifest_passes_even_after_a_run(package: Path) -> None:
     manifest = manifest_of(package)
     (package / "output" / "log").write_text("more")
-    check_sizes(package, manifest)
+    check_files(package, manifest)
 
 
 def test_missing_and_changed_files_are_all_named_at_once(package: Path) -> None:
@@ -78,13 +78,13 @@ def test_missing_and_changed_files_are_all_named_at_once(package: Path) -> None:
     (package / "train.sh").unlink()
     (package / "model" / "model.json").write_text("{ }")
     with pytest.raises(FormatError, match=r"model/model\.json, train\.sh; package or push it again"):
-        check_sizes(package, manifest)
+        check_files(package, manifest)
 
 
 def test_of_many_wrong_files_the_first_five_are_named(package: Path) -> None:
     files = tuple(File(f"f{number}", 1, "", False) for number in range(8))
     with pytest.raises(FormatError, match="f0, f1, f2, f3, f4 and 3 more"):
-        check_sizes(package, Manifest("x86", "lenet", files, {}))
+        check_files(package, Manifest("x86", "lenet", files, {}))
 
 
 def test_another_format_is_refused(package: Path) -> None:

@@ -114,7 +114,7 @@ def test_evaluation_and_the_inference_model_take_the_running_statistics(folder: 
     engine, model = open_engine(folder, 6)
     for step, (pixels, label) in enumerate(batches(5, 6), 1):
         engine.train_step(pixels, label, RATE, step)
-    trained = Checkpoint(5, 1, engine.parameters(), engine.buffers(), engine.states())
+    trained = Checkpoint(5, engine.parameters(), engine.buffers(), engine.states())
     write_checkpoint(tmp_path / "trained.safetensors", trained, model)
     write_inference_model(
         folder / "export", folder / "model", tmp_path / "trained.safetensors", tmp_path / "trained.onnx"

@@ -53,7 +53,7 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(folder: Path) -> No
     whole, begun = engine_of(folder), engine_of(folder)
     losses = trained(whole, batches(6), 1)
     assert trained(begun, batches(3), 1) == losses[:3]
-    resumed = engine_of(folder, Checkpoint(3, 0, begun.parameters(), begun.buffers(), begun.states()))
+    resumed = engine_of(folder, Checkpoint(3, begun.parameters(), begun.buffers(), begun.states()))
     assert trained(resumed, batches(6)[3:], 4) == losses[3:]
     np.testing.assert_array_equal(resumed.parameters(), whole.parameters())
 

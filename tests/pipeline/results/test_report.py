@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.results.metrics import read_metrics
+from device_runtime.formats.metrics import read_metrics
 from pipeline.results.report import write_report
 
 START = '{"event": "start", "model": "tiny", "seed": 1}\n'

@@ -1,0 +1,131 @@
+"""How long and how to train: what the user asks for, or else what the checkpoint's training did, or the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from device_runtime.batches import Batches
+from device_runtime.formats.checkpoint import Checkpoint
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import Model
+from device_runtime.formats.options import DEFAULT_SEED, Options
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how to train; counts are in steps.
+
+    Attributes:
+      first, last: numbers of the first and the last update, from 1.
+      report_every: 0 for no reports within an epoch.
+      save_every, evaluate_every: 0 for never; `save_every` None: whenever some seconds have passed, only the last kept.
+      keep: of the saved checkpoints so many, and the best one; None for all.
+      accumulate: batches whose mean gradient makes one update.
+      sink_size: updates of one call of the engine, as far as nothing is reported or saved between them.
+      schedule_first, schedule_last: the updates over which the learning rate changes.
+      warmup: updates from `schedule_first` on over which it rises.
+      by_epochs: print a line per epoch.
+    """
+
+    first: int
+    last: int
+    batch_size: int
+    accumulate: int
+    sink_size: int
+    seed: int
+    learning_rate: float
+    schedule: str
+    schedule_first: int
+    schedule_last: int
+    warmup: int
+    report_every: int
+    save_every: int | None
+    keep: int | None
+    evaluate_every: int
+    target_accuracy: float | None
+    by_epochs: bool
+    augment: tuple[str, ...]
+    threads: int
+    no_cache: bool
+
+    def record(self) -> dict[str, Any]:
+        """As it is recorded in metrics and checkpoints."""
+        return {**asdict(self), "augment": ",".join(self.augment)}
+
+
+def make_plan(options: Options, model: Model, start: Checkpoint, images: int) -> Plan:
+    """What the options say; what they leave open is as in the training that `start` is of, or as in the recipe.
+
+    Raises:
+      FormatError: the training split is smaller than a batch.
+    """
+    recipe, before = model.recipe, start.run.plan
+
+    def chosen(name: str, default: Any) -> Any:
+        given = getattr(options, name)
+        return before.get(name, default) if given is None else given
+
+    batch_size, accumulate = chosen("batch_size", recipe.batch_size), chosen("accumulate", 1)
+    seed = chosen("seed", DEFAULT_SEED)
+    steps_per_epoch = Batches(images, batch_size * accumulate, seed).steps_per_epoch
+    last = _last(options, recipe.cycles, start, steps_per_epoch)
+    if last > start.step and not steps_per_epoch:
+        size = batch_size * accumulate
+        raise FormatError(f"the training split has {images} images, a step takes {size}: give a smaller --batch-size")
+    by_epochs = options.epochs is not None or (options.cycles is None and bool(before.get("by_epochs")))
+    target = options.target_accuracy or before.get("target_accuracy") or recipe.target_accuracy
+    evaluate_every = chosen("evaluate_every", recipe.evaluate_every)
+    if target and not evaluate_every:
+        evaluate_every = recipe.report_every
+    return Plan(
+        first=start.step + 1,
+        last=last,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        sink_size=chosen("sink_size", 1),
+        seed=seed,
+        learning_rate=chosen("learning_rate", recipe.learning_rate),
+        **_schedule(options, start, last),
+        report_every=0 if by_epochs else recipe.report_every,
+        save_every=chosen("save_every", None),
+        keep=chosen("keep", None),
+        evaluate_every=0 if by_epochs else evaluate_every,
+        target_accuracy=target,
+        by_epochs=by_epochs,
+        augment=_augmentations(options, before),
+        threads=chosen("threads", 1),
+        no_cache=options.no_cache or bool(before.get("no_cache")),
+    )
+
+
+def schedule_is_over(plan: Plan) -> bool:
+    """Whether the first update is beyond a schedule that the training before had."""
+    return plan.schedule != "constant" and plan.first > plan.schedule_last
+
+
+def _last(options: Options, cycles: int, start: Checkpoint, steps_per_epoch: int) -> int:
+    planned = int(start.run.plan.get("last", 0))
+    if options.resume:
+        return max(planned, start.step)
+    if options.epochs is not None:
+        return start.step + options.epochs * steps_per_epoch
+    if options.cycles is not None:
+        return start.step + options.cycles
+    return planned if planned > start.step else start.step + cycles
+
+
+def _schedule(options: Options, start: Checkpoint, last: int) -> dict[str, Any]:
+    """The schedule of the training before goes on; one that is asked for begins here."""
+    before = start.run.plan
+    if options.schedule is None and options.warmup is None and before:
+        return {name: before[name] for name in ("schedule", "schedule_first", "schedule_last", "warmup")}
+    schedule, first = options.schedule or before.get("schedule", "constant"), start.step + 1
+    return {"schedule": schedule, "schedule_first": first, "schedule_last": last, "warmup": options.warmup or 0}
+
+
+def _augmentations(options: Options, before: Mapping[str, Any]) -> tuple[str, ...]:
+    if options.augment is not None:
+        return options.augment
+    return tuple(kind for kind in str(before.get("augment", "")).split(",") if kind)

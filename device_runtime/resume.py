@@ -1,0 +1,104 @@
+"""Where an interrupted training goes on: its newest whole checkpoint, and what it had recorded until then."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from device_runtime.formats.checkpoint import SUFFIX, Checkpoint, Run, read_checkpoint, trained_name
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.metrics import Record, last_start, read_metrics, until
+from device_runtime.formats.model import Model
+from device_runtime.plan import Plan
+
+
+@dataclass
+class Progress:
+    """What a training's lines and records sum up over its steps.
+
+    Attributes:
+      least_loss, best_accuracy: of all steps and evaluations so far.
+      epoch_losses: of the steps of the epoch that has begun.
+      reached: accuracy of the evaluation after the last step, if there was one.
+    """
+
+    least_loss: float = float("inf")
+    best_accuracy: float = 0.0
+    epoch_losses: list[float] = field(default_factory=list)
+    reached: float | None = None
+
+
+def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str) -> tuple[Checkpoint, Path]:
+    """What the training in `output` goes on from, and its file: the newest whole checkpoint, or else its start.
+
+    Args:
+      output: folder with checkpoints and metrics.
+      untrained: what the package's model starts from.
+      model: the package's model.
+      package: digest of the package.
+
+    Raises:
+      FormatError: there is no training, it diverged, or it is one of another package.
+    """
+    records = read_metrics(output)
+    start = last_start(records)
+    if start is None:
+        raise FormatError(f"{output} holds no training to go on with: start one without --resume")
+    if start["package"] != package:
+        raise FormatError(
+            f"the training in {output} was started with another model or other data than this package has: "
+            "package them as they were, or go on from one of its checkpoints with -f"
+        )
+    if records[-1]["event"] == "diverged":
+        raise FormatError(f"the training in {output} diverged, and would again: {records[-1]['advice']}")
+    for path in _saved(output, model):
+        try:
+            checkpoint = read_checkpoint(path, model)
+        except FormatError as error:
+            print(f"warning: {error}; going on from the one before", file=sys.stderr, flush=True)
+            continue
+        if checkpoint.run.id == start["run"]:
+            return checkpoint, path
+    return _beginning(start, untrained, model), Path(start["file"])
+
+
+def kept_records(output: Path, start: Checkpoint, path: Path) -> list[Record]:
+    """What stays recorded of the training in `output` when one goes on from `start`, whose file is `path`.
+
+    Nothing, where the checkpoint is of another training.
+    """
+    kept = until(read_metrics(output), start.run.id, start.step)
+    if kept and kept[-1]["event"] != "checkpoint" and path.is_file() and path.parent == output:
+        # Ended between the checkpoint and its record.
+        kept.append({"event": "checkpoint", "step": start.step, "file": path.name})
+    return kept
+
+
+def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> Progress:
+    """What the records until update `step` sum up to."""
+    losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
+    evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
+    accuracies = [record["accuracy"] for record in records if record["event"] in ("report", "evaluation")]
+    return Progress(
+        least_loss=min(losses.values(), default=float("inf")),
+        best_accuracy=max(accuracies, default=0.0),
+        epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
+        reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
+    )
+
+
+def _saved(output: Path, model: Model) -> list[Path]:
+    """Checkpoints of the model, the newest first."""
+    prefix = trained_name(model, 0).removesuffix(f"0{SUFFIX}")
+    words = [path.name.removeprefix(prefix).removesuffix(SUFFIX) for path in output.glob(f"*{SUFFIX}")]
+    steps = sorted((int(word) for word in words if word.isdecimal()), reverse=True)
+    return [output / trained_name(model, step) for step in steps]
+
+
+def _beginning(start: Record, untrained: Checkpoint, model: Model) -> Checkpoint:
+    """What the training started from, before it saved a checkpoint of its own."""
+    first = read_checkpoint(Path(start["file"]), model) if start["first"] > 1 else untrained
+    plan = {name.name: start[name.name] for name in fields(Plan)}
+    return replace(first, run=Run(start["run"], start["package"], plan))
