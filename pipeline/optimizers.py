@@ -37,6 +37,9 @@ class Update:
     options: Mapping[str, float]
 
 
+# Elements of which the norm is taken at once.
+_ROW = 1024
+
 Options = Mapping[str, float]
 States = Callable[[Options], tuple[str, ...]]
 Write = Callable[[Update, "Graph"], "tuple[Value, dict[str, Value]]"]
@@ -198,6 +201,22 @@ def rmsprop(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
         kept = _scaled(g, update.states["momentum_buffer"], options["momentum"])
         direction = states["momentum_buffer"] = g.op("Add", kept, direction)
     return _descend(update.parameters, direction, update.learning_rate, g), states
+
+
+def clipped(gradient: Value, size: int, max_norm: float, g: Graph) -> Value:
+    """torch.nn.utils.clip_grad_norm_ over all parameters: × min(1, max_norm / (norm + 1e-6)).
+
+    Args:
+      gradient: float32 vector, the gradient of all parameters.
+      size: its length.
+      max_norm: above 0.
+      g: takes the nodes.
+    """
+    # In rows: the runtime adds float32 up one after another, and of 5 million squares the fourth digit would be wrong.
+    padded = g.op("Pad", gradient, g.ints([0, -size % _ROW]))
+    norm = g.op("ReduceL2", g.op("ReduceL2", g.reshape(padded, ("rows", _ROW)), axes=[1], keepdims=0), keepdims=0)
+    share = g.op("Div", g.floats(max_norm), g.op("Add", norm, g.floats(1e-6)))
+    return g.op("Mul", gradient, g.op("Min", share, g.floats(1.0)))
 
 
 def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> tuple[Value, dict[str, Value]]:

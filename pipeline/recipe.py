@@ -79,6 +79,8 @@ class Recipe:
       label_smoothing: of cross entropy, the share of each target that is spread over all classes.
       auxiliary: of a torch module with several outputs, the weight of each further one's loss in training, by its
         key in a dictionary, its name or its place: `{"aux": 0.3}`, `{1: 0.3}`. The logits' own loss has the weight 1.
+      clip_norm: the largest L2 norm of the gradient of all that trains, to which torch's `clip_grad_norm_` shortens a
+        longer one, or None.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
       frozen_dtype: what frozen weights are stored as; computed with is float32.
       cycles: training steps.
@@ -92,6 +94,7 @@ class Recipe:
     loss: Loss = "cross_entropy"
     label_smoothing: float = 0.0
     auxiliary: Mapping[str | int, float] = field(default_factory=dict)
+    clip_norm: float | None = None
     trainable: tuple[str, ...] = ("*",)
     frozen_dtype: FrozenDtype = "float32"
     batch_size: int = 32
@@ -115,6 +118,10 @@ class Recipe:
         _check_number("learning_rate", self.learning_rate)
         if self.learning_rate < 0:
             raise _wrong("learning_rate", self.learning_rate, "a number of at least 0")
+        if self.clip_norm is not None:
+            _check_number("clip_norm", self.clip_norm)
+            if self.clip_norm <= 0:
+                raise _wrong("clip_norm", self.clip_norm, "a number above 0")
         if self.target_accuracy is not None:
             _check_number("target_accuracy", self.target_accuracy)
             if not 0 < self.target_accuracy <= 1:

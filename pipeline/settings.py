@@ -103,6 +103,10 @@ class Settings:
         float | None,
         Option("of cross entropy, the share of each label that is spread over all classes", number, _CHOICE),
     ] = None
+    clip_norm: Annotated[
+        float | None,
+        Option("the largest norm of an update's gradient, as torch's clip_grad_norm_ has it", positive_number, _CHOICE),
+    ] = None
     frozen_dtype: Annotated[
         str | None,
         Option(f"how frozen weights are stored: {', or '.join(FROZEN_DTYPES)} for half the size", str, _CHOICE),

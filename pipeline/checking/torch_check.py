@@ -58,7 +58,7 @@ def check_torch(
         raise ModelError(difference.line(where)) from None
     flat = [np.concatenate([np.ravel(value) for value in step.gradients.values()]) for step in lowered.steps]
     ours.restart()
-    update = check_updates(ours, flat, recipe.optimizer, recipe.learning_rate)
+    update = check_updates(ours, flat, recipe)
     if update is not None:
         comparison.measured.largest["update"] = update
     if not random:

@@ -1,4 +1,7 @@
-"""The optimizer in the graphs against torch's: both are given the lowered gradients, twice, so that moments count."""
+"""Clipping and optimizer in the graphs against torch's.
+
+Both are given the lowered gradients, twice, so that moments count.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pipeline.checking.lowered_side import LoweredSide, by_name
 from pipeline.checking.observed import Array, Batch, Step
 from pipeline.errors import ModelError
 from pipeline.optimizers import Optimizer
+from pipeline.recipe import Recipe
 
 LIMIT = 1e-4
 EPS, TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
@@ -21,15 +25,15 @@ EPS, TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
 LEAST_RATE = 1e-3
 
 
-def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Optimizer, rate: float) -> float | None:
-    """Compares update_step.onnx with torch.optim; returns the largest difference relative to how far it moves.
+def check_updates(ours: LoweredSide, gradients: Sequence[Array], recipe: Recipe) -> float | None:
+    """Compares update_step.onnx with torch.optim, and where the recipe clips with `clip_grad_norm_` before it.
 
-    None where torch has no such optimizer.
+    Returns the largest difference relative to how far it moves; None where torch has no such optimizer.
 
     Raises:
       ModelError: they differ.
     """
-    rate = rate or LEAST_RATE
+    optimizer, rate = recipe.optimizer, recipe.learning_rate or LEAST_RATE
     vector = torch.from_numpy(ours.parameters.astype(np.float64)).requires_grad_()
     theirs = _torchs(optimizer, vector, rate)
     if theirs is None:
@@ -38,6 +42,8 @@ def check_updates(ours: LoweredSide, gradients: Sequence[Array], optimizer: Opti
     for number, gradient in enumerate(gradients, start=1):
         before = vector.detach().numpy().copy()
         vector.grad = torch.from_numpy(gradient.astype(np.float64))
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([vector], recipe.clip_norm)
         theirs.step()
         results = ours.update(gradient, rate, number, parameters, states)
         parameters = results["parameters_out"]

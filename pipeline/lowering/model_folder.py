@@ -55,12 +55,12 @@ def build_model_folder(
     preprocess = onnx.load(export_folder / "preprocess.onnx")
     model = _describe(name, recipe, pixels, classes, network)
     with new_folder(folder) as temporary:
-        train_step = build_train_step(network, recipe.optimizer)
+        train_step = build_train_step(network, recipe.optimizer, recipe.clip_norm)
         graphs = {
             "train_step": train_step,
             "sink_step": build_sink_step(train_step),
             "gradient_step": build_gradient_step(network),
-            "update_step": build_update_step(network, recipe.optimizer),
+            "update_step": build_update_step(network, recipe.optimizer, recipe.clip_norm),
             "eval_step": build_eval_step(network, classes),
         }
         if backbone.exists():

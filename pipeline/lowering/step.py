@@ -19,13 +19,18 @@ from pipeline.lowering.network import Network
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.rules.randomness import calm
 from pipeline.lowering.training_graph import lower
-from pipeline.optimizers import Optimizer, Update
+from pipeline.optimizers import Optimizer, Update, clipped
 
 LABEL = "label"
 
 
-def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
+def build_train_step(network: Network, optimizer: Optimizer, clip_norm: float | None) -> onnx.ModelProto:
     """One update: pixels, labels, learning rate, step number, parameters and optimizer state → loss and new state.
+
+    Args:
+      network: what is trained.
+      optimizer: how.
+      clip_norm: the largest norm of the gradient, or None.
 
     Raises:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
@@ -34,7 +39,7 @@ def build_train_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
     inputs = [*_batch_inputs(network), *_update_inputs(network, optimizer), *_buffer_inputs(network)]
     _reserve(g, inputs)
     loss, gradient, buffers = _write_gradient(network, g)
-    results = {"loss": loss, **buffers, **_write_update(optimizer, gradient, g)}
+    results = {"loss": loss, **buffers, **_write_update(network, optimizer, clip_norm, gradient, g)}
     vectors = dict.fromkeys(results, _length(network.trainable))
     return g.model("train_step", inputs, _outputs(g, results, vectors | _shapes(network)))
 
@@ -66,13 +71,16 @@ def _gradient_step(network: Network, g: Graph) -> onnx.ModelProto:
     return g.model("gradient_step", inputs, _outputs(g, results, {"gradient_out": vector} | _shapes(network)))
 
 
-def build_update_step(network: Network, optimizer: Optimizer) -> onnx.ModelProto:
-    """Makes one update with `gradient` × `scale`: the second half of an update over several batches."""
+def build_update_step(network: Network, optimizer: Optimizer, clip_norm: float | None) -> onnx.ModelProto:
+    """Makes one update with `gradient` × `scale`: the second half of an update over several batches.
+
+    `clip_norm` bounds the norm of that product, the mean gradient.
+    """
     g = Graph()
     vector = _length(network.trainable)
     inputs = [_float("gradient", vector), _float("scale", []), *_update_inputs(network, optimizer)]
     _reserve(g, inputs)
-    results = _write_update(optimizer, g.op("Mul", "gradient", "scale"), g)
+    results = _write_update(network, optimizer, clip_norm, g.op("Mul", "gradient", "scale"), g)
     return g.model("update_step", inputs, _outputs(g, results, dict.fromkeys(results, vector)))
 
 
@@ -101,8 +109,13 @@ def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str,
     return values[network.loss], gradient, buffers
 
 
-def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
-    """Writes the optimizer; returns the new parameters and states by the names of the outputs."""
+def _write_update(
+    network: Network, optimizer: Optimizer, clip_norm: float | None, gradient: Value, g: Graph
+) -> dict[str, Value]:
+    """Writes clipping and optimizer; returns the new parameters and states by the names of the outputs."""
+    if clip_norm is not None:
+        [size] = _length(network.trainable)
+        gradient = clipped(gradient, int(size), clip_norm, g)
     names = optimizer.states()
     update = Update("parameters", gradient, "learning_rate", STEP, {n: n for n in names}, optimizer.values())
     parameters, states = optimizer.write(update, g)

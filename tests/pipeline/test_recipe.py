@@ -47,6 +47,10 @@ def test_a_wrong_option_is_refused(text: str, message: str) -> None:
         ({"report_every": -1}, "report_every=-1: give a whole number of at least 0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0: give a number of at least 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan: give a number"),
+        ({"clip_norm": 0}, "clip_norm=0: give a number above 0"),
+        ({"clip_norm": -1.0}, "clip_norm=-1.0: give a number above 0"),
+        ({"clip_norm": float("nan")}, "clip_norm=nan: give a number"),
+        ({"clip_norm": "1"}, "clip_norm='1': give a number"),
         ({"target_accuracy": 93}, "target_accuracy=93: give a number above 0 and at most 1"),
     ],
 )

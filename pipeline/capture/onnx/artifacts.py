@@ -68,7 +68,7 @@ def _generate(forward: onnx.ModelProto, trainable: list[str], frozen: list[str],
                 requires_grad=trainable,
                 frozen_params=frozen,
                 loss=artifacts.LossType.CrossEntropyLoss if is_fused(recipe) else None,
-                optimizer=_optimizer_block(recipe.optimizer),
+                optimizer=_optimizer_block(recipe.optimizer, recipe.clip_norm),
                 artifact_directory=folder,
                 additional_output_names=["logits"],
             )
@@ -115,20 +115,22 @@ def _make_loadable(eval_model: Path) -> None:
     onnx.save(model, eval_model)
 
 
-def _optimizer_block(optimizer: Optimizer) -> Any:
-    """onnxruntime-training's block for an optimizer, or None where it has none."""
+def _optimizer_block(optimizer: Optimizer, clip_norm: float | None) -> Any:
+    """onnxruntime-training's block for clipping and an optimizer, or None where it has none."""
     from onnxruntime.training import onnxblock
 
     options = optimizer.values()
     if not _is_known(optimizer):
         return None
+    clip = None if clip_norm is None else onnxblock.optim.ClipGradNorm(clip_norm)
     if optimizer.name == "sgd":
-        return onnxblock.optim.SGD()
+        return onnxblock.optim.SGD(clip_grad=clip)
     return onnxblock.optim.AdamW(
         bias_correction=True,
         betas=(options["beta1"], options["beta2"]),
         eps=options["eps"],
         weight_decay=options["weight_decay"],
+        clip_grad=clip,
     )
 
 
