@@ -223,6 +223,16 @@ def bench(settings: Settings) -> None:
 
 
 @task
+@one_line_errors()
+def pins(c: Context) -> None:
+    """Record the newest versions of Debian's packages in packaging/debian-arm64.toml."""
+    from pipeline.packing.pins import renew
+
+    changed = renew()
+    print("\n".join(f"replaced {line}" for line in changed) or "nothing changed")
+
+
+@task
 def check(c: Context) -> None:
     """Run what CI runs: ruff, mypy and all tests."""
     for command in ("ruff check .", "ruff format --check .", "mypy", "pytest"):
@@ -230,6 +240,6 @@ def check(c: Context) -> None:
 
 
 namespace = Collection(
-    export, artifacts, convert, runtime, package, train, eval_, pull, run, status, attach, stop, bench, check
+    export, artifacts, convert, runtime, package, train, eval_, pull, run, status, attach, stop, bench, pins, check
 )
 namespace.add_collection(Collection("emulator", emulator_start, emulator_stop, emulator_status))

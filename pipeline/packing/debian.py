@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 from pipeline.errors import PackageError
 
@@ -19,6 +20,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DOWNLOAD_TIMEOUT_S = 900.0
 RELEASE_FILE = re.compile(r"^'(?P<mirror>[^']+)/dists/(?P<suite>[^'/]+)/InRelease'", re.MULTILINE)
 
+CONFIGURATION_FILE = "apt.conf"
 CONFIGURATION = """\
 Dir::State "{state}";
 Dir::State::status "{state}/status";
@@ -48,10 +50,51 @@ def download(packages: Sequence[str], state: Path) -> list[Path]:
       PackageError: this machine has no Debian sources to take the mirror from.
       CommandError: the mirror cannot be reached or has no such package.
     """
-    apt = ("apt-get", "-q", "-c", _configure(state))
-    run([*apt, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
-    run([*apt, "install", "--download-only", "-y", *packages], timeout_s=DOWNLOAD_TIMEOUT_S)
-    return sorted((state / "cache" / "archives").glob("*.deb"))
+    configuration = _update(state)
+    install = ("install", "--download-only", "-y", *packages)
+    run(["apt-get", "-q", "-c", configuration, *install], timeout_s=DOWNLOAD_TIMEOUT_S)
+    return sorted(_archives(state).glob("*.deb"))
+
+
+def offered(packages: Sequence[str], state: Path) -> dict[str, list[Version]]:
+    """Versions and digests of `packages` in the signed lists of the mirror; what it does not have is left out.
+
+    Args:
+      packages: names with their architecture, such as `libc6:arm64`.
+      state: a folder for apt's lists and archives.
+
+    Raises:
+      PackageError: this machine has no Debian sources to take the mirror from.
+      CommandError: the mirror cannot be reached or has none of them.
+    """
+    configuration = _update(state)
+    return parse_records(run(["apt-cache", "-c", configuration, "show", *packages], timeout_s=60))
+
+
+def parse_records(text: str) -> dict[str, list[Version]]:
+    """Versions and digests by name in what `apt-cache show` prints, in its order: the newest first."""
+    found: dict[str, list[Version]] = {}
+    for record in text.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", record, re.MULTILINE))
+        if fields:
+            found.setdefault(fields["Package"], []).append(Version(fields["Version"], fields["SHA256"]))
+    return found
+
+
+def fetch(packages: Mapping[str, str], state: Path) -> list[Path]:
+    """Fetches these packages alone, in these versions, after `offered` has filled the lists in `state`.
+
+    Args:
+      packages: versions by names with their architecture.
+      state: the folder given to `offered`, as an absolute path.
+
+    Raises:
+      CommandError: the mirror cannot be reached or has no such version.
+    """
+    words = [f"{name}={version}" for name, version in packages.items()]
+    apt: list[str | Path] = ["apt-get", "-q", "-c", state / CONFIGURATION_FILE]
+    run([*apt, "download", *words], timeout_s=DOWNLOAD_TIMEOUT_S, cwd=_archives(state))
+    return sorted(_archives(state).glob("*.deb"))
 
 
 def unpack(archives: Sequence[Path], folder: Path) -> None:
@@ -74,16 +117,22 @@ def mirror_in(release_uris: str) -> str | None:
     return next((mirror for mirror in suites if mirror.rstrip("/").endswith("/debian")), None)
 
 
-def _configure(state: Path) -> Path:
+def _archives(state: Path) -> Path:
+    return state / "cache" / "archives"
+
+
+def _update(state: Path) -> Path:
+    """Fetches the mirror's lists; returns apt's configuration."""
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    (_archives(state) / "partial").mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     signed_by = f"Signed-By: {KEYRING}\n" if KEYRING.exists() else ""
     (state / "debian.sources").write_text(
         f"Types: deb\nURIs: {_mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
     )
-    configuration = state / "apt.conf"
+    configuration = state / CONFIGURATION_FILE
     configuration.write_text(CONFIGURATION.format(state=state))
+    run(["apt-get", "-q", "-c", configuration, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
     return configuration
 
 

@@ -29,8 +29,9 @@ class Rules:
       unused: glob patterns of what the runner never loads of the wheels.
       python: version of the CPython that arm64 brings.
       platforms: wheel platforms that its libraries are new enough for.
-      packages: Debian packages that loader, libraries and CPython come from.
+      packages: Debian packages that loader, libraries, CPython and numpy come from.
       libraries: names of the libraries to take from them.
+      unused_numpy: glob patterns of what arm64 leaves out of numpy.
       unused_stdlib: glob patterns of what the runner never loads of the standard library.
     """
 
@@ -39,6 +40,7 @@ class Rules:
     platforms: tuple[str, ...]
     packages: tuple[str, ...]
     libraries: tuple[str, ...]
+    unused_numpy: tuple[str, ...]
     unused_stdlib: tuple[str, ...]
 
 
@@ -52,17 +54,19 @@ def read_rules() -> Rules:
         platforms=tuple(arm64["platforms"]),
         packages=tuple(arm64["packages"]),
         libraries=tuple(arm64["libraries"]),
+        unused_numpy=tuple(arm64["unused_numpy"]),
         unused_stdlib=tuple(arm64["unused_stdlib"]),
     )
 
 
 def install_wheels(
-    folder: Path, unused: Sequence[str], platforms: Sequence[str] = (), python: str = ""
+    folder: Path, requirements: Sequence[Path], unused: Sequence[str], platforms: Sequence[str] = (), python: str = ""
 ) -> dict[str, Version]:
     """Downloads the pinned wheels, checks their digests and unpacks what is used of them into folder/site-packages.
 
     Args:
       folder: the runtime's folder.
+      requirements: files that pin them.
       unused: glob patterns of what is not.
       platforms: wheel platforms to accept, or none for this machine's own.
       python: version of the interpreter that will load them, where it is not this one.
@@ -75,7 +79,8 @@ def install_wheels(
     if platforms:
         foreign += ["--implementation=cp", f"--python-version={python}"]
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
-    pins: list[str | Path] = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", REQUIREMENTS]
+    pins: list[str | Path] = ["--no-deps", "--only-binary=:all:", "--require-hashes"]
+    pins += [word for path in requirements for word in ("-r", path)]
     run([*pip, "--target", site_packages, "--report", report, *foreign, *pins], timeout_s=PIP_TIMEOUT_S)
     versions = {
         item["metadata"]["name"]: Version(

@@ -1,7 +1,7 @@
-"""The arm64 runtime: glibc's loader and libraries, CPython and the wheels, in a folder that needs only a Linux kernel.
+"""The arm64 runtime: glibc's loader and libraries, CPython, numpy and wheels in a folder that needs only a kernel.
 
 Android has no glibc and no Python, so the folder brings both, from Debian's arm64 packages; it starts as
-`lib/ld-linux-aarch64.so.1 --library-path lib bin/python3`.
+`lib/ld-linux-aarch64.so.1 --library-path lib bin/python3`. numpy is Debian's as well, linked to the reference BLAS.
 """
 
 from __future__ import annotations
@@ -11,12 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device_runtime.formats.manifest import Version
-from pipeline.commands import run
 from pipeline.errors import PackageError
-from pipeline.files import new_folder, sha256_of
+from pipeline.files import new_folder
 from pipeline.packing import debian
-from pipeline.packing.runtime import REQUIREMENTS, RULES, Rules, drop, install_wheels, read_rules, write_versions
+from pipeline.packing.pins import PINS, fetch_pinned
+from pipeline.packing.runtime import (
+    PACKAGING,
+    REQUIREMENTS,
+    RULES,
+    Rules,
+    drop,
+    install_wheels,
+    read_rules,
+    write_versions,
+)
 from pipeline.stages import build_once, key_of
+
+NO_LAPACK = PACKAGING / "no_lapack.py"
 
 
 def build_arm64(build: Path) -> Path:
@@ -28,7 +39,8 @@ def build_arm64(build: Path) -> Path:
     """
     folder = build / "runtime-arm64"
     rules = read_rules()
-    key = key_of("arm64", REQUIREMENTS.read_text(), rules, debian.SUITE)
+    texts = [path.read_text() for path in (REQUIREMENTS, PINS, NO_LAPACK)]
+    key = key_of("arm64", texts, rules, debian.SUITE)
     build_once(folder, key, lambda: _assemble(folder, rules))
     return folder
 
@@ -36,40 +48,26 @@ def build_arm64(build: Path) -> Path:
 def _assemble(folder: Path, rules: Rules) -> None:
     with new_folder(folder) as temporary:
         versions = _add_debian(temporary, rules)
-        versions |= install_wheels(temporary, rules.unused, rules.platforms, rules.python)
+        versions |= install_wheels(temporary, [REQUIREMENTS], rules.unused, rules.platforms, rules.python)
         write_versions(temporary, versions)
 
 
 def _add_debian(folder: Path, rules: Rules) -> dict[str, Version]:
     work = folder / "debian"
-    downloaded = debian.download([f"{name}:arm64" for name in rules.packages], (work / "apt").resolve())
-    archives = _chosen(downloaded, rules.packages)
+    versions, archives = fetch_pinned(rules.packages, (work / "apt").resolve())
     debian.unpack(archives, work / "root")
     _copy_libraries(work / "root", folder / "lib", rules.libraries)
     _copy_python(work / "root" / "usr", folder, rules)
-    versions = {
-        _field(archive, "Package"): Version(_field(archive, "Version"), sha256_of(archive)) for archive in archives
-    }
+    _copy_numpy(work / "root" / "usr" / "lib" / "python3" / "dist-packages", folder / "site-packages", rules)
     shutil.rmtree(work)
     return versions
-
-
-def _chosen(archives: Sequence[Path], packages: Sequence[str]) -> list[Path]:
-    """The archives of `packages`: apt also fetches what they depend on for an installation, such as configuration."""
-    by_name = {archive.name.split("_")[0]: archive for archive in archives}
-    missing = [name for name in packages if name not in by_name]
-    if missing:
-        raise PackageError(
-            f"apt-get did not bring {', '.join(missing)} for arm64 from {debian.SUITE}: "
-            f"correct the packages in {RULES} or set {debian.MIRROR_VARIABLE} to a whole mirror"
-        )
-    return [by_name[name] for name in packages]
 
 
 def _copy_libraries(root: Path, folder: Path, libraries: Sequence[str]) -> None:
     """Copies each library's content under the name that programs ask for: a package pushed by adb has no links."""
     folder.mkdir()
-    places = [root / place for place in ("usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu", "usr/lib", "lib")]
+    names = ("usr/lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu/blas", "lib/aarch64-linux-gnu", "usr/lib", "lib")
+    places = [root / name for name in names]
     found = {name: next((p / name for p in places if (p / name).is_file()), None) for name in libraries}
     missing = [name for name, path in found.items() if path is None]
     if missing:
@@ -87,5 +85,8 @@ def _copy_python(usr: Path, folder: Path, rules: Rules) -> None:
     drop(folder / "lib" / name, rules.unused_stdlib)
 
 
-def _field(archive: Path, name: str) -> str:
-    return run(["dpkg-deb", "--field", archive, name], timeout_s=60).strip()
+def _copy_numpy(packages: Path, site_packages: Path, rules: Rules) -> None:
+    # Links lead to the package of its headers, which is not here.
+    shutil.copytree(packages / "numpy", site_packages / "numpy", ignore_dangling_symlinks=True)
+    drop(site_packages / "numpy", rules.unused_numpy)
+    shutil.copy(NO_LAPACK, site_packages / "numpy" / "linalg" / "_umath_linalg.py")
