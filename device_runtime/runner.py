@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from device_runtime.batches import Batches
+from device_runtime.conditions import Conditions, Pace, Watch
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
 from device_runtime.evaluation import evaluate
@@ -19,11 +20,23 @@ from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import DEFAULT_SEED, Options
 from device_runtime.inputs import Inputs, open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes
+from device_runtime.power import Device
 from device_runtime.training import Plan, Trainer
 
 
-def run(options: Options, package: Path) -> None:
+def run(
+    options: Options,
+    package: Path,
+    device: Device = Device(),  # noqa: B008 - never changes
+    pace: Pace = Pace(),  # noqa: B008 - frozen
+) -> None:
     """Does what the options ask for.
+
+    Args:
+      options: the command line.
+      package: the package's folder.
+      device: what is asked about battery and state.
+      pace: how often it is asked.
 
     Raises:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
@@ -41,8 +54,10 @@ def run(options: Options, package: Path) -> None:
     inputs = open_inputs(options, folder, model, dataset, package, plan.seed, training)
     engine = _engine(options, folder, model, start, plan.batch_size)
     options.output.mkdir(parents=True, exist_ok=True)
+    conditions = Conditions.of(options)
     if training:
         _check_states(model, start, options)
+        conditions.check(device)
     name = "metrics.jsonl" if training else f"evaluation_{start.step}.jsonl"
     if not (training and start.step):
         (options.output / name).write_bytes(b"")
@@ -52,7 +67,8 @@ def run(options: Options, package: Path) -> None:
             from device_runtime.verbose import describe_run
 
             describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
-        step = _train(engine, model, inputs, plan, options.output, metrics) if training else start.step
+        watch = Watch(conditions, metrics, device, pace)
+        step = _train(engine, model, inputs, plan, options.output, metrics, watch) if training else start.step
         _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
         seconds = round(time.perf_counter() - started, 3)
         metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
@@ -96,8 +112,10 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     )
 
 
-def _train(engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Path, metrics: Metrics) -> int:
-    trainer = Trainer(engine, model, inputs.train, inputs.splits["test"], plan, output, metrics)
+def _train(
+    engine: Engine, model: Model, inputs: Inputs, plan: Plan, output: Path, metrics: Metrics, watch: Watch
+) -> int:
+    trainer = Trainer(engine, model, inputs.train, inputs.splits["test"], plan, output, metrics, watch)
     step = trainer.run()
     trainer.save(step)
     return step

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from device_runtime.batches import Batches
+from device_runtime.conditions import Watch
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Batch, Engine
 from device_runtime.evaluation import Images, ImagesOfEpoch, evaluate
@@ -64,6 +65,7 @@ class Trainer:
         plan: Plan,
         output: Path,
         metrics: Metrics,
+        watch: Watch,
     ) -> None:
         self._engine = engine
         self._model = model
@@ -72,6 +74,7 @@ class Trainer:
         self._plan = plan
         self._output = output
         self._metrics = metrics
+        self._watch = watch
         self._batches = Batches(len(train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._least_loss = float("inf")
         self._best_accuracy = 0.0
@@ -89,11 +92,13 @@ class Trainer:
         self._epoch_started = time.perf_counter()
         step, reached = plan.first - 1, False
         while step < plan.last and not reached:
+            self._watch.after(step, self.save)
             for loss in self._updates(step + 1):
                 step += 1
                 reached = self._after_step(step, loss)
             if plan.save_every and step % plan.save_every == 0:
                 self.save(step)
+        self._watch.end()
         return step
 
     def save(self, step: int) -> None:
