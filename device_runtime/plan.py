@@ -27,6 +27,7 @@ class Plan:
       schedule_first, schedule_last: the updates over which the learning rate changes.
       warmup: updates from `schedule_first` on over which it rises.
       by_epochs: print a line per epoch.
+      while_charging, between, min_battery, max_battery_temp: when it may run, as in the runner's options.
     """
 
     first: int
@@ -49,6 +50,10 @@ class Plan:
     augment: tuple[str, ...]
     threads: int
     no_cache: bool
+    while_charging: bool
+    between: str | None
+    min_battery: int | None
+    max_battery_temp: float | None
 
     def record(self) -> dict[str, Any]:
         """As it is recorded in metrics and checkpoints."""
@@ -97,6 +102,10 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         augment=_augmentations(options, before),
         threads=chosen("threads", 1),
         no_cache=options.no_cache or bool(before.get("no_cache")),
+        while_charging=options.while_charging or bool(before.get("while_charging")),
+        between=chosen("between", None),
+        min_battery=chosen("min_battery", None),
+        max_battery_temp=chosen("max_battery_temp", None),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from device_runtime.conditions import Conditions, Pace, Watch
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
 from device_runtime.evaluation import evaluate
@@ -25,13 +26,25 @@ from device_runtime.inputs import Inputs, open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
+from device_runtime.power import Device
 from device_runtime.resume import interrupted, kept_records
 from device_runtime.saved import Saved
 from device_runtime.training import Trainer
 
 
-def run(options: Options, package: Path) -> None:
+def run(
+    options: Options,
+    package: Path,
+    device: Device = Device(),  # noqa: B008 - never changes
+    pace: Pace = Pace(),  # noqa: B008 - frozen
+) -> None:
     """Does what the options ask for.
+
+    Args:
+      options: the command line.
+      package: the package's folder.
+      device: what is asked about battery and state.
+      pace: how often it is asked.
 
     Raises:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
@@ -50,12 +63,14 @@ def run(options: Options, package: Path) -> None:
     with nullcontext() if options.cycles == 0 else one_training_in(options.output):
         start, file = _start(options, folder, model, digest)
         plan = make_plan(options, model, start, len(dataset.splits["train"]))
+        conditions = Conditions.of(plan)
         training = plan.last >= plan.first
         inputs = open_inputs(plan, folder, model, dataset, package, training)
         engine = _engine(options.engine, folder, model, start, plan)
         if training:
             _check_states(model, start, file, options.engine)
             _say_how(plan, start)
+            conditions.check(device)
         with _recorded(options, model, start, file, plan, digest) as (metrics, history, run):
             if options.verbose:
                 from device_runtime.verbose import describe_run
@@ -64,7 +79,8 @@ def run(options: Options, package: Path) -> None:
             step = start.step
             if training:
                 saved = Saved(options.output, model, plan.keep, metrics, history)
-                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history)
+                watch = Watch(conditions, metrics, device, pace)
+                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch)
                 step = trainer.run()
             _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
             seconds = round(time.perf_counter() - started, 3)

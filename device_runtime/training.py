@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
 
 from device_runtime.batches import Batches
+from device_runtime.conditions import Watch
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Batch, Engine
 from device_runtime.evaluation import evaluate
@@ -44,6 +46,7 @@ class Trainer:
         saved: Saved,
         metrics: Metrics,
         history: Sequence[Record],
+        watch: Watch,
     ) -> None:
         """`history` is what was recorded of the training that goes on here."""
         self._engine = engine
@@ -54,6 +57,7 @@ class Trainer:
         self._run = run
         self._saved = saved
         self._metrics = metrics
+        self._watch = watch
         self._batches = Batches(len(inputs.train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._progress = progress_of(history, plan.first - 1, self._batches.steps_per_epoch)
         self._saved_at = self._epoch_started = time.perf_counter()
@@ -69,6 +73,7 @@ class Trainer:
         step = plan.first - 1
         reached = self._progress.reached is not None and self._is_target(self._progress.reached)
         while step < plan.last and not reached:
+            self._watch.after(step, partial(self.save, automatic=True))
             for loss in self._updates(step + 1):
                 step += 1
                 reached = self._after_step(step, loss)
@@ -77,6 +82,7 @@ class Trainer:
             elif plan.save_every is None and time.perf_counter() - self._saved_at > AUTOMATIC_S:
                 self.save(step, automatic=True)
         self.save(step)
+        self._watch.end()
         return step
 
     def save(self, step: int, *, automatic: bool = False) -> None:

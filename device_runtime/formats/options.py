@@ -66,6 +66,42 @@ def _augmentations(text: str) -> tuple[str, ...]:
     return kinds
 
 
+def minutes_of(text: str) -> int:
+    """Minutes from midnight of a time of day, `HH:MM`.
+
+    Raises:
+      ValueError: it is none.
+    """
+    hours, colon, minutes = text.partition(":")
+    if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
+        raise ValueError("a time of day, as 22:00")
+    return int(hours) * 60 + int(minutes)
+
+
+def _hours(text: str) -> str:
+    try:
+        begin, end = (minutes_of(part.strip()) for part in text.split("-"))
+    except ValueError:
+        begin = end = 0
+    if begin == end:
+        raise ValueError("two times of day, as 22:00-06:00")
+    return f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
+
+
+def _percent(text: str) -> int:
+    value = whole_number(text)
+    if not 1 <= value <= 100:
+        raise ValueError("a percentage: a whole number from 1 to 100")
+    return value
+
+
+def _celsius(text: str) -> float:
+    value = number(text)
+    if not 0 < value <= 100:
+        raise ValueError("a temperature: degrees Celsius above 0 and at most 100")
+    return value
+
+
 _TRAINING = ("train", "run")
 _EVERYWHERE = ("train", "eval", "run")
 _ALL = ("train.sh", "eval.sh", "eval_untrained.sh")
@@ -165,6 +201,22 @@ class Options:
     ] = False
     resume: Annotated[
         bool, Option("go on with the training in the output folder, to its end, with its options", bool)
+    ] = False
+    while_charging: Annotated[
+        bool, Option("pause while the device is not plugged in; implies --stay-awake", bool, _TRAINING)
+    ] = False
+    between: Annotated[
+        str | None, Option("pause outside these hours of the device's local time: 22:00-06:00", _hours, _TRAINING)
+    ] = None
+    min_battery: Annotated[
+        int | None, Option("pause while the battery has less than so many percent", _percent, _TRAINING)
+    ] = None
+    max_battery_temp: Annotated[
+        float | None, Option("pause while the battery is hotter than so many °C", _celsius, _TRAINING)
+    ] = None
+    # job.sh, which outlives the runner, does it: here it is one of the options that train.sh takes.
+    stay_awake: Annotated[
+        bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _TRAINING)
     ] = False
 
     def __post_init__(self) -> None:
