@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +20,17 @@ from typing import IO, cast
 from pipeline.errors import CommandError
 
 LAST_LINES = 15
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Has the kernel end this process when the one that started it is killed; on Linux alone."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 FULL_DISK = os.strerror(errno.ENOSPC)
 
 
@@ -42,7 +56,15 @@ def run(
     words = _words(command)
     try:
         done = subprocess.run(
-            words, cwd=cwd, env=env, timeout=timeout_s, text=True, errors="replace", capture_output=True, check=False
+            words,
+            cwd=cwd,
+            env=env,
+            timeout=timeout_s,
+            text=True,
+            errors="replace",
+            capture_output=True,
+            check=False,
+            preexec_fn=end_with_parent,
         )
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"`{shlex.join(words)}` did not end within {timeout_s:g} s and was stopped") from error
@@ -78,6 +100,7 @@ def stream(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=end_with_parent,
     )
     with process:
         try:
@@ -109,7 +132,9 @@ def converse(
     words, pipe = _words(command), subprocess.PIPE
     with (
         tempfile.TemporaryFile("w+", errors="replace") as stderr,
-        subprocess.Popen(words, env=env, text=True, stdin=pipe, stdout=pipe, stderr=stderr) as process,
+        subprocess.Popen(
+            words, env=env, text=True, stdin=pipe, stdout=pipe, stderr=stderr, preexec_fn=end_with_parent
+        ) as process,
     ):
         stdin, stdout = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
 

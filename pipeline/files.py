@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+
+# What tempfile puts behind the prefix.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 @contextmanager
@@ -24,7 +29,8 @@ def new_folder(final: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
         try:
             temporary.chmod(0o755)
-            yield temporary
+            with _held(temporary):
+                yield temporary
             if final.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
                 final.rename(old / "replaced")
@@ -49,10 +55,67 @@ def new_file(final: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             temporary.chmod(0o644)
-            yield temporary
+            with _held(temporary):
+                yield temporary
             temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes temporary files and folders of processes that were killed: those that no process holds any more."""
+    for path in folder.glob(".*"):
+        if not _TEMPORARY.fullmatch(path.name) or path.is_symlink():
+            continue
+        with suppress(OSError), _held(path):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def alone_in(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Holds `folder`, which may not exist yet, against other processes that call this; waits for one that has it.
+
+    What a killed process had begun there is removed. The hold ends with the process, however that ends.
+
+    Args:
+      folder: what two processes must not change at once.
+      on_wait: called when another process has it.
+
+    Raises:
+      PipelineError: the folder cannot be made.
+    """
+    with folders_above(folder / "held"):
+        with explain_os_error(folder):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for held in (folder, *folder.glob("*/")):
+                remove_leftovers(held)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Marks a temporary file or folder as one that a living process writes.
+
+    Raises:
+      BlockingIOError: another one does.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

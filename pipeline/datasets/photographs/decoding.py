@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_runtime.formats.bmp import write_bmp
+from pipeline.commands import end_with_parent
 from pipeline.datasets.photographs.photograph import (
     BrokenImageError,
     Colour,
@@ -95,6 +96,7 @@ def decode(jobs: Sequence[Job], workers: int | None, on_progress: OnProgress) ->
 
 
 def _start_worker() -> None:
+    end_with_parent()
     # Ctrl-C reaches the whole group: the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     allow_large_images()
