@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from device_runtime.formats.bmp import BmpFile
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.records import check_path, parse_object, typed
+from device_runtime.formats.paths import check_path
+from device_runtime.formats.records import parse_object, typed
 
 FORMAT = 1
 FILE_NAME = "dataset.json"

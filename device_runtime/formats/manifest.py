@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.records import check_path, parse_object, typed
+from device_runtime.formats.paths import check_path
+from device_runtime.formats.records import parse_object, typed
 
 FORMAT = 1
 FILE_NAME = "manifest.json"

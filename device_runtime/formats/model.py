@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.records import LARGEST, check_path, parse_object, typed
+from device_runtime.formats.paths import check_name
+from device_runtime.formats.records import LARGEST, parse_object, typed
 
 FORMAT = 1
 FILE_NAME = "model.json"
@@ -139,9 +140,7 @@ def read_model(folder: Path) -> Model:
 
 def _check(model: Model) -> None:
     """Raises ValueError where the numbers cannot be meant, or the name is no name of a file."""
-    check_path(model.name)
-    if len(PurePosixPath(model.name).parts) > 1:
-        raise ValueError("the name is a path")
+    check_name(model.name)
     all_tensors = (*model.parameters, *model.buffers)
     if min(model.input.height, model.input.width, model.input.channels, model.classes) < 1:
         raise ValueError("an image or the classes have no size")

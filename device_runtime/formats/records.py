@@ -8,13 +8,12 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from device_runtime.formats.paths import shown
 
 # What the int64 of every format holds.
 LARGEST = 2**63 - 1
-
-_SHOWN = 60
 
 Reader = Callable[[Any, str], Any]
 
@@ -49,24 +48,11 @@ def typed(kind: Any, value: Any, place: str = "it") -> Any:
     return _reader(kind)(value, place)
 
 
-def check_path(path: str) -> None:
-    """Refuses what is not the plain path of a file within a folder, with forward slashes, on one line.
-
-    Raises:
-      ValueError: it is absolute, leads out of the folder, or holds a backslash or what cannot be printed: the lists of
-        `sha256sum` could not name it.
-    """
-    parts = path.split("/")
-    plain = path.isprintable() and "\\" not in path and str(PurePosixPath(path)) == path
-    if not plain or path in ("", ".") or ".." in parts or path.startswith("/"):
-        raise ValueError(f"{_shown(path)} is no path within the folder")
-
-
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{_shown(name)} is there twice")
+            raise ValueError(f"{shown(name)} is there twice")
         found[name] = value
     return found
 
@@ -103,7 +89,7 @@ def _record_reader(kind: Any) -> Reader:
         record = _of(dict, value, place)
         if record.keys() != readers.keys():
             wrong = sorted(record.keys() ^ readers.keys())[0]
-            raise ValueError(f"{place} {'has no' if wrong in readers else 'has an unknown'} {_shown(wrong)}")
+            raise ValueError(f"{place} {'has no' if wrong in readers else 'has an unknown'} {shown(wrong)}")
         return kind(**{name: reader(record[name], name) for name, reader in readers.items()})
 
     return read
@@ -135,7 +121,3 @@ def _number(value: Any, place: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{place} is not finite")
     return number
-
-
-def _shown(text: str) -> str:
-    return ascii(text[:_SHOWN])
