@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, Signature
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -59,6 +60,9 @@ def one_line_errors() -> Iterator[None]:
     SIGTERM cleans up as an interrupt does.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A folder's name may be any bytes, and is printed as it is.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         yield
     except PipelineError as error:

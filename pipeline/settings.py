@@ -28,6 +28,15 @@ _TARGET = ("runtime", "package", "train", "eval", "pull", "run", "bench")
 _DEVICE = ("train", "eval", "pull", "run", "status", "attach", "stop", "bench")
 
 
+# What Python alone reads.
+_ANY_BYTES = ("data",)
+
+
+def _is_utf8(text: str) -> bool:
+    """Python keeps other bytes of a name as halves of characters."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def _trainable(text: str) -> tuple[str, ...]:
     """Shell patterns over parameter names."""
     return {"head": ("head.*",), "all": ("*",)}.get(text, listed(text))
@@ -168,6 +177,8 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
         # An empty text says "none" where that can be meant.
         if value is None or value is False or (value == "" and defaults.get(name) in (None, ())):
             continue
+        if isinstance(value, str) and name not in _ANY_BYTES and not _is_utf8(value):
+            raise UsageError(f"{long_form(name)} {value}: that name is not UTF-8, which libraries here need: rename it")
         if name in own:
             values[name] = value if value is True else read_option(name, own[name], value)
         else:

@@ -6,16 +6,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from device_runtime.formats.bmp import BmpFile
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.paths import check_path
+from device_runtime.formats.records import parse_object, typed
 
 FORMAT = 1
 FILE_NAME = "dataset.json"
+
+# Of a split; labels and order of so many take half a GiB each.
+MOST_IMAGES = 2**26
 
 # Files are kept open, but not as many as a process may have, which is often 1024 for all splits together.
 _OPEN_FILES = 128
@@ -67,10 +72,13 @@ class Split:
         """
         if len(indices) and indices.min() < 0:
             raise IndexError(f"index {indices.min()} is negative")
-        images = np.empty((len(indices), *self._shape), np.uint8)
         height = self._shape[0]
         strips = np.searchsorted(self._ends, indices, side="right")
         firsts = (indices - self._starts[strips]) * height
+        for strip in strips[:1].tolist():
+            # The description alone says how large an image is: only a file of that size is memory taken for.
+            self._file(strip)
+        images = np.empty((len(indices), *self._shape), np.uint8)
         for image, strip, first in zip(images, strips.tolist(), firsts.tolist(), strict=True):
             image[...] = self._file(strip).read(first, height)[..., ::-1]
         return images, self.labels[indices]
@@ -113,17 +121,15 @@ def read_description(folder: Path) -> Description:
     """
     path = folder / FILE_NAME
     try:
-        record = json.loads(path.read_text())
-        if record["format"] != FORMAT:
-            raise FormatError(f"{path} has format {record['format']}, this program reads {FORMAT}: convert it again")
-        splits = {name: tuple(Strip(**strip) for strip in strips) for name, strips in record["splits"].items()}
-        height, width, channels = (int(record[name]) for name in ("height", "width", "channels"))
-        description = Description(record["name"], height, width, channels, tuple(record["classes"]), splits)
+        record = parse_object(path.read_text("utf-8"))
+        if (found := typed(int, record.pop("format"))) != FORMAT:
+            raise FormatError(f"{path} has format {found}, this program reads {FORMAT}: convert it again")
+        description: Description = typed(Description, record)
         _check(description)
         return description
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; -d takes a folder that the convert stage wrote") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         raise FormatError(f"{path} is not a dataset description ({error}): convert the dataset again") from error
 
 
@@ -131,11 +137,14 @@ def _check(description: Description) -> None:
     """Raises ValueError where the numbers cannot be meant or a file lies outside the dataset's folder."""
     if min(description.height, description.width) < 1 or description.channels not in (1, 3):
         raise ValueError(f"images of {description.height}×{description.width}×{description.channels}")
-    for strip in (strip for strips in description.splits.values() for strip in strips):
-        if not 0 <= strip.label < len(description.classes) or strip.count < 1:
-            raise ValueError(f"{strip.file} has label {strip.label} and {strip.count} images")
-        if PurePosixPath(strip.file).is_absolute() or ".." in PurePosixPath(strip.file).parts:
-            raise ValueError(f"{strip.file} is outside of the folder")
+    for split in description.splits.values():
+        for strip in split:
+            if not 0 <= strip.label < len(description.classes) or strip.count < 1:
+                raise ValueError(f"a strip has label {strip.label} and {strip.count} images")
+            check_path(strip.file)
+        # There is a label in memory for each.
+        if sum(strip.count for strip in split) > MOST_IMAGES:
+            raise ValueError(f"a split has more than {MOST_IMAGES:,} images")
 
 
 def load_dataset(folder: Path) -> Dataset:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.paths import check_path
+from device_runtime.formats.records import parse_object, typed
 from device_runtime.formats.whole_file import whole_file
 
 FORMAT = 1
@@ -20,6 +23,8 @@ CACHE = "cache"
 
 # What a run writes into a package is not part of it.
 RUN_FOLDERS = ("output", CACHE, "job")
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,20 @@ class Manifest:
 
 
 def describe(folder: Path) -> tuple[File, ...]:
-    """Every file of a package, sorted by path, but for the manifest itself and what a run writes."""
+    """Every file of a package, sorted by path, but for the manifest itself and what a run writes.
+
+    Raises:
+      FormatError: a file's name cannot travel.
+    """
     files: list[File] = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if not path.is_file() or relative.parts[0] in (*RUN_FOLDERS, FILE_NAME):
             continue
+        try:
+            check_path(relative.as_posix())
+        except ValueError as error:
+            raise FormatError(f"{error}: give the file in {folder} a name of plain characters") from error
         status = path.stat()
         files.append(File(relative.as_posix(), status.st_size, _digest(path), bool(status.st_mode & 0o100)))
     return tuple(files)
@@ -93,17 +106,26 @@ def parse_manifest(text: str) -> Manifest:
       FormatError: it is damaged or of another format.
     """
     try:
-        record = json.loads(text)
-        if record["format"] != FORMAT:
-            raise FormatError(f"the package has format {record['format']}, this program reads {FORMAT}: package again")
-        return Manifest(
-            target=record["target"],
-            model=record["model"],
-            files=tuple(File(**file) for file in record["files"]),
-            versions={name: Version(**version) for name, version in record["versions"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        record = parse_object(text)
+        if (found := typed(int, record.pop("format"))) != FORMAT:
+            raise FormatError(f"the package has format {found}, this program reads {FORMAT}: package again")
+        manifest: Manifest = typed(Manifest, record)
+        _check(manifest)
+        return manifest
+    except (ValueError, KeyError) as error:
         raise FormatError(f"not a package's manifest ({error}): package the model again") from error
+
+
+def _check(manifest: Manifest) -> None:
+    """Raises ValueError where a file is none of a package, or its size or digest cannot be meant."""
+    for file in manifest.files:
+        check_path(file.path)
+        if file.path.split("/")[0] in (*RUN_FOLDERS, FILE_NAME):
+            raise ValueError(f"{file.path} is no file of a package")
+        if file.size_bytes < 0 or not _DIGEST.fullmatch(file.sha256):
+            raise ValueError(f"{file.path} has no size or no digest")
+    if len({file.path for file in manifest.files}) < len(manifest.files):
+        raise ValueError("a file is there twice")
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

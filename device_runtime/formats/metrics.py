@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.events import parse_event
 
 FILE_NAME = "metrics.jsonl"
+
+# A million steps take less than half of that.
+MOST_BYTES = 2**28
 
 Record = Mapping[str, Any]
 
@@ -18,18 +21,23 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The records of a folder's metrics.jsonl, without a last one that was half written when the power went.
 
     Raises:
-      FormatError: a line before the last is damaged.
+      FormatError: a line is damaged, or the file is larger than that of any training.
     """
     file = folder / FILE_NAME
-    try:
-        lines = file.read_text(errors="replace").splitlines(keepends=True) if file.is_file() else []
-    except OSError as error:
-        raise FormatError(f"{file}: {error.strerror}") from error
-    records = [_record(line) for line in lines if line.endswith("\n")]
-    for number, record in enumerate(records[:-1], 1):
-        if record is None:
-            raise FormatError(f"{file} is damaged in line {number}: pull it again, or train again")
-    return [record for record in records if record is not None]
+    if not file.is_file():
+        return []
+    if file.stat().st_size > MOST_BYTES:
+        raise FormatError(f"{file} has more than {MOST_BYTES:,} bytes: it is of no training; pull it again")
+    records: list[dict[str, Any]] = []
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                records.append(parse_event(line.decode()))
+            except ValueError as error:
+                raise FormatError(f"{file} is damaged in line {number} ({error}): pull it again") from error
+    return records
 
 
 def last_start(records: Sequence[Record]) -> Record | None:
@@ -57,11 +65,3 @@ def until(records: Sequence[Record], run: str, step: int) -> list[Record]:
         if record.get("step", 0) > step or record["event"] in ("start", "end", "diverged"):
             return list(records[:number])
     return list(records)
-
-
-def _record(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("event"), str) else None

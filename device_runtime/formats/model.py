@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.paths import check_name
+from device_runtime.formats.records import LARGEST, parse_object, typed
 
 FORMAT = 1
 FILE_NAME = "model.json"
+
+_MOST_AXES = 64
 
 
 @dataclass(frozen=True)
@@ -120,29 +123,41 @@ def read_model(folder: Path) -> Model:
     """
     path = folder / FILE_NAME
     try:
-        record = json.loads(path.read_text())
-        if record["format"] != FORMAT:
-            raise FormatError(f"{path} has format {record['format']}, this program reads {FORMAT}: package again")
-        return _model(record)
+        record = parse_object(path.read_text("utf-8"))
+        if (found := typed(int, record.pop("format"))) != FORMAT:
+            raise FormatError(f"{path} has format {found}, this program reads {FORMAT}: package again")
+        digest = record.pop("digest")
+        model: Model = typed(Model, record)
+        _check(model)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; -f takes a model folder or a checkpoint") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise FormatError(f"{path} is not a model description ({error}): package the model again") from error
+    if digest != model.digest:
+        raise FormatError(f"{path} was changed since it was written: package the model again")
+    return model
 
 
-def _model(record: Mapping[str, Any]) -> Model:
-    optimizer = record["optimizer"]
-    return Model(
-        name=record["name"],
-        input=Pixels(**record["input"]),
-        classes=record["classes"],
-        parameters=_tensors(record["parameters"]),
-        buffers=_tensors(record["buffers"]),
-        optimizer=OptimizerRecord(optimizer["name"], optimizer["options"], tuple(optimizer["states"])),
-        features=tuple(record["features"]) if record["features"] else None,
-        recipe=RecipeRecord(**record["recipe"]),
-    )
-
-
-def _tensors(records: Iterable[Mapping[str, Any]]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(record["name"], tuple(record["shape"]), record["offset"]) for record in records)
+def _check(model: Model) -> None:
+    """Raises ValueError where the numbers cannot be meant, or the name is no name of a file."""
+    check_name(model.name)
+    all_tensors = (*model.parameters, *model.buffers)
+    if min(model.input.height, model.input.width, model.input.channels, model.classes) < 1:
+        raise ValueError("an image or the classes have no size")
+    if max(len(shape) for shape in ((), model.features or (), *(t.shape for t in all_tensors))) > _MOST_AXES:
+        raise ValueError("a tensor has more axes than any")
+    for tensors in (model.parameters, model.buffers):
+        sizes = [size for tensor in tensors for size in tensor.shape]
+        # Whatever overlaps, or lies apart, is not as `layout` lays it.
+        if min(sizes, default=1) < 0 or tensors != layout((tensor.name, tensor.shape) for tensor in tensors):
+            raise ValueError("its tensors do not lie one after another")
+    names = [tensor.name for tensor in all_tensors]
+    if not model.parameters or len(set(names)) < len(names):
+        raise ValueError("nothing trains, or two tensors have one name")
+    if max(model.parameters_size, model.buffers_size, math.prod(model.features or ())) > LARGEST:
+        raise ValueError("its tensors are beyond 64 bits")
+    if min(model.features or (1,)) < 1:
+        raise ValueError("the features have no size")
+    recipe = model.recipe
+    if min(recipe.batch_size - 1, recipe.cycles, recipe.report_every, recipe.evaluate_every) < 0:
+        raise ValueError("the recipe counts below zero")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.dataset import read_description
+from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import read_metrics
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.datasets.photographs.account import Account, found_line, read_account, table_of
@@ -20,11 +21,16 @@ def write_report(results: Path, dataset: Path | None = None) -> None:
     """Reads metrics.jsonl of a results folder and writes report.html beside it.
 
     It has the loss curve, evaluations, settings, and of the dataset's folder, if there is one, what was found.
+
+    Raises:
+      FormatError: metrics.jsonl is damaged, or says of no training that it began.
     """
     records = read_metrics(results)
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] in ("evaluation", "report")]
-    start = next(record for record in records if record["event"] == "start")
+    start = next((record for record in records if record["event"] == "start"), None)
+    if start is None:
+        raise FormatError(f"{results}: metrics.jsonl says of no training that it began: pull again, or train again")
     # A training that was interrupted has none.
     end = records[-1] if records[-1]["event"] == "end" else {}
     heading = html.escape(f"{start['model']}, {len(steps)} steps")

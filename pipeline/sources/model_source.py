@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,12 @@ from pipeline.sources.weights import load_weights
 
 if TYPE_CHECKING:
     import torch
+
+# Of a name; what is added for checkpoints and temporary files stays below 255.
+_LONGEST_NAME = 100
+
+# How the folders of other stages in the build folder begin.
+_STAGES = ("dataset-", "package-", "runtime-", "bench")
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,10 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
     path_text, _, factory = text.partition(":")
     path = Path(path_text)
     if path.suffix == ".onnx" and not factory:
-        source = ModelSource(path.stem, onnx_file=path)
+        source = ModelSource(plain_name(path.stem), onnx_file=path)
     elif path.suffix == ".py" and factory.isidentifier():
-        source = ModelSource(factory if factory != "build" else path.stem, python_file=path, factory=factory)
+        name = plain_name(factory if factory != "build" else path.stem)
+        source = ModelSource(name, python_file=path, factory=factory)
     else:
         raise UsageError(
             f"unknown model {text!r}: give one of {', '.join(models.names())}, a file model.onnx, "
@@ -85,6 +93,15 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
     if not path.is_file():
         raise UsageError(f"the model's file {path} does not exist")
     return source
+
+
+def plain_name(text: str) -> str:
+    """A name of any characters as one that folders and checkpoints can have, on the host and on a device.
+
+    Every shell, list of digests and file system on the way takes it as it is; other stages' folders have other names.
+    """
+    plain = re.sub("[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:_LONGEST_NAME] or "model"
+    return f"model_{plain}" if plain.startswith(_STAGES) else plain
 
 
 def with_weights(source: ModelSource, file: Path | None) -> ModelSource:

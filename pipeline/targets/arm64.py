@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import TargetError, UsageError
+from device_runtime.formats.paths import check_name
+from pipeline.errors import TargetError, UsageError, in_line
 from pipeline.files import new_file, sha256_of
 from pipeline.packing.runtime_arm64 import build_arm64
 from pipeline.progress import OnProgress
@@ -26,6 +28,10 @@ RECONNECT_S = 60.0
 # `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
 SILENCE_S = 30.0
 DIGESTS_TIMEOUT_S = 300.0
+# The lines of a hundred thousand checkpoints.
+MOST_LISTED = 2**24
+# A line is cut there: one that never ends would fill the memory.
+LONGEST_LINE = 2**16
 
 # A running job's files still grow: of each, what is there now is listed, and later pulled.
 LIST_OUTPUT = (
@@ -141,7 +147,7 @@ class AdbTarget:
     def status(self) -> str:
         """`running SCRIPT`, `ended CODE`, `died` or `none`."""
         result = self._adb.execute(f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none")
-        return result.text.strip()
+        return in_line(result.text.strip())
 
     def stop(self) -> None:
         """Ends the running job.
@@ -162,21 +168,43 @@ class AdbTarget:
     def pull(self, into: Path) -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
         listing = self._adb.execute(
-            f"cd {ROOT}/output 2>/dev/null || exit 0; {LIST_OUTPUT}", timeout_s=DIGESTS_TIMEOUT_S
+            f"cd {ROOT}/output 2>/dev/null || exit 0; {LIST_OUTPUT}",
+            timeout_s=DIGESTS_TIMEOUT_S,
+            most_bytes=MOST_LISTED,
         )
         if listing.code != 0:
             raise TargetError(f"{self._adb.serial}: {ROOT}/output cannot be read: {listing.complaint}")
         files = parse_output_files(listing.text)
         if not files:
             raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
+        self._check_room(files, into)
         return [self._pull_file(file, into) for file in files]
+
+    def _check_room(self, files: Sequence[OutputFile], into: Path) -> None:
+        """Refuses sizes that this machine's disk cannot take, before anything is written."""
+        there = next(folder for folder in (into.absolute(), *into.absolute().parents) if folder.exists())
+        size_bytes, free = sum(file.size_bytes for file in files), shutil.disk_usage(there).free
+        if size_bytes > free:
+            raise TargetError(
+                f"{self._adb.serial}: its results are {size_bytes / 2**20:,.0f} MiB as it says, {there} has "
+                f"{free / 2**20:,.0f} MiB: nothing was pulled; make room, or remove what it should not have from "
+                f"{ROOT}/output"
+            )
 
     def _pull_file(self, file: OutputFile, into: Path) -> Path:
         final = into / file.name
         command = f"head -c {file.size_bytes} {quote(ROOT / 'output' / file.name)}"
         with new_file(final) as temporary:
             with temporary.open("wb") as content:
-                done = self._adb.execute(command, on_stdout=content.write, timeout_s=SILENCE_S, live=True)
+
+                def take(data: bytes) -> None:
+                    if content.tell() + len(data) > file.size_bytes:
+                        raise TargetError(
+                            f"{self._adb.serial}: {file.name} is larger than was listed: run `invoke pull` again"
+                        )
+                    content.write(data)
+
+                done = self._adb.execute(command, on_stdout=take, timeout_s=SILENCE_S, live=True)
             if done.code != 0 or sha256_of(temporary) != file.sha256:
                 raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
         return final
@@ -197,18 +225,26 @@ class _Lines:
         self.taken += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._on_line(line.decode(errors="replace"))
+            self._say(line)
+        if len(self._rest) > LONGEST_LINE:
+            self.flush()
 
     def flush(self) -> None:
         if self._rest:
-            self._on_line(self._rest.decode(errors="replace"))
+            self._say(self._rest)
             self._rest = b""
+
+    def _say(self, line: bytes) -> None:
+        # Whatever else a device prints would be commands to the user's terminal.
+        self._on_line("\t".join(map(in_line, line.decode(errors="replace").split("\t"))))
 
 
 def _checkpoint(text: str) -> str:
     """The path on the device of a file in its output folder."""
-    if "/" in text:
-        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {ROOT}/output")
+    try:
+        check_name(text)
+    except ValueError as error:
+        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {ROOT}/output") from error
     return f"{ROOT}/output/{text}"
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,12 @@ from pipeline.errors import DatasetError, brief
 KINDS = ("images-idx3", "labels-idx1")
 
 _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
+
+# Labels are bytes, and a line of a mapping has a label and two codes.
+_LARGEST_LABEL, _LARGEST_MAPPING = 255, 2**16
+
+# EMNIST's largest file has 550 MB.
+_LARGEST, _PIECE = 2**30, 2**20
 
 _DIGITS = "0123456789"
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -154,11 +161,17 @@ def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
     if not file.is_file():
         return known
     try:
+        if file.stat().st_size > _LARGEST_MAPPING:
+            raise ValueError(f"it has more than {_LARGEST_MAPPING} bytes")
         rows = [[int(word) for word in line.split()] for line in file.read_text().splitlines() if line.strip()]
         names = tuple(chr(row[1]) for row in sorted(rows))
         labels = [row[0] for row in sorted(rows)]
         if labels != list(range(labels[0], labels[0] + len(labels))) or len(set(names)) < len(names):
             raise ValueError("labels or characters are not one after the other, each once")
+        if not 0 <= labels[0] <= labels[-1] <= _LARGEST_LABEL:
+            raise ValueError(f"labels are not in 0 to {_LARGEST_LABEL}")
+        # Half a character is no text; the error is a ValueError.
+        "".join(names).encode()
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{file} is not a label and its character's code in each line ({error})") from error
     return replace(known, classes=names, first_label=labels[0])
@@ -186,26 +199,39 @@ def _find(source: Path, split: str, prefix: str, kind: str) -> Path | None:
 def _read(path: Path, magic: int, axes: int, problems: list[str]) -> Bytes | None:
     """The array of one file; what is wrong with it goes into `problems`."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _array(path.name, cast(BinaryIO, file), magic, axes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problems.append(f"{path.name} is a damaged or cut .gz ({error})")
-        return None
     except OSError as error:
         problems.append(f"{path.name} cannot be read ({error.strerror})")
-        return None
-    header = struct.calcsize(f">{1 + axes}I")
-    if len(content) < header:
-        problems.append(f"{path.name} is cut short: {len(content)} bytes")
-        return None
-    found, *sizes = struct.unpack_from(f">{1 + axes}I", content)
+    except ValueError as error:
+        problems.append(str(error))
+    return None
+
+
+def _array(name: str, file: BinaryIO, magic: int, axes: int) -> Bytes:
+    """The array in an open file, of which no more is read than its header says: a small .gz may unfold without end.
+
+    Raises:
+      ValueError: it is not what the header says, or that is no header; the message names the file.
+    """
+    header = file.read(struct.calcsize(f">{1 + axes}I"))
+    if len(header) < struct.calcsize(f">{1 + axes}I"):
+        raise ValueError(f"{name} is cut short: {len(header)} bytes")
+    found, *sizes = struct.unpack(f">{1 + axes}I", header)
     if found != magic:
-        problems.append(f"{path.name} starts with magic {found}, not {magic}")
-        return None
-    expected = header + math.prod(sizes)
-    if len(content) != expected:
-        problems.append(f"{path.name} has {len(content)} bytes, its header says {expected}")
-        return None
-    return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+        raise ValueError(f"{name} starts with magic {found}, not {magic}")
+    size, content = math.prod(sizes), bytearray()
+    # A header that lies is found out by what there is, not by the memory that it asks for.
+    while len(content) <= min(size, _LARGEST) and (piece := file.read(min(_PIECE, size + 1 - len(content)))):
+        content += piece
+    if len(content) > _LARGEST:
+        raise ValueError(f"{name} has more than {_LARGEST:,} bytes, which are more than are read at once")
+    if len(content) != size:
+        have = f"{len(header) + len(content)} bytes" if len(content) < size else "more bytes"
+        raise ValueError(f"{name} has {have}, its header says {len(header) + size}")
+    return np.frombuffer(content, np.uint8).reshape(sizes)
 
 
 def _check(pair: _Split, images: Bytes, labels: Bytes, known: IdxSet, problems: list[str]) -> None:

@@ -6,10 +6,12 @@ Lines: `Places365_val_00000001.jpg 165` and `/b/bus_station/indoor 78`. The clas
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.paths import LONGEST_NAME
 from pipeline.datasets.layouts import Layout, found_photographs
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes
 from pipeline.datasets.photographs.walk import walk
@@ -19,6 +21,8 @@ LABELS = "places365_val.txt"
 CATEGORIES = "categories_places365.txt"
 # As many as the original takes.
 DEFAULT_CLASSES = 10
+
+_LABEL = re.compile("[0-9]{1,9}")
 
 UNNAMED = f"images that {LABELS} does not name"
 
@@ -46,11 +50,11 @@ def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     names = {label: class_name(category) for category, label in _table(source / CATEGORIES, problems)}
     rows = _table(source / LABELS, problems)
     problems += [
-        f"{LABELS}: {name} has label {label}, not in {CATEGORIES}" for name, label in rows if label not in names
+        f"{LABELS}: {name[:60]} has label {label}, not in {CATEGORIES}" for name, label in rows if label not in names
     ]
-    problems += [f"{LABELS}: {name!r} is not the name of a file" for name, _ in rows if Path(name).name != name]
+    problems += [f"{LABELS}: {name[:60]!r} is not the name of a file" for name, _ in rows if not _is_name(name)]
     problems += [
-        f"{LABELS} names {name} twice" for name, count in Counter(name for name, _ in rows).items() if count > 1
+        f"{LABELS} names {name[:60]} twice" for name, count in Counter(name for name, _ in rows).items() if count > 1
     ]
     if problems:
         raise DatasetError(f"{source}: {brief(problems, separator='; ')}. Take both files of one release of Places365")
@@ -73,12 +77,17 @@ def class_name(category: str) -> str:
     return "-".join(parts[1:] if shelved else parts)
 
 
+def _is_name(text: str) -> bool:
+    """Whether a file can be named so, in its folder."""
+    return Path(text).name == text != ".." and "\0" not in text and len(text.encode()) <= LONGEST_NAME
+
+
 def _table(path: Path, problems: list[str]) -> list[tuple[str, int]]:
     """The lines `name number` of a file; what is wrong with it goes into `problems`."""
     rows: list[tuple[str, int]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         fields = line.split()
-        if len(fields) == 2 and fields[1].isdecimal():
+        if len(fields) == 2 and _LABEL.fullmatch(fields[1]) and class_name(fields[0]):
             rows.append((fields[0], int(fields[1])))
         elif fields:
             problems.append(f"{path.name}, line {number} is not a name and a label: {line[:60]!r}")

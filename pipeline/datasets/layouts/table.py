@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import posixpath
 import unicodedata
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_runtime.formats.paths import LONGEST_NAME
 from pipeline.datasets.layouts import Layout, found_photographs
 from pipeline.datasets.layouts.split_folders import SPLITS
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
@@ -58,7 +60,7 @@ def find_table(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
       UsageError: a class is asked for that no row names.
       DatasetError: rows cannot be meant; one message names them all.
     """
-    table = next((path for path in files_in(source) if path.name.lower() == NAME), None)
+    table = next((path for path in files_in(source) if path.name.lower() == NAME and path.is_file()), None)
     if table is None:
         return None
     walked, inside = walk(source), folders_in(source)
@@ -152,7 +154,8 @@ def _locate(source: Path, base: str, row: _Row, there: Mapping[str, Path], probl
     name = posixpath.normpath(row.file.replace("\\", "/"))
     if name.startswith("/") and Path(name).is_relative_to(source.absolute()):
         name = Path(name).relative_to(source.absolute()).as_posix()
-    if name.startswith(("/", "../")) or name == ".." or "\0" in name or name[1:3] == ":/":
+    too_long = any(len(os.fsencode(part)) > LONGEST_NAME for part in name.split("/"))
+    if name.startswith(("/", "../")) or name == ".." or "\0" in name or name[1:3] == ":/" or too_long:
         problems.append(f"row {row.number} names '{in_line(row.file)[:60]}', which is not in the folder")
         return source / f"row {row.number}"
     for known in (name, f"{base}/{name}"):

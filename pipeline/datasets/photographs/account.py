@@ -10,6 +10,7 @@ from pathlib import Path
 
 from device_runtime.formats.dataset import Description
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.records import parse_object, typed
 from pipeline.errors import brief, in_line
 
 FILE_NAME = "account.json"
@@ -57,11 +58,11 @@ def read_account(folder: Path) -> Account:
     """
     path = folder / FILE_NAME
     try:
-        record = json.loads(path.read_text())
-        return Account(tuple(record["told"]), {name: int(count) for name, count in record["left_out"].items()})
+        account: Account = typed(Account, parse_object(path.read_text("utf-8")))
+        return account
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise FormatError(f"{path} is damaged ({error}): convert the dataset again") from error
 
 

@@ -8,10 +8,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from device_runtime.formats.paths import LONGEST_NAME
 from pipeline.errors import readable
-
-# Most bytes of a name on the file systems of Linux and Android.
-_LONGEST = 255
 
 # Beside letters, digits and `_.-~`.
 _PLAIN = " !#&()+,=@^{}"
@@ -45,9 +43,12 @@ def _portable(name: str, suffix: str = "") -> str:
     """One name; of one that is too long the beginning, and a digest of it all."""
     content = os.fsencode(name)
     encoded = quote(content, safe=_PLAIN)
-    if len(encoded) + len(suffix) > _LONGEST - len("%70"):
+    if name in (".", ".."):
+        # Of the file systems' own names no folder and no image may be one; a class of a table is any text.
+        encoded = encoded.replace(".", "%2E")
+    if len(encoded) + len(suffix) > LONGEST_NAME - len("%70"):
         digest = hashlib.blake2b(content, digest_size=8).hexdigest()
-        start = encoded[: _LONGEST - len(f"%70~{digest}{suffix}")]
+        start = encoded[: LONGEST_NAME - len(f"%70~{digest}{suffix}")]
         # An encoded byte is not cut in two.
         encoded = f"{re.sub('%.?$', '', start)}~{digest}"
     return encoded + suffix

@@ -22,6 +22,8 @@ from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, m
 CALL_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 10.0
 OPEN_TIMEOUT_S = 30.0
+# Most answers are a line or two; whoever asks for more says so.
+MOST_ANSWERED = 2**20
 AGAIN = "plug it in again and repeat the command"
 
 
@@ -70,6 +72,7 @@ class Adb:
         on_stdout: OnOutput | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         live: bool = False,
+        most_bytes: int = MOST_ANSWERED,
     ) -> Result:
         """Runs a shell command on the device to its end.
 
@@ -79,14 +82,22 @@ class Adb:
           on_stdout: takes stdout as it comes; it is not collected then.
           timeout_s: longest duration.
           live: `timeout_s` is the longest silence instead, however long the command takes.
+          most_bytes: of stdout that is collected.
 
         Raises:
           ConnectionLost: the device went away or did not answer in time.
+          TargetError: it printed more than `most_bytes`.
         """
         if self._v2 is None:
             self._v2 = "shell_v2" in self._features()
         stdout = bytearray()
-        take = on_stdout or stdout.extend
+
+        def collect(data: bytes) -> None:
+            if len(stdout) + len(data) > most_bytes:
+                raise TargetError(f"{self.serial} answers `{_short(command)}` with more than {most_bytes:,} bytes")
+            stdout.extend(data)
+
+        take = on_stdout or collect
         counted = Stdin(self._counted(stdin), stdin.size_bytes)
         clock, marker = Clock(timeout_s, live=live), f"exit-{uuid.uuid4().hex}:"
         service = f"shell,v2,raw:{command}" if self._v2 else f"exec:{marked(command, marker, stdin)}"

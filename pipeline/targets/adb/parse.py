@@ -7,10 +7,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.errors import TargetError
+from device_runtime.formats.paths import check_name
+from pipeline.errors import TargetError, in_line
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = 0, 1, 2, 3, 4
 HEADER = struct.Struct("<BI")
+# adbd sends at most 1 MiB in one.
+MOST_IN_PACKET = 2**24
 
 ARM64 = ("arm64-v8a", "aarch64", "arm64")
 
@@ -19,6 +22,14 @@ SOCKET_VARIABLE = "ADB_SERVER_SOCKET"
 HOST_VARIABLE = "ANDROID_ADB_SERVER_HOST"
 PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
 DEFAULT_ADDRESS = ("127.0.0.1", "5037")
+
+# No disk has more bytes.
+_NUMBER = re.compile("[0-9]{1,18}")
+_DIGEST = re.compile("[0-9a-f]{64}")
+_FAILED = re.compile("FAILED|No such file|Permission denied")
+
+# Characters of what a device says, in an error.
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -67,9 +78,9 @@ def server_address(environment: Mapping[str, str]) -> Address:
 
 
 def parse_devices(text: str) -> list[Listed]:
-    """Reads the answer of `host:devices`: a serial and a state on each line, tab between them."""
-    lines = (line.split(None, 1) for line in text.replace("\r", "").splitlines())
-    return [Listed(words[0], words[1].strip()) for words in lines if len(words) == 2]
+    """Reads the answer of `host:devices`: a serial, in which may be spaces, a tab and a state on each line."""
+    lines = (line.partition("\t") for line in text.replace("\r", "").split("\n"))
+    return [Listed(serial, state.strip()) for serial, _, state in lines if serial and state.strip()]
 
 
 def choose_device(devices: list[Listed], serial: str | None) -> str:
@@ -107,9 +118,8 @@ def check_abi(serial: str, abi: str) -> None:
       TargetError: it is not arm64.
     """
     if abi.strip() not in ARM64:
-        raise TargetError(
-            f"{serial} is {abi.strip() or 'of no known ABI'}, not arm64-v8a: the package is for arm64 only"
-        )
+        named = abi.strip()[:_SHOWN] or "of no known ABI"
+        raise TargetError(f"{serial} is {named}, not arm64-v8a: the package is for arm64 only")
 
 
 def free_bytes(df: str) -> int:
@@ -118,38 +128,65 @@ def free_bytes(df: str) -> int:
     Raises:
       TargetError: it is not the output of df.
     """
-    words = df.replace("\r", "").strip().splitlines()[-1].split() if df.strip() else []
-    numbers = [word for word in words if word.isdigit()]
+    words = df.replace("\r", "").strip().split("\n")[-1].split()
+    numbers = [word for word in words if _NUMBER.fullmatch(word)]
     if len(numbers) < 3:
-        raise TargetError(f"df on the device printed {df.strip()!r}: its free space is unknown")
+        raise TargetError(f"df on the device printed {df.strip()[:_SHOWN]!r}: its free space is unknown")
     return int(numbers[2]) * 1024
 
 
 def failed_digests(output: str) -> list[str]:
     """Paths that `sha256sum -c` did not find or found to differ."""
-    return re.findall(r"^(?:sha256sum: )?(.+?): (?:FAILED.*|No such file.*|.*Permission denied)$", output, re.MULTILINE)
+    lines = (line.removeprefix("sha256sum: ").rpartition(": ") for line in output.split("\n"))
+    return [path for path, _, what in lines if path and _FAILED.match(what)]
 
 
 def parse_output_files(text: str) -> list[OutputFile]:
-    """Reads lines of SHA-256, size in bytes and name."""
-    lines = (line.split(" ", 2) for line in text.splitlines())
-    return [OutputFile(name, int(size), digest) for digest, size, name in lines]
+    """Reads lines of SHA-256, size in bytes and name.
+
+    Raises:
+      TargetError: a line is something else, or the name is no plain name of a file: it would lead out of the folder.
+    """
+    files: dict[str, OutputFile] = {}
+    for line in text.split("\n")[:-1]:
+        digest, _, rest = line.partition(" ")
+        size, _, name = rest.partition(" ")
+        try:
+            check_name(name)
+            if not _DIGEST.fullmatch(digest) or not _NUMBER.fullmatch(size) or name in files:
+                raise ValueError("no digest, no size, or a name that is there twice")
+        except ValueError as error:
+            raise TargetError(
+                f"the device lists '{in_line(line[-_SHOWN:])}' among its results ({error}): nothing was pulled; "
+                "look at its output folder"
+            ) from error
+        files[name] = OutputFile(name, int(size), digest)
+    return list(files.values())
 
 
 class Packets:
     """Takes bytes of the shell protocol v2 as they come and hands out whole packets: one byte id, four bytes length."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """The packets that `data` completes, as (id, content)."""
+        """The packets that `data` completes, as (id, content).
+
+        Raises:
+          ValueError: one says that it is longer than any is.
+        """
         self._rest += data
         packets: list[tuple[int, bytes]] = []
-        while len(self._rest) >= HEADER.size:
-            kind, length = HEADER.unpack_from(self._rest)
-            if len(self._rest) < HEADER.size + length:
+        start = 0
+        while len(self._rest) >= start + HEADER.size:
+            kind, length = HEADER.unpack_from(self._rest, start)
+            if length > MOST_IN_PACKET:
+                raise ValueError(f"a packet of {length:,} bytes")
+            end = start + HEADER.size + length
+            if len(self._rest) < end:
                 break
-            packets.append((kind, self._rest[HEADER.size : HEADER.size + length]))
-            self._rest = self._rest[HEADER.size + length :]
+            packets.append((kind, bytes(self._rest[start + HEADER.size : end])))
+            start = end
+        del self._rest[:start]
         return packets

@@ -15,7 +15,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME, RUN_FOLDERS, File, Manifest, parse_manifest, read_manifest
 from pipeline.errors import TargetError
 from pipeline.progress import OnProgress
-from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, quote
 from pipeline.targets.adb.archive import COMPLETE, tar_bytes, tar_stream
 from pipeline.targets.adb.parse import failed_digests, free_bytes
 from pipeline.targets.adb.shell import Stdin
@@ -28,6 +28,8 @@ UNPACK_TIMEOUT_S = 300.0
 STALL_S = 60.0
 RETURN_S = 10.0
 WORDS_A_LINE = 100
+# That of half a million files.
+MOST_OF_MANIFEST = 2**27
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnProgress) -> 
 
 
 def _device_manifest(adb: Adb, root: PurePosixPath) -> Manifest | None:
-    result = adb.execute(f"cat {quote(root / FILE_NAME)}")
+    result = adb.execute(f"cat {quote(root / FILE_NAME)}", most_bytes=MOST_OF_MANIFEST)
     if result.code != 0:
         return None
     try:
@@ -191,7 +193,11 @@ def _failed(adb: Adb, folder: PurePosixPath, files: Sequence[File]) -> list[str]
         return []
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files).encode()
     result = adb.execute(
-        f"cd {quote(folder)} && sha256sum -c - 2>&1", stdin=Stdin([lines], len(lines)), timeout_s=DIGESTS_TIMEOUT_S
+        f"cd {quote(folder)} && sha256sum -c - 2>&1",
+        stdin=Stdin([lines], len(lines)),
+        timeout_s=DIGESTS_TIMEOUT_S,
+        # A complaint and a result for each.
+        most_bytes=MOST_ANSWERED + 4 * len(lines),
     )
     failed = failed_digests(result.text)
     if result.code != 0 and not failed:

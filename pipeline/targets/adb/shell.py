@@ -6,6 +6,7 @@ code apart; a device without it gets a marker line. This module knows sockets an
 
 from __future__ import annotations
 
+import re
 import select
 import shlex
 import socket
@@ -16,6 +17,12 @@ from dataclasses import dataclass
 from pipeline.targets.adb.parse import CLOSE_STDIN, EXIT, HEADER, STDERR, STDIN, STDOUT, Packets
 
 CHUNK = 64 * 1024
+
+# What a command may say beside its stdout; `tar` complains of every file.
+MOST_SAID = 2**24
+# An exit code and the end of its line.
+_CODE = re.compile(rb"([0-9]{1,3})\r?\n")
+_LONGEST_CODE = 5
 
 OnOutput = Callable[[bytes], object]
 
@@ -78,17 +85,21 @@ def run_v2(connection: socket.socket, stdin: Stdin, take: OnOutput, clock: Clock
     """Runs what was sent as `shell,v2,raw:`; returns the exit code and stderr.
 
     Raises:
-      Silent, Broken: the command's end did not come through.
+      Silent, Broken: the command's end did not come through, or something else than the protocol.
     """
-    packets, stderr = Packets(), bytearray()
+    packets, stderr, said = Packets(), bytearray(), 0
     for data in _exchange(connection, _framed(stdin.chunks), clock):
-        for kind, content in packets.feed(data):
-            if kind == STDOUT:
-                take(content)
-            elif kind == STDERR:
-                stderr += content
-            elif kind == EXIT:
+        for kind, content in _packets(packets, data):
+            if kind == EXIT and len(content) == 1:
                 return content[0], bytes(stderr)
+            if kind == STDOUT and content:
+                take(content)
+                continue
+            said += HEADER.size + len(content)
+            if said > MOST_SAID:
+                raise Broken(f"it said more than {MOST_SAID:,} bytes beside its output")
+            if kind == STDERR:
+                stderr += content
     raise Broken("the connection was closed")
 
 
@@ -96,7 +107,7 @@ def run_marked(connection: socket.socket, marker: bytes, stdin: Stdin, take: OnO
     """Runs what was sent as `exec:` and made by `marked`; returns the exit code.
 
     Raises:
-      Silent, Broken: the command's end did not come through.
+      Silent, Broken: the command's end did not come through, or an exit code that is none.
     """
     rest = b""
     for data in _exchange(connection, stdin.chunks, clock):
@@ -105,13 +116,21 @@ def run_marked(connection: socket.socket, marker: bytes, stdin: Stdin, take: OnO
         if marker not in rest:
             take(rest[: -len(marker)])
             rest = rest[-len(marker) :]
-        elif rest.endswith(b"\n"):
+        elif len(after := rest.partition(marker)[2]) >= _LONGEST_CODE or after.endswith(b"\n"):
             break
-    before, _, code = rest.partition(marker)
-    if not code.endswith(b"\n"):
-        raise Broken("the connection was closed")
+    before, _, after = rest.partition(marker)
+    code = _CODE.match(after)
+    if code is None:
+        raise Broken(f"the exit code is {after[:_LONGEST_CODE]!r}" if after else "the connection was closed")
     take(before)
-    return int(code)
+    return int(code[1])
+
+
+def _packets(packets: Packets, data: bytes) -> list[tuple[int, bytes]]:
+    try:
+        return packets.feed(data)
+    except ValueError as error:
+        raise Broken(str(error)) from error
 
 
 def _exchange(connection: socket.socket, outgoing: Iterable[bytes], clock: Clock) -> Iterator[bytes]:

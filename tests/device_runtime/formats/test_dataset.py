@@ -116,6 +116,12 @@ def change(folder: Path, **changes: Any) -> None:
         {"splits": {"train": [{"file": "0.bmp", "label": -1, "count": 1}]}},
         {"splits": {"train": [{"file": "0.bmp", "label": 0, "count": 0}]}},
         {"splits": {"train": [{"file": "../0.bmp", "label": 0, "count": 1}]}},
+        {"height": 2.0},
+        {"classes": "abc"},
+        {"classes": ["a", "\ud800", "c"]},
+        {"splits": {"train": [{"file": "0.bmp", "label": True, "count": 1}]}},
+        {"splits": {"train": [{"file": "0.bmp", "label": 0, "count": 2**60}]}},
+        {"splits": {"train": [{"file": "a\n0.bmp", "label": 0, "count": 1}]}},
         {"splits": {"train": [{"file": "/0.bmp", "label": 0, "count": 1}]}},
     ],
     ids=str,
@@ -147,6 +153,13 @@ def first_batch(folder: Path) -> None:
 def test_a_file_of_another_size_than_described_is_named(tmp_path: Path) -> None:
     write(tmp_path, [2, 2], 1)
     change(tmp_path, height=4)
+    with pytest.raises(FormatError, match=r"0\.bmp holds"):
+        first_batch(tmp_path)
+
+
+def test_no_memory_is_taken_for_images_that_only_the_description_has(tmp_path: Path) -> None:
+    write(tmp_path, [2, 2], 1)
+    change(tmp_path, height=2**40, width=2**40)
     with pytest.raises(FormatError, match=r"0\.bmp holds"):
         first_batch(tmp_path)
 

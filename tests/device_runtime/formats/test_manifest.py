@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,38 @@ def test_a_file_record_with_other_fields_is_refused(package: Path, file: object)
     record = json.loads((package / FILE_NAME).read_text())
     with pytest.raises(FormatError, match="not a package's manifest"):
         parse_manifest(json.dumps({**record, "files": [file]}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "../evil"},
+        {"path": "/etc/passwd"},
+        {"path": "a/../../b"},
+        {"path": "a\nb"},
+        {"path": "a\\b"},
+        {"path": "output/lenet_trained_1.safetensors"},
+        {"path": "train.sh"},
+        {"size_bytes": -1},
+        {"size_bytes": True},
+        {"sha256": "00"},
+        {"executable": 1},
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_one_of_a_package_is_refused(package: Path, changes: dict[str, object]) -> None:
+    write_manifest(package, manifest_of(package))
+    record = json.loads((package / FILE_NAME).read_text())
+    files = [{**record["files"][0], **changes}, record["files"][1]]
+    with pytest.raises(FormatError, match="not a package's manifest"):
+        parse_manifest(json.dumps({**record, "files": files}))
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", b"caf\xe9"])
+def test_a_name_that_cannot_travel_is_told_before_anything_does(package: Path, name: str | bytes) -> None:
+    (package / os.fsdecode(name)).touch()
+    with pytest.raises(FormatError, match=r"no path within the folder: give the file in .* a name of plain characters"):
+        describe(package)
 
 
 def test_bytes_that_are_no_text_are_a_damaged_manifest(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device_runtime.formats.manifest import FILE_NAME, Manifest, describe, write_manifest
-from pipeline.targets.adb.adb import Adb, ConnectionLost, Result
+from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, Result
 from pipeline.targets.adb.shell import CHUNK, OnOutput, Stdin
 
 Fault = Callable[[str], None]
@@ -31,6 +31,7 @@ class StandIn(Adb):
         on_stdout: OnOutput | None = None,
         timeout_s: float = 60,
         live: bool = False,
+        most_bytes: int = MOST_ANSWERED,
     ) -> Result:
         """See `Adb`."""
         self.before(command)

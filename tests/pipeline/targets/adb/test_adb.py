@@ -202,6 +202,16 @@ def test_a_failed_command_says_each_thing_once_and_in_one_line(server: Server) -
     assert str(caught.value) == f"`tar -xf -` on {SERIAL} ended with exit code 1: tar: full; half"
 
 
+def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(server: Server) -> None:
+    def endless(connection: socket.socket, command: str) -> None:
+        while True:
+            connection.sendall(HEADER.pack(STDOUT, 2**16) + bytes(2**16))
+
+    server.shell = endless
+    with pytest.raises(TargetError, match=f"{SERIAL} answers `getprop` with more than 1,048,576 bytes"):
+        choose(None).execute("getprop")
+
+
 def test_a_device_is_back_when_it_answers_a_command_and_not_before(server: Server) -> None:
     calls: list[str] = []
 

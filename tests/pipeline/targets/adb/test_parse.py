@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_devices_with_windows_line_ends() -> None:
 
 def test_a_state_of_several_words_is_whole() -> None:
     assert parse_devices(f"R58M123ABC\t{NO_PERMISSIONS}\n") == [Listed("R58M123ABC", NO_PERMISSIONS)]
+
+
+def test_a_serial_with_a_space_is_whole() -> None:
+    found = parse_devices("adb-R58M123ABC-XyZ (2)._adb-tls-connect._tcp\tdevice\n\tdevice\nno tab\n")
+    assert found == [Listed("adb-R58M123ABC-XyZ (2)._adb-tls-connect._tcp", "device")]
+    assert choose_device(found, found[0].serial) == found[0].serial
 
 
 def test_the_only_device_needs_no_serial() -> None:
@@ -91,13 +98,21 @@ def test_free_space(text: str, kib: int) -> None:
 
 
 def test_no_free_space_in_what_df_says() -> None:
-    with pytest.raises(TargetError, match="its free space is unknown"):
-        free_bytes("df: /data: No such file or directory")
+    for text in ("df: /data: No such file or directory", "", "\n", "a ² ³ ¹", f"1 2 {'9' * 5000}"):
+        with pytest.raises(TargetError, match="its free space is unknown"):
+            free_bytes(text)
 
 
 def test_failed_digests() -> None:
     text = "a/b.so: OK\nmodel/model.json: FAILED\nsha256sum: train.sh: No such file or directory\ntrain.sh: FAILED\n"
     assert set(failed_digests(text)) == {"model/model.json", "train.sh"}
+    assert failed_digests("a: b/c: FAILED open or read\nd: Permission denied\n") == ["a: b/c", "d"]
+
+
+def test_a_line_of_colons_takes_no_time() -> None:
+    started = time.monotonic()
+    assert failed_digests(": " * 500_000) == []
+    assert time.monotonic() - started < 1
 
 
 def packet(kind: int, content: bytes) -> bytes:
@@ -112,10 +127,22 @@ def test_packets_are_whole_however_they_arrive() -> None:
         assert found == [(1, b"hello"), (2, b""), (3, b"\x07")]
 
 
+def test_a_packet_longer_than_any_is_refused_before_it_is_collected() -> None:
+    with pytest.raises(ValueError, match="a packet of 4,294,967,295 bytes"):
+        Packets().feed(struct.pack("<BI", 1, 2**32 - 1))
+
+
+def test_many_empty_packets_take_no_time() -> None:
+    started = time.monotonic()
+    assert len(Packets().feed(packet(1, b"") * 200_000)) == 200_000
+    assert time.monotonic() - started < 2
+
+
 def test_output_files_keep_blanks_in_their_names() -> None:
-    assert parse_output_files("ab 12 metrics.jsonl\ncd 0 a b\n") == [
-        OutputFile("metrics.jsonl", 12, "ab"),
-        OutputFile("a b", 0, "cd"),
+    digests = "ab" * 32, "cd" * 32
+    assert parse_output_files(f"{digests[0]} 12 metrics.jsonl\n{digests[1]} 0 a b\n") == [
+        OutputFile("metrics.jsonl", 12, digests[0]),
+        OutputFile("a b", 0, digests[1]),
     ]
 
 

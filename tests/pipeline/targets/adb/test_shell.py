@@ -139,6 +139,38 @@ def test_a_marker_in_pieces_is_found_and_not_shown(connected: Connected, step: i
     assert bytes(out) == b"exit-0 is not it\nlast"
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [HEADER.pack(STDOUT, 2**32 - 1), packet(EXIT, b""), packet(EXIT, b"1\n")],
+    ids=["giant packet", "exit without code", "exit with two bytes"],
+)
+def test_what_is_not_the_protocol_is_a_broken_connection(connected: Connected, stream: bytes) -> None:
+    with pytest.raises(Broken):
+        run_v2(connected(lambda far: far.sendall(stream)), Stdin(), bytes, Clock(5))
+
+
+@pytest.mark.parametrize("piece", [packet(STDERR, bytes(2**16)), packet(STDOUT, b"") * 2**13, packet(9, bytes(2**16))])
+def test_one_who_says_no_end_of_things_beside_the_output_is_given_up(connected: Connected, piece: bytes) -> None:
+    def endless(far: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                far.sendall(piece)
+
+    near = connected(endless)
+    with pytest.raises(Broken, match="said more than 16,777,216 bytes beside its output"):
+        run_v2(near, Stdin(), bytes, Clock(60, live=True))
+
+
+@pytest.mark.parametrize("code", [b"x\n", b"-1\n", b" 1\n", b"1_0\n", b"\n", b"99999\n", b"9" * 2**20])
+def test_an_exit_code_that_is_none_is_a_broken_connection(connected: Connected, code: bytes) -> None:
+    def peer(far: socket.socket) -> None:
+        with suppress(OSError):
+            far.sendall(b"out " + MARKER.encode() + code)
+
+    with pytest.raises(Broken):
+        run_marked(connected(peer), MARKER.encode(), Stdin(), bytes, Clock(5))
+
+
 @pytest.mark.parametrize("stream", [b"", b"half a line", b"out exit-0f:", b"out exit-0f:4"])
 def test_output_without_a_whole_marker_line_is_a_broken_connection(connected: Connected, stream: bytes) -> None:
     with pytest.raises(Broken):

@@ -1,0 +1,39 @@
+"""One line of metrics.jsonl: an event with what readers of that event take from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from device_runtime.formats.paths import check_name
+from device_runtime.formats.records import parse_object, typed
+
+# What is read of each event; others, and what else one records, may be any plain value.
+_READ: Mapping[str, Mapping[str, Any]] = {
+    "start": {"model": str, "run": str, "package": str, "file": str, "time": int, "first": int, "last": int},
+    "step": {"step": int, "loss": float},
+    "report": {"step": int, "accuracy": float},
+    "evaluation": {"step": int, "accuracy": float},
+    "checkpoint": {"step": int, "file": str},
+    "diverged": {"step": int, "advice": str},
+}
+
+
+def parse_event(line: str) -> dict[str, Any]:
+    """Reads a line.
+
+    Raises:
+      ValueError: it is no event, lacks what is read of it, or names a file elsewhere.
+    """
+    record = parse_object(line)
+    for value in record.values():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            typed(type(value), value)
+        elif isinstance(value, list | dict):
+            # Nothing is recorded so, and a deep one could not even be printed.
+            raise ValueError("a value is no plain one")
+    for name, kind in _READ.get(typed(str, record.get("event"), "event"), {}).items():
+        typed(kind, record.get(name), name)
+    if record["event"] == "checkpoint":
+        check_name(record["file"])
+    return record
