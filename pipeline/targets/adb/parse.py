@@ -46,6 +46,16 @@ class Listed:
     state: str
 
 
+def names_server(environment: Mapping[str, str]) -> bool:
+    """Whether the user said where the adb server is."""
+    return any(environment.get(name) for name in (SOCKET_VARIABLE, HOST_VARIABLE, PORT_VARIABLE))
+
+
+def is_on_network(serial: str) -> bool:
+    """Whether a serial is an address (`IP:PORT`) or a name in mDNS (`adb-XXXX._adb-tls-connect._tcp`)."""
+    return ":" in serial or re.search(r"\._adb(-tls-connect)?\._tcp\.?$", serial) is not None
+
+
 def server_address(environment: Mapping[str, str]) -> Address:
     """Where the adb server is, from the variables that adb and adbutils read.
 
@@ -67,9 +77,9 @@ def server_address(environment: Mapping[str, str]) -> Address:
 
 
 def parse_devices(text: str) -> list[Listed]:
-    """Reads the answer of `host:devices`: a serial and a state on each line, tab between them."""
-    lines = (line.split(None, 1) for line in text.replace("\r", "").splitlines())
-    return [Listed(words[0], words[1].strip()) for words in lines if len(words) == 2]
+    """Reads the answer of `host:devices`: on each line a serial, which may have spaces, a tab and a state."""
+    lines = (line.partition("\t") for line in text.replace("\r", "").split("\n"))
+    return [Listed(serial, state.strip()) for serial, _, state in lines if serial and state.strip()]
 
 
 def choose_device(devices: list[Listed], serial: str | None) -> str:
