@@ -192,10 +192,12 @@ def stop(settings: Settings) -> None:
 @task(name="start")
 @one_line_errors()
 def emulator_start(c: Context) -> None:
-    """Start an emulated arm64 device (Linux, root); prints what to set to use it."""
+    """Start an emulated arm64 device (Linux, root), which is found when there is no other; prints what names it."""
+    from pipeline.targets.adb.emulated import Emulated, register
     from tests.emulator.device import start
 
     device = start()
+    register(device.name, Emulated(device.serial, device.adb_server_port))
     print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
 
 
@@ -203,8 +205,10 @@ def emulator_start(c: Context) -> None:
 @one_line_errors()
 def emulator_stop(c: Context) -> None:
     """Stop the emulated device and its adb server."""
+    from pipeline.targets.adb.emulated import forget
     from tests.emulator import device
 
+    forget(device.DEFAULT_NAME)
     device.stop()
 
 

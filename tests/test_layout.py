@@ -121,7 +121,7 @@ def test_one_module_starts_processes_and_one_talks_to_adb() -> None:
     starters = {path.name for path in sources("pipeline") if "subprocess" in imports(path)}
     talkers = {path.name for path in sources("pipeline") if "adbutils" in imports(path)}
     assert starters == {"commands.py"}
-    assert talkers == {"adb.py"}
+    assert talkers == {"server.py"}
 
 
 def test_no_registry_is_named() -> None:

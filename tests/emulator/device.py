@@ -86,6 +86,7 @@ def stop(name: str = DEFAULT_NAME, *, cache: Path = DEFAULT_CACHE) -> None:
     folder = _devices(cache) / name
     for process in reversed(processes.noted(folder / "ledger")):
         processes.end(process)
+    parts.end_later_server(folder)
     if folder.exists():
         binfmt.remove(_binfmt_entry(name), _mounted_marker(cache))
         shutil.rmtree(folder)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
+from pipeline.targets.adb import server
+from pipeline.targets.adb.parse import Address
 from tests.emulator import processes
 from tests.emulator.image import Image
 
@@ -105,6 +109,16 @@ def start_server(device: EmulatedDevice) -> None:
     command = [*device.image.adb, "nodaemon", "server"]
     processes.start("server", command, ledger=device.ledger, log=device.folder / "server.log", env=environment)
     wait_until(device, lambda: _listens(device.adb_server_port))
+
+
+def end_later_server(folder: Path) -> None:
+    """Ends an adb server that the pipeline started where the device's own, which had been killed, was."""
+    state = folder / "device.json"
+    if state.exists() and any(process.role == "server" for process in processes.noted(folder / "ledger")):
+        port = int(json.loads(state.read_text())["adb_server_port"])
+        # It ends instead of an answer.
+        with suppress(TargetError):
+            server.ask(Address("127.0.0.1", port), "host:kill")
 
 
 def boot(device: EmulatedDevice, hardware: Hardware) -> None:

@@ -1,29 +1,38 @@
-"""The one place that talks to an adb server: a device by its serial, and commands on it with their exit codes."""
+"""A device by its serial, and commands on it with their exit codes."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
-import adbutils
-
-from pipeline.commands import run
-from pipeline.errors import CommandError, TargetError
-from pipeline.targets.adb.parse import Address, choose_device, parse_devices, server_address
+from pipeline.errors import TargetError
+from pipeline.progress import note
+from pipeline.targets.adb import server
+from pipeline.targets.adb.emulated import Emulated, running
+from pipeline.targets.adb.parse import (
+    PORT_VARIABLE,
+    Address,
+    Listed,
+    choose_device,
+    is_on_network,
+    names_server,
+    server_address,
+)
 from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, marked, run_marked, run_v2
 
 CALL_TIMEOUT_S = 60.0
-ASK_TIMEOUT_S = 10.0
 OPEN_TIMEOUT_S = 30.0
 # Most answers are a line or two; whoever asks for more says so.
 MOST_ANSWERED = 2**20
+# A device that was connected again is offline until both sides have agreed; one that is known by its name in mDNS the
+# server looks for by itself, every 10 s.
+SETTLE_S = 12.0
 AGAIN = "plug it in again and repeat the command"
 
 
@@ -58,10 +67,10 @@ class Adb:
       sent_bytes: what commands were given to read, in all.
     """
 
-    def __init__(self, serial: str) -> None:
+    def __init__(self, serial: str, address: Address | None = None) -> None:
         self.serial = serial
         self.sent_bytes = 0
-        self._server = server_address(os.environ)
+        self._server = address or server_address(os.environ)
         self._v2: bool | None = None
 
     def execute(
@@ -122,7 +131,7 @@ class Adb:
         return result.text
 
     def reconnect(self, timeout_s: float) -> None:
-        """Waits until the device answers a command again.
+        """Waits until the device answers a command again; starts the adb server again where that is what went away.
 
         Raises:
           ConnectionLost: it does not within `timeout_s`.
@@ -130,9 +139,10 @@ class Adb:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             with suppress(TargetError):
-                if ":" in self.serial:
+                server.ensure(self._server)
+                if is_on_network(self.serial):
                     # Only devices on the network have to be asked for again; the server finds those on USB itself.
-                    ask(self._server, f"host:connect:{self.serial}", min(5.0, timeout_s))
+                    server.connect(self._server, self.serial, min(5.0, timeout_s))
                 # A server lists a device whose connection is dead as ready until it tries to use it.
                 if self.execute("true", timeout_s=min(5.0, timeout_s)).code == 0:
                     return
@@ -149,11 +159,12 @@ class Adb:
 
     def _features(self) -> list[str]:
         service = f"host-serial:{self.serial}:features"
-        with self._explained("features"), _request(self._server, [service], ASK_TIMEOUT_S) as connection:
-            return _block(connection, ASK_TIMEOUT_S).split(",")
+        timeout_s = server.ASK_TIMEOUT_S
+        with self._explained("features"), server.request(self._server, [service], timeout_s) as connection:
+            return server.block(connection, timeout_s).split(",")
 
-    def _open(self, service: str, timeout_s: float) -> AbstractContextManager[adbutils.AdbConnection]:
-        return _request(self._server, [f"host:transport:{self.serial}", service], timeout_s)
+    def _open(self, service: str, timeout_s: float) -> AbstractContextManager[Any]:
+        return server.request(self._server, [f"host:transport:{self.serial}", service], timeout_s)
 
     @contextmanager
     def _explained(self, command: str) -> Iterator[None]:
@@ -168,92 +179,64 @@ class Adb:
             raise ConnectionLost(f"{self.serial} went away during `{_short(command)}` ({error}): {AGAIN}") from error
 
 
-class _Connection(adbutils.AdbConnection):  # type: ignore[misc]
-    """adbutils' connection, but for its habit to start the adb that it carries wherever no server answers."""
-
-    def _safe_connect(self) -> socket.socket:
-        connected: socket.socket = self._create_socket()
-        return connected
-
-
-@contextmanager
-def _request(server: Address, services: Sequence[str], timeout_s: float) -> Iterator[adbutils.AdbConnection]:
-    """A connection on which the server has granted each of `services`, for as long as the block runs."""
-    with _translated(timeout_s):
-        connection = _Connection(server.host, server.port)
-    with connection:
-        with _translated(timeout_s):
-            connection.conn.settimeout(timeout_s)
-            for service in services:
-                connection.send_command(service)
-                connection.check_okay()
-        yield connection
-
-
-def _block(connection: adbutils.AdbConnection, timeout_s: float) -> str:
-    with _translated(timeout_s):
-        return str(connection.read_string_block())
-
-
-@contextmanager
-def _translated(timeout_s: float) -> Iterator[None]:
-    """Nothing but the library's own calls belongs in the block: an OSError of a callback means something else."""
-    try:
-        yield
-    except (TimeoutError, adbutils.AdbTimeout) as error:
-        raise Silent(timeout_s) from error
-    except (adbutils.AdbError, OSError, ValueError) as error:
-        raise Broken(str(error)) from error
-
-
-def ask(server: Address, service: str, timeout_s: float = ASK_TIMEOUT_S) -> str:
-    """The server's own answer to a request such as `host:devices`.
-
-    Raises:
-      TargetError: it does not answer in time, or refuses.
-    """
-    try:
-        with _request(server, [service], timeout_s) as connection:
-            return _block(connection, timeout_s)
-    except (Silent, Broken) as error:
-        raise TargetError(
-            f"the adb server on port {server.port} does not answer `{service}` ({error}): "
-            "run `adb kill-server`, then `adb start-server`"
-        ) from error
-
-
 def choose(serial: str | None) -> Adb:
-    """The device to use.
+    """The device to use: the one named, else the only one of the adb server, else an emulated one.
 
     Raises:
       TargetError: no adb server and no adb to start one, no device, several, offline, unauthorized.
     """
-    server = server_address(os.environ)
-    if not _listens(server):
-        _start_server(server)
-    listed = parse_devices(ask(server, "host:devices"))
-    return Adb(choose_device(listed, serial or os.environ.get("ANDROID_SERIAL") or None))
-
-
-def _listens(server: Address) -> bool:
+    wanted = serial or os.environ.get("ANDROID_SERIAL") or None
+    address, named = server_address(os.environ), names_server(os.environ)
+    all_emulated = running()
+    emulated = [device for device in all_emulated if wanted in (None, device.serial)]
     try:
-        socket.create_connection((server.host, server.port), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def _start_server(server: Address) -> None:
-    if shutil.which("adb") is None:
+        listed = _reached(address, None if emulated else wanted)
+    except TargetError:
+        # An emulated device has a server of its own.
+        if named or not emulated:
+            raise
+        listed = []
+    if emulated and not any(wanted in (None, device.serial) for device in listed):
+        there = [device for device in emulated if not named or device.server == address]
+        if there:
+            return _emulated(there, wanted)
+    if all_emulated and not listed:
         raise TargetError(
-            f"no adb server runs on port {server.port}, and adb is not on PATH: install adb and run "
-            "`adb start-server`, or `invoke emulator.start`, which brings its own"
+            f"adb sees no device{f' {wanted!r}' if wanted else ''} on port {address.port}: for the emulated one, which "
+            f"runs, give --serial {all_emulated[0].serial} and leave {PORT_VARIABLE} unset"
         )
+    return Adb(choose_device(listed, wanted), address)
+
+
+def _emulated(devices: Sequence[Emulated], wanted: str | None) -> Adb:
+    if len(devices) > 1:
+        serials = ", ".join(device.serial for device in devices)
+        raise TargetError(f"several emulated devices run: choose one with --serial: {serials}")
+    [device] = devices
+    if wanted is None:
+        note(f"adb sees no device but the emulated {device.serial}: it is used")
+    return Adb(choose_device(_reached(device.server, device.serial), device.serial), device.server)
+
+
+def _reached(address: Address, wanted: str | None) -> list[Listed]:
+    """What the server lists, after it was asked for a device on the network that it lost."""
+    server.ensure(address)
+    listed = server.devices(address)
+    states = {device.serial: device.state for device in listed}
+    serial = wanted or (listed[0].serial if len(listed) == 1 else "")
+    if not is_on_network(serial) or states.get(serial, "offline") != "offline":
+        return listed
+    if serial in states:
+        # Of one that is offline it would say "already connected", and leave it so for now.
+        server.disconnect(address, serial)
     try:
-        # adb reads the same variables as we do.
-        run(["adb", "start-server"], timeout_s=30)
-    except CommandError as error:
-        raise TargetError(f"the adb server could not be started: {error}") from error
+        answer = server.connect(address, serial)
+    except TargetError:
+        answer = "no answer"
+    note(f"{serial} was {states.get(serial, 'not connected')}: {answer.strip()}")
+    if "connected to" in answer or ":" not in serial:
+        server.wait_for(address, serial, SETTLE_S)
+    return server.devices(address)
 
 
 def _short(command: str) -> str:

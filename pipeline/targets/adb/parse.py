@@ -57,6 +57,16 @@ class Listed:
     state: str
 
 
+def names_server(environment: Mapping[str, str]) -> bool:
+    """Whether the user said where the adb server is."""
+    return any(environment.get(name) for name in (SOCKET_VARIABLE, HOST_VARIABLE, PORT_VARIABLE))
+
+
+def is_on_network(serial: str) -> bool:
+    """Whether a serial is an address (`IP:PORT`) or a name in mDNS (`adb-XXXX._adb-tls-connect._tcp`)."""
+    return ":" in serial or re.search(r"\._adb(-tls-connect)?\._tcp\.?$", serial) is not None
+
+
 def server_address(environment: Mapping[str, str]) -> Address:
     """Where the adb server is, from the variables that adb and adbutils read.
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import adbutils
 import pytest
 
 from pipeline.errors import TargetError
-from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, Result, choose
 from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Packets
+from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Stdin
 
 SERIAL = "192.168.0.7:5555"
@@ -35,12 +36,22 @@ class Server:
     def __init__(self) -> None:
         self.devices = f"{SERIAL}\tdevice\n"
         self.features = "shell_v2,cmd"
+        self.reachable = True
         self.requests: list[str] = []
         self.transport: Callable[[socket.socket], None] = okay
         self.shell: Answer = lambda connection, command: connection.sendall(HEADER.pack(EXIT, 1) + b"\x00")
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def connect(self, serial: str) -> str:
+        """Lists the device from now on; says what adb says."""
+        if f"{serial}\t" in self.devices:
+            return f"already connected to {serial}"
+        if not self.reachable:
+            return f"failed to connect to '{serial}': No route to host"
+        self.devices += f"{serial}\tdevice\n"
+        return f"connected to {serial}"
 
     def close(self) -> None:
         """Stops listening."""
@@ -61,10 +72,13 @@ class Server:
                 self.requests.append(request)
                 if request == "host:devices":
                     okay(connection, self.devices)
+                elif request.startswith("host:disconnect:"):
+                    self.devices = ""
+                    okay(connection, "disconnected")
                 elif request.endswith(":features"):
                     okay(connection, self.features)
                 elif request.startswith("host:connect:"):
-                    okay(connection, f"already connected to {SERIAL}")
+                    okay(connection, self.connect(request.removeprefix("host:connect:")))
                 elif request.startswith("host:transport:"):
                     self.transport(connection)
                 else:
@@ -78,9 +92,15 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that the environment names, and no adb that could start another."""
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server that the environment names, no adb that could start another, and no emulated device."""
+
+    def carries_none() -> str:
+        raise adbutils.AdbError("No adb exe could be found")
+
     made = Server()
+    monkeypatch.setattr(adbutils, "adb_path", carries_none)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(made.port))
@@ -116,25 +136,28 @@ def test_the_environment_names_the_serial_where_no_option_does(
 
 def test_without_server_and_adb_the_error_says_what_to_install(server: Server) -> None:
     server.close()
-    message = rf"no adb server runs on port {server.port}, and adb is not on PATH: install .* `invoke emulator.start`"
+    message = (
+        rf"no adb server runs on port {server.port}, adb is not on PATH, and .*: install .* `invoke emulator.start`"
+    )
     with pytest.raises(TargetError, match=message):
         choose(None)
 
 
 def test_adb_starts_the_server_where_there_is_none(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = tmp_path / "adb"
-    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\n')
+    program.write_text(f'#!/bin/sh\necho "$@" $ANDROID_ADB_SERVER_PORT >{tmp_path}/called\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     listening = iter([False])
-    monkeypatch.setattr(adb, "_listens", lambda address: next(listening))
+    monkeypatch.setattr("pipeline.targets.adb.server.listens", lambda address: next(listening))
     assert choose(None).serial == SERIAL
-    assert (tmp_path / "called").read_text() == "start-server\n"
+    assert (tmp_path / "called").read_text() == f"start-server {server.port}\n"
+    assert capsys.readouterr().err == f"no adb server was on port {server.port}: {program} started one\n"
     program.write_text("#!/bin/sh\necho no permission >&2; exit 1\n")
     server.close()
-    monkeypatch.setattr(adb, "_listens", lambda address: False)
+    monkeypatch.setattr("pipeline.targets.adb.server.listens", lambda address: False)
     with pytest.raises(TargetError, match=r"the adb server could not be started: [^§]*no permission"):
         choose(None)
 
@@ -152,7 +175,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_an_error_in_time() 
         socket.create_server(("127.0.0.1", 0)) as wedged,
         pytest.raises(TargetError, match=r"does not answer `host:devices` \(no answer within 0\.2 s\): run `adb kill"),
     ):
-        adb.ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
+        ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
 
 
 def test_a_refusal_is_handed_on(server: Server) -> None:
@@ -224,6 +247,52 @@ def test_a_device_is_back_when_it_answers_a_command_and_not_before(server: Serve
     Adb(SERIAL).reconnect(10)
     assert calls == ["shell,v2,raw:true"] * 2
     assert f"host:connect:{SERIAL}" in server.requests
+
+
+@pytest.mark.parametrize(
+    "serial", ["192.168.0.9:5555", "adb-3XB2-q7Rl3b._adb-tls-connect._tcp", "adb-3XB2-q7Rl3b (2)._adb-tls-connect._tcp"]
+)
+@pytest.mark.parametrize("state", ["offline", None])
+def test_a_device_on_the_network_that_the_server_lost_is_connected_again(
+    server: Server, capsys: pytest.CaptureFixture[str], serial: str, state: str | None
+) -> None:
+    server.devices = f"{serial}\t{state}\n" if state else ""
+    assert choose(serial).serial == serial
+    assert f"host:connect:{serial}" in server.requests
+    assert (f"host:disconnect:{serial}" in server.requests) == (state == "offline")
+    assert capsys.readouterr().err == f"{serial} was {state or 'not connected'}: connected to {serial}\n"
+
+
+def test_one_with_a_name_in_mdns_is_waited_for_as_the_server_finds_it_by_itself(server: Server) -> None:
+    serial = "adb-3XB2-q7Rl3b._adb-tls-connect._tcp"
+    server.reachable = False
+    found = threading.Timer(0.5, setattr, [server, "devices", f"{serial}\tdevice\n"])
+    found.start()
+    assert choose(serial).serial == serial
+
+
+def test_one_that_is_out_of_reach_is_refused_with_what_the_server_says(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.reachable = False
+    with pytest.raises(TargetError, match=rf"adb sees no device '192\.168\.0\.9:5555': it sees {SERIAL}"):
+        choose("192.168.0.9:5555")
+    assert "was not connected: failed to connect to '192.168.0.9:5555': No route to host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("serial", "state"), [("R3CN9", "offline"), (SERIAL, "unauthorized"), (SERIAL, "device")])
+def test_no_other_is(server: Server, serial: str, state: str) -> None:
+    server.devices = f"{serial}\t{state}\n"
+    with suppress(TargetError):
+        choose(None)
+    assert server.requests == ["host:devices"]
+
+
+def test_a_server_on_another_machine_is_not_started_here(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_HOST", "127.0.0.9")
+    server.close()
+    with pytest.raises(TargetError, match=rf"no adb server answers on 127\.0\.0\.9:{server.port}: start it there"):
+        choose(None)
 
 
 def test_a_device_that_stays_away_is_an_error_that_says_how_to_go_on(server: Server) -> None:

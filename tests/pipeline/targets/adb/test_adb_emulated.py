@@ -15,6 +15,7 @@ from pipeline.errors import TargetError
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets import OnLine
 from pipeline.targets.adb import adb
+from pipeline.targets.adb import server as server_module
 from pipeline.targets.adb.adb import Adb, ConnectionLost
 from pipeline.targets.adb.push import push
 from pipeline.targets.adb.shell import Stdin
@@ -84,7 +85,7 @@ def test_a_package_is_pushed_through_either_protocol(device: Adb, package: Path,
 def test_a_wedged_server_is_an_error_and_no_standstill(
     emulator: EmulatedDevice, device: Adb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adb.ask, "__defaults__", (1.0,))
+    monkeypatch.setattr(server_module.ask, "__defaults__", (1.0,))
     server = processes.running(emulator.ledger, "server")
     assert server
     processes.send(server, signal.SIGSTOP)
