@@ -189,14 +189,15 @@ def stop(settings: Settings) -> None:
     AdbTarget.connect(settings.serial).stop()
 
 
-@task(name="start")
+@task(name="start", help={"android": "its version: 8, 10 or 14 (default)"}, auto_shortflags=False)
 @one_line_errors()
-def emulator_start(c: Context) -> None:
+def emulator_start(c: Context, android: str = "14") -> None:
     """Start an emulated arm64 device (Linux, root), which is found when there is no other; prints what names it."""
     from pipeline.targets.adb.emulated import Emulated, register
-    from tests.emulator.device import start
+    from tests.emulator.android import read_number
+    from tests.emulator.device import Hardware, start
 
-    device = start()
+    device = start(hardware=Hardware(android=read_number(android)))
     register(device.name, Emulated(device.serial, device.adb_server_port))
     print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
 
@@ -219,7 +220,8 @@ def emulator_status(c: Context) -> None:
     from tests.emulator import device
 
     for running in device.status():
-        print(f"{running.name}: {running.serial}, adb server on port {running.adb_server_port}")
+        android = running.hardware.android
+        print(f"{running.name}: Android {android}, {running.serial}, adb server on port {running.adb_server_port}")
 
 
 @takes_options

@@ -7,11 +7,15 @@
 #   job.sh status                             print `running SCRIPT`, `ended CODE`, `died` or `none`
 #   job.sh stop                               end the job
 #
-# Plain POSIX sh with the tools of toybox. The lock is a flock that the job's own shell holds: it ends with the job.
+# Plain POSIX sh with the tools of Android 8's toybox: `head` counts lines alone, nothing reads a number of bytes. The lock is a flock that the job's own shell holds: it ends with the job.
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 job=$here/job
 busy=75 again=74
+# What the log has more than was printed, for one follower: it is still written to, a copy of its end is not.
+part=$job/part.$$
+# What a run writes is the shell user's alone; adbd's own umask is 0.
+umask 077
 
 running() {
     [ -f "$job/lock" ] || return 1
@@ -21,6 +25,11 @@ running() {
 # Builtins, as long as the job runs: every program started here takes time from the training.
 alive() {
     { [ ! -f "$job/code" ] && kill -0 "$pid" 2>/dev/null; } || running
+}
+
+leave() {
+    rm -f "$part"
+    exit "$1"
 }
 
 follow() {
@@ -33,24 +42,29 @@ follow() {
         alive && lives=yes
         size=$(stat -c %s "$job/log" 2>/dev/null || echo 0)
         if [ "$size" -gt "$offset" ]; then
-            tail -c "+$((offset + 1))" "$job/log" | head -c "$((size - offset))"
-            offset=$size
+            tail -c "+$((offset + 1))" "$job/log" >"$part"
+            cat "$part"
+            offset=$((offset + $(stat -c %s "$part")))
         fi
         if [ $lives = no ]; then
-            [ -f "$job/code" ] && exit "$(cat "$job/code")"
+            [ -f "$job/code" ] && leave "$(cat "$job/code")"
             echo "the job died without an exit code" >&2
-            exit 70
+            leave 70
         fi
         sleep 1
         rounds=$((rounds + 1))
         # The caller takes long silence for a lost connection, and one who has gone would be followed for ever.
-        [ $rounds -ge 15 ] && exit $again
+        [ $rounds -ge 15 ] && leave $again
     done
 }
 
 case $1 in
 start)
     token=$2
+    for place in "$job" "$here/output" "$here/cache"; do
+        # What is written there would land elsewhere.
+        [ ! -L "$place" ] || { echo "$place is a link: remove it" >&2; exit 1; }
+    done
     mkdir -p "$job" || exit 1
     # The caller asks again when it has lost the answer.
     [ "$(cat "$job/token" 2>/dev/null)" = "$token" ] && exit 0
@@ -75,7 +89,7 @@ hold)
         flock -n 9 || { sleep 0.5; flock -n 9; } || exit $busy
         # The script ends by the signal, this shell stays to note its exit code.
         trap : TERM INT HUP
-        rm -f "$job/code"
+        rm -f "$job/code" "$job"/part.*
         : >"$job/log"
         echo "$script" >"$job/script"
         echo $$ >"$job/pid"

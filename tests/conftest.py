@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.device import EmulatedDevice, emulated_device
+from tests.emulator.android import OLDEST
+from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.invoking import ROOT, invoke
 
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[EmulatedDevice]:
-    """An emulated arm64 device and its adb server, shared by all tests of the session: leave its files as they were."""
+    """An emulated arm64 device and its adb server, shared by all tests of the session: leave its files as they were.
+
+    It is the oldest Android that can be emulated: what works there works on the others.
+    """
     may_run = sys.platform.startswith("linux") and os.geteuid() == 0
     if not may_run and not os.environ.get("CI"):
         pytest.skip("the emulated device needs Linux and root")
-    with emulated_device() as device:
+    with emulated_device(Hardware(android=OLDEST)) as device:
         yield device
 
 

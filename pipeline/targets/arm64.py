@@ -16,7 +16,8 @@ from pipeline.targets import Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
-from pipeline.targets.adb.push import push
+from pipeline.targets.adb.places import check_links, receive
+from pipeline.targets.adb.push import PRIVATE, push
 
 BASE = PurePosixPath("/data/local/tmp")
 ROOT = BASE / "train-on-device" / "package-arm64"
@@ -33,10 +34,20 @@ MOST_LISTED = 2**24
 # A line is cut there: one that never ends would fill the memory.
 LONGEST_LINE = 2**16
 
-# A running job's files still grow: of each, what is there now is listed, and later pulled.
+# The preferred ABI and those of 64 bits: there are arm64 devices that prefer 32, and kernels of 64 bits without any
+# program of theirs. What is no Android has its kernel's alone.
+ABIS = (
+    "abis=$(getprop ro.product.cpu.abi 2>/dev/null),$(getprop ro.product.cpu.abilist64 2>/dev/null); "
+    '[ "$abis" != , ] || abis=$(uname -m); echo "$abis"'
+)
+
+# A running job's metrics still grow: their whole lines that are there now are listed, and later pulled. Up to Android 8
+# no tool cuts off at a byte.
 LIST_OUTPUT = (
-    'for f in *; do [ -f "$f" ] || continue; n=$(stat -c %s "$f") && s=$(head -c "$n" "$f" | sha256sum) '
-    '&& echo "${s%% *} $n $f" || exit 1; done'
+    'for f in *; do [ -f "$f" ] || continue; case $f in '
+    '*.jsonl) l=$(wc -l <"$f") && n=$(head -n $((l)) "$f" | wc -c) && s=$(head -n $((l)) "$f" | sha256sum) ;; '
+    '*) n=$(stat -c %s "$f") && s=$(sha256sum <"$f") ;; '
+    'esac && echo "${s%% *} $((n)) $f" || exit 1; done'
 )
 
 
@@ -71,16 +82,16 @@ class AdbTarget:
         return push(self._adb, package, ROOT, on_bytes)
 
     def check(self) -> None:
-        """Checks ABI and that programs can be started from /data/local/tmp.
+        """Checks ABI, that nothing leads out of our folder, and that programs can be started from /data/local/tmp.
 
         Raises:
-          TargetError: either is not so.
+          TargetError: one of them is not so.
         """
-        abi = self._adb.execute('abi=$(getprop ro.product.cpu.abi 2>/dev/null); echo "${abi:-$(uname -m)}"').text
-        check_abi(self._adb.serial, abi)
+        check_abi(self._adb.serial, self._adb.execute(ABIS).text)
+        check_links(self._adb, ROOT.parent)
         probe = BASE / f".probe-{uuid.uuid4().hex[:8]}"
         written = self._adb.execute(
-            f'{{ printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 755 {probe}; }} || exit 3; '
+            f'{PRIVATE}; {{ printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 700 {probe}; }} || exit 3; '
             f"{probe}; code=$?; rm -f {probe}; exit $code"
         )
         if written.code == 3:
@@ -193,19 +204,10 @@ class AdbTarget:
 
     def _pull_file(self, file: OutputFile, into: Path) -> Path:
         final = into / file.name
-        command = f"head -c {file.size_bytes} {quote(ROOT / 'output' / file.name)}"
         with new_file(final) as temporary:
             with temporary.open("wb") as content:
-
-                def take(data: bytes) -> None:
-                    if content.tell() + len(data) > file.size_bytes:
-                        raise TargetError(
-                            f"{self._adb.serial}: {file.name} is larger than was listed: run `invoke pull` again"
-                        )
-                    content.write(data)
-
-                done = self._adb.execute(command, on_stdout=take, timeout_s=SILENCE_S, live=True)
-            if done.code != 0 or sha256_of(temporary) != file.sha256:
+                receive(self._adb, ROOT / "output" / file.name, file.size_bytes, content, SILENCE_S)
+            if sha256_of(temporary) != file.sha256:
                 raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
         return final
 

@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
@@ -58,12 +59,14 @@ def start(
     """Starts the device `name`, or returns the running one of that name; it runs until `stop`.
 
     Raises:
-      TargetError: it needs root, or does not come up; nothing is left of it then.
+      TargetError: it needs root, or does not come up, nothing is left of it then; or other hardware runs by that name.
     """
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         raise TargetError("the emulated device needs Linux and root (chroot, mount, binfmt_misc): run it with sudo")
     present = [device for device in status(cache=cache) if device.name == name]
     if present:
+        if present[0].hardware != hardware:
+            raise TargetError(f"the emulated device {name} runs, and is another one: `invoke emulator.stop` ends it")
         return present[0]
     stop(name, cache=cache)
     device = EmulatedDevice(
@@ -72,9 +75,10 @@ def start(
         adb_server_port=beside.adb_server_port if beside else parts.free_port(),
         folder=_devices(cache) / name,
         image=image(cache),
+        hardware=hardware,
     )
     try:
-        _start(device, hardware, own_server=beside is None)
+        _start(device, own_server=beside is None)
     except BaseException:
         stop(name, cache=cache)
         raise
@@ -105,19 +109,21 @@ def status(*, cache: Path = DEFAULT_CACHE) -> list[EmulatedDevice]:
                     adb_server_port=fields["adb_server_port"],
                     folder=state.parent,
                     image=Image(Path(fields["root"]), Path(fields["host"])),
+                    # One that an earlier version started says nothing of it.
+                    hardware=Hardware(**fields.get("hardware", {})),
                 )
             )
     return devices
 
 
-def _start(device: EmulatedDevice, hardware: Hardware, *, own_server: bool) -> None:
+def _start(device: EmulatedDevice, *, own_server: bool) -> None:
     device.data.mkdir(parents=True)
     device.data.chmod(0o771)
     os.chown(device.data, SHELL_ID, SHELL_ID)
     binfmt.register(_binfmt_entry(device.name), device.image.qemu, _mounted_marker(device.folder.parent.parent))
     if own_server:
         parts.start_server(device)
-    parts.boot(device, hardware)
+    parts.boot(device)
     parts.start_relay(device)
     parts.connect(device)
     state = {
@@ -125,6 +131,7 @@ def _start(device: EmulatedDevice, hardware: Hardware, *, own_server: bool) -> N
         "adb_server_port": device.adb_server_port,
         "root": str(device.image.root),
         "host": str(device.image.host),
+        "hardware": asdict(device.hardware),
     }
     (device.folder / "device.json").write_text(json.dumps(state))
 

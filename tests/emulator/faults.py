@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
 from tests.emulator import processes
-from tests.emulator.parts import HOST_PATH, EmulatedDevice, connect, free_port, start_relay, wait_until
+from tests.emulator.parts import HOST_PATH, EmulatedDevice, boot, connect, free_port, start_relay, wait_until
 
 HERE = Path(__file__).parent
 
@@ -91,6 +91,26 @@ def restart_adbd(device: EmulatedDevice) -> None:
         if b"/adbd" in Path(f"/proc/{pid}/cmdline").read_bytes():
             processes.end(processes.note("adbd", pid, device.ledger))
     connect(device)
+
+
+def reboot(device: EmulatedDevice) -> None:
+    """Kills everything that runs on the device at once and boots it again; its files and its serial stay.
+
+    A device with `disk_bytes` comes back with an empty disk, which is memory.
+    """
+    for process in [_process(device, role) for role in ("relay", "device", "keeper")]:
+        processes.end(process)
+        processes.forget(process, device.ledger)
+    boot(device)
+    start_relay(device)
+    connect(device)
+
+
+def kill_server(device: EmulatedDevice) -> None:
+    """Kills the adb server that the device is connected to; `parts.start_server` and `connect` bring it back."""
+    server = _process(device, "server")
+    processes.end(server)
+    processes.forget(server, device.ledger)
 
 
 def state(device: EmulatedDevice, serial: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """The files of the emulated device and of the host tools beside it, built once and cached by content.
 
-Writes `<cache>/image-<digest>/`: `root/`, the device's root; `host/`, what this machine runs (adb, qemu-aarch64).
+Writes `<cache>/image-<digest>/`: `root/`, the device's root; `tools-<version>/`, its /system/bin as that version of
+Android; `host/`, what this machine runs (adb, qemu-aarch64).
 The device's adbd and toybox need a glibc; theirs lies in adbd's own folder, where no other program looks for one.
 """
 
@@ -10,7 +11,7 @@ import fcntl
 import hashlib
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,16 +20,20 @@ from pipeline.commands import run
 from pipeline.errors import PackageError
 from pipeline.files import new_folder
 from pipeline.packing import debian
+from tests.emulator.android import OLD_TOOL, Android, androids
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"
 PACKAGES = ("adbd:arm64", "mksh:arm64", "toybox:arm64", "adb:amd64", "qemu-user:amd64", "patchelf:amd64")
-SOURCES = ("image.py", "../../pipeline/packing/debian.py", "android_tools.txt", "getprop.sh")
+# Android's own programs, each a script of the same name here.
+COMMANDS = ("getprop",)
+SOURCES = (
+    *("image.py", "../../pipeline/packing/debian.py", "android.py", "androids.toml", "old_tool.sh"),
+    *(f"{command}.sh" for command in COMMANDS),
+)
 APEX = PurePosixPath("/apex/com.android.adbd")
-MOUNT_POINTS = ("proc", "sys", "dev", "data/local/tmp")
+MOUNT_POINTS = ("proc", "sys", "dev", "data/local/tmp", "system/bin")
 SHELL_ID = 2000
-PASSWD = f"root:x:0:0:root:/:/system/bin/sh\nshell:x:{SHELL_ID}:{SHELL_ID}:shell:/:/system/bin/sh\n"
-GROUP = f"root:x:0:\nshell:x:{SHELL_ID}:\n"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class Image:
     def patchelf(self) -> list[str | Path]:
         """The start of every patchelf command line."""
         return self._with_own_libraries("patchelf")
+
+    def tools(self, android: int) -> Path:
+        """What that version of Android has in /system/bin."""
+        return self.root.with_name(f"tools-{android}")
 
     @property
     def qemu(self) -> Path:
@@ -97,8 +106,10 @@ def _build(folder: Path) -> None:
     built = Image(folder / "root", folder / "host")
     _build_host(work / "amd64" / "usr", built.host)
     _build_root(work / "arm64" / "usr", built)
+    for number, android in androids().items():
+        _build_tools(work / "arm64" / "usr", built, built.tools(number), android)
     # The device's shell is another user, and this one's umask may keep files from others.
-    run(["chmod", "-R", "a+rX", built.root], timeout_s=60)
+    run(["chmod", "-R", "a+rX", built.root, *map(built.tools, androids())], timeout_s=60)
     (folder / "packages.txt").write_text("".join(f"{archive.name}\n" for archive in archives))
     shutil.rmtree(work)
 
@@ -111,24 +122,38 @@ def _build_host(unpacked: Path, host: Path) -> None:
 
 
 def _build_root(unpacked: Path, built: Image) -> None:
-    programs = built.root / "system" / "bin"
     apex = built.root / APEX.relative_to("/")
-    for folder in (
-        programs,
-        apex / "bin",
-        built.root / "system" / "etc",
-        *(built.root / name for name in MOUNT_POINTS),
-    ):
+    for folder in (apex / "bin", built.root / "system" / "etc", *(built.root / name for name in MOUNT_POINTS)):
         folder.mkdir(parents=True)
     _copy_libraries(unpacked / "lib" / "aarch64-linux-gnu", apex / "lib64")
     shutil.copy(unpacked / "lib" / "android-sdk" / "platform-tools" / "adbd", apex / "bin")
-    shutil.copy(unpacked / "lib" / "aarch64-linux-musl" / "bin" / "mksh", programs / "sh")
-    shutil.copy(unpacked / "bin" / "toybox", programs)
-    _relocate([apex / "bin" / "adbd", programs / "toybox"], built)
-    shutil.copy(HERE / "getprop.sh", programs / "getprop")
-    (programs / "getprop").chmod(0o755)
-    _link_tools(programs)
-    _write_system_files(built.root)
+    _relocate(apex / "bin" / "adbd", built)
+    shutil.copy(HERE / "old_tool.sh", built.root / OLD_TOOL.removeprefix("/"))
+    (built.root / "system" / "build.prop").touch()
+    # As on Android: Debian's adbd starts /bin/sh. There is no passwd in /etc, so nobody has a name or a HOME.
+    (built.root / "bin").symlink_to("/system/bin")
+    (built.root / "etc").symlink_to("/system/etc")
+
+
+def _build_tools(unpacked: Path, built: Image, folder: Path, android: Android) -> None:
+    folder.mkdir()
+    shutil.copy(unpacked / "lib" / "aarch64-linux-musl" / "bin" / "mksh", folder / "sh")
+    shutil.copy(unpacked / "bin" / "toybox", folder)
+    _relocate(folder / "toybox", built)
+    for command in COMMANDS:
+        _write_program(folder / command, (HERE / f"{command}.sh").read_text())
+    # What an Android lacks must fail here as it would on a phone.
+    for tool in android.tools:
+        script = android.script(tool)
+        if script is None:
+            (folder / tool).symlink_to("toybox")
+        else:
+            _write_program(folder / tool, script)
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _copy_libraries(source: Path, folder: Path) -> None:
@@ -137,23 +162,7 @@ def _copy_libraries(source: Path, folder: Path) -> None:
         shutil.copy(library, folder)
 
 
-def _relocate(programs: Sequence[Path], built: Image) -> None:
-    for program in programs:
-        paths = ["--set-interpreter", f"{APEX}/lib64/ld-linux-aarch64.so.1", "--set-rpath", f"{APEX}/lib64"]
-        # DT_RUNPATH, the default, would not hold for the libraries that these libraries need.
-        run([*built.patchelf, "--force-rpath", *paths, program], timeout_s=60)
-
-
-def _link_tools(programs: Path) -> None:
-    # The tools that both Android's toybox and Debian's have: what Android lacks must fail here as it would on a phone.
-    for name in (HERE / "android_tools.txt").read_text().split():
-        (programs / name).symlink_to("toybox")
-
-
-def _write_system_files(root: Path) -> None:
-    (root / "system" / "etc" / "passwd").write_text(PASSWD)
-    (root / "system" / "etc" / "group").write_text(GROUP)
-    (root / "system" / "build.prop").touch()
-    # As on Android: Debian's adbd starts /bin/sh, and glibc looks the user's name up in /etc.
-    (root / "bin").symlink_to("/system/bin")
-    (root / "etc").symlink_to("/system/etc")
+def _relocate(program: Path, built: Image) -> None:
+    paths = ["--set-interpreter", f"{APEX}/lib64/ld-linux-aarch64.so.1", "--set-rpath", f"{APEX}/lib64"]
+    # DT_RUNPATH, the default, would not hold for the libraries that these libraries need.
+    run([*built.patchelf, "--force-rpath", *paths, program], timeout_s=60)

@@ -16,10 +16,12 @@ from pipeline.errors import CommandError, TargetError
 from pipeline.targets.adb import server
 from pipeline.targets.adb.parse import Address
 from tests.emulator import processes
+from tests.emulator.android import NEWEST, androids
 from tests.emulator.image import Image
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
+ABIS_32 = "armeabi-v7a,armeabi"
 HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Without these the server would take the phones and emulators of the one who runs the tests for its own.
 SERVER_ENVIRONMENT = {"ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "0"}
@@ -30,12 +32,16 @@ class Hardware:
     """What kind of device to emulate.
 
     Attributes:
+      android: version of Android whose tools and properties it has, one of androids.toml.
       abi: what it says its ABI is (`ro.product.cpu.abi`); it runs arm64 programs whatever it says.
+      cpu: what qemu emulates: `cortex-a53` is the oldest that phones with arm64 have, `max` has everything.
       disk_bytes: size of /data/local/tmp, which is then a memory disk; that of this machine's disk when None.
       executable: whether programs can be started from /data/local/tmp.
     """
 
+    android: int = NEWEST
     abi: str = "arm64-v8a"
+    cpu: str = "max"
     disk_bytes: int | None = None
     executable: bool = True
 
@@ -50,6 +56,7 @@ class EmulatedDevice:
       adb_server_port: loopback port of the adb server that is connected to it.
       folder: its files on this machine.
       image: the programs it runs.
+      hardware: what kind of device it is.
     """
 
     name: str
@@ -57,6 +64,7 @@ class EmulatedDevice:
     adb_server_port: int
     folder: Path
     image: Image
+    hardware: Hardware
 
     @property
     def port(self) -> int:
@@ -121,29 +129,46 @@ def end_later_server(folder: Path) -> None:
             server.ask(Address("127.0.0.1", port), "host:kill")
 
 
-def boot(device: EmulatedDevice, hardware: Hardware) -> None:
+def boot(device: EmulatedDevice) -> None:
     """Starts the device's init and waits for its adbd.
 
     Raises:
       TargetError: it does not come up.
     """
+    hardware = device.hardware
     properties = device.folder / "build.prop"
-    properties.write_text(
-        f"ro.product.cpu.abi={hardware.abi}\nro.product.cpu.abilist={hardware.abi}\n"
-        "ro.product.model=train-on-device emulator\nro.build.version.sdk=34\nsys.boot_completed=1\n"
-    )
+    properties.write_text("".join(f"{name}={value}\n" for name, value in _properties(hardware).items()))
     properties.chmod(0o644)
     options = "nosuid,nodev" + ("" if hardware.executable else ",noexec")
     data: str | Path = device.data
     if hardware.disk_bytes is not None:
         data, options = "tmpfs", f"{options},size={hardware.disk_bytes}"
     namespaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
-    init: list[str | Path] = ["sh", HERE / "boot.sh", device.image.root, data, properties, options]
+    mounted = [device.image.root, device.image.tools(hardware.android), data, properties, options]
+    init: list[str | Path] = ["sh", HERE / "boot.sh", *mounted, hardware.cpu]
     log = device.folder / "device.log"
+    log.unlink(missing_ok=True)
     keeper = processes.start("keeper", [*namespaces, *init], ledger=device.ledger, log=log, env={"PATH": HOST_PATH})
     wait_until(device, lambda: bool(processes.children(keeper.pid)))
-    processes.note("device", processes.children(keeper.pid)[0], device.ledger)
+    with suppress(CommandError, IndexError):
+        # It may have ended already; then its log says why.
+        processes.note("device", processes.children(keeper.pid)[0], device.ledger)
     wait_until(device, lambda: "adbd started" in log.read_text(errors="replace"))
+
+
+def _properties(hardware: Hardware) -> dict[str, str | int]:
+    android = androids()[hardware.android]
+    is_64_bit = hardware.abi.startswith("arm64")
+    return {
+        "ro.product.cpu.abi": hardware.abi,
+        "ro.product.cpu.abilist": f"{hardware.abi},{ABIS_32}" if is_64_bit else ABIS_32,
+        "ro.product.cpu.abilist32": ABIS_32,
+        "ro.product.cpu.abilist64": hardware.abi if is_64_bit else "",
+        "ro.product.model": "train-on-device emulator",
+        "ro.build.version.release": android.release,
+        "ro.build.version.sdk": android.sdk,
+        "sys.boot_completed": 1,
+    }
 
 
 def connect(device: EmulatedDevice) -> None:

@@ -23,7 +23,7 @@ def tar_bytes(files: Sequence[File]) -> int:
 
 
 def tar_stream(package: Path, files: Sequence[File]) -> Iterator[bytes]:
-    """The files as a tar archive, in pieces of at most `CHUNK` bytes, with modes 0644 and 0755 and no times.
+    """The files as a tar archive, in pieces of at most `CHUNK` bytes, with modes 0600 and 0700 and no times.
 
     The last member is an empty file `COMPLETE`.
 
@@ -50,5 +50,9 @@ def tar_stream(package: Path, files: Sequence[File]) -> Iterator[bytes]:
 def _header(path: str, size_bytes: int, executable: bool) -> bytes:
     header = tarfile.TarInfo(path)
     header.size = size_bytes
-    header.mode = 0o755 if executable else 0o644
-    return header.tobuf(tarfile.GNU_FORMAT)
+    header.mode = 0o700 if executable else 0o600
+    try:
+        return header.tobuf(tarfile.USTAR_FORMAT)
+    except ValueError:
+        # A longer path is a member of its own, which an old toybox may read in half where it comes through a pipe.
+        return header.tobuf(tarfile.GNU_FORMAT)

@@ -122,13 +122,14 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
 
 
 def check_abi(serial: str, abi: str) -> None:
-    """Compares `ro.product.cpu.abi`, or `uname -m` where there is no such property.
+    """Looks for arm64 in what a device says it executes, separated by commas, the preferred one first.
 
     Raises:
-      TargetError: it is not arm64.
+      TargetError: it is not there.
     """
-    if abi.strip() not in ARM64:
-        named = abi.strip()[:_SHOWN] or "of no known ABI"
+    abis = [word for word in abi.strip().split(",") if word]
+    if not set(abis).intersection(ARM64):
+        named = abis[0][:_SHOWN] if abis else "of no known ABI"
         raise TargetError(f"{serial} is {named}, not arm64-v8a: the package is for arm64 only")
 
 

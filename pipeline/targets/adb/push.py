@@ -30,6 +30,8 @@ RETURN_S = 10.0
 WORDS_A_LINE = 100
 # That of half a million files.
 MOST_OF_MANIFEST = 2**27
+# adbd's own umask is 0: every app could read what its shell writes, and change it.
+PRIVATE = "umask 077"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _send(
         # An earlier push that was cut off may have left its staging folder: that is no space in use.
         adb.check(f"rm -rf {quote(staging)}", timeout_s=UNPACK_TIMEOUT_S)
         _check_space(adb, root, sum(file.size_bytes for file in difference.changed))
-        adb.check(f"umask 022 && mkdir -p {quote(staging)}")
+        adb.check(f"{PRIVATE} && mkdir -p {quote(staging)} && chmod 700 {quote(root.parent)}")
         _stream(adb, package, staging, difference.changed, on_bytes)
         _check_staged(adb, staging, difference.changed)
         _take_places(adb, root, staging, manifest, difference)
@@ -127,8 +129,9 @@ def _stream(adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[Fil
             sent += len(chunk)
             on_bytes(sent, total)
 
-    # The device itself removes what came when the connection breaks, as the host cannot.
-    unpack = f"cd {quote(staging)} && trap : HUP; umask 022; tar -xf -; code=$?; "
+    # The device itself removes what came when the connection breaks, as the host cannot. Without -o the tar of Android
+    # 10 and older gives each file to the archive's owner, and fails, as a shell may not.
+    unpack = f"cd {quote(staging)} && trap : HUP; {PRIVATE}; tar -xf - -o; code=$?; "
     clean = f"[ -f {COMPLETE} ] || {{ cd / && rm -rf {quote(staging)}; exit $((code ? code : 1)); }}; exit $code"
     result = adb.execute(unpack + clean, stdin=Stdin(chunks(), total), timeout_s=STALL_S, live=True)
     if result.code != 0:
@@ -151,7 +154,7 @@ def _take_places(
     _run_script(
         adb,
         [
-            f"umask 022; mkdir -p {quote(root)} && cd {quote(root)} || exit 1",
+            f"{PRIVATE}; mkdir -p {quote(root)} && cd {quote(root)} || exit 1",
             f"rm -f {FILE_NAME} || exit 1",
             *_lines("rm -rf", sorted({*moved, *gone})),
             *_lines("mkdir -p", parents),
@@ -180,7 +183,7 @@ def _write_manifest(adb: Adb, package: Path, root: PurePosixPath) -> None:
     text = (package / FILE_NAME).read_bytes()
     final, temporary = quote(root / FILE_NAME), quote(root / f"{FILE_NAME}.new")
     result = adb.execute(
-        f"umask 022; cat >{temporary} && mv -f {temporary} {final} || {{ rm -f {temporary}; exit 1; }}",
+        f"{PRIVATE}; cat >{temporary} && mv -f {temporary} {final} || {{ rm -f {temporary}; exit 1; }}",
         stdin=Stdin([text], len(text)),
     )
     if result.code != 0:
@@ -191,6 +194,7 @@ def _failed(adb: Adb, folder: PurePosixPath, files: Sequence[File]) -> list[str]
     """Paths whose digest on the device is not the manifest's, and paths that are not there."""
     if not files:
         return []
+    # Up to Android 9 the list is the argument of -c, later a file to read: `-` is both.
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files).encode()
     result = adb.execute(
         f"cd {quote(folder)} && sha256sum -c - 2>&1",

@@ -75,7 +75,8 @@ class Clock:
 def marked(command: str, marker: str, stdin: Stdin) -> str:
     """`command` for a device without shell protocol v2: it prints `marker` and its exit code at the end.
 
-    Such a connection cannot be closed in one direction alone, so `head` ends what the command reads.
+    Such a connection cannot be closed in one direction alone, so `head` ends what the command reads. It is an old Linux
+    board's: Android has had v2 longer than a `head` that counts bytes.
     """
     source = f"head -c {stdin.size_bytes} | " if stdin.size_bytes else "</dev/null "
     return f"{source}sh -c {shlex.quote(command)} 2>&1; echo {marker}$?"

@@ -215,9 +215,12 @@ def test_a_file_that_grows_is_pulled_as_it_was_listed(disk: Path, package: Path,
     run(target)
     metrics = Path(arm64.ROOT) / "output" / "metrics.jsonl"
 
+    # A line that is being written is none yet.
+    metrics.write_text(metrics.read_text() + '{"mo')
+
     def grow(command: str) -> None:
         if command.startswith("cd "):
-            metrics.write_text(metrics.read_text() + '{"more": 1}\n')
+            metrics.write_text(metrics.read_text() + 're": 1}\n' * 100_000)
 
     adb.after = grow
     target.pull(tmp_path / "results")
@@ -234,13 +237,13 @@ def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
     checkpoint = Path(arm64.ROOT) / "output" / "lenet_trained_2.safetensors"
 
     def spoil(command: str) -> None:
-        if command.startswith("head -c") and kind == "damaged":
+        if command.startswith("cat ") and kind == "damaged":
             checkpoint.write_text("WEIGHTS\n")
-        elif command.startswith("head -c") and kind == "gone":
+        elif command.startswith("cat ") and kind == "gone":
             checkpoint.unlink(missing_ok=True)
 
     adb.before = spoil
-    adb.after = lose(1, "head -c 8") if kind == "lost" else adb.after
+    adb.after = lose(1, "cat ") if kind == "lost" else adb.after
     with pytest.raises(PipelineError):
         target.pull(tmp_path / "results")
     assert content_of(tmp_path / "results") == {}
@@ -254,6 +257,27 @@ def test_nothing_to_pull_says_what_to_run(disk: Path, package: Path, tmp_path: P
     target.clear_output()
     with pytest.raises(TargetError, match="holds no results"):
         target.pull(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "planted", ["", "package-arm64", "package-arm64.new", "package-arm64/output", "package-arm64/model", "other/deep"]
+)
+def test_a_link_that_leads_out_of_our_folder_is_refused_by_name(
+    disk: Path, package: Path, tmp_path: Path, planted: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = Path(arm64.ROOT).parent / planted
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TargetError, match=f"{link} would lead what is written there elsewhere: remove"):
+        AdbTarget(Arm64()).push(package, ignored)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_an_arm64_device_that_prefers_32_bit_is_one(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    adb.abi = "armeabi-v7a,arm64-v8a"
+    pushed(adb, package)
 
 
 def test_another_abi_is_refused_before_anything_is_written(disk: Path, package: Path) -> None:

@@ -173,5 +173,28 @@ def test_one_who_asks_whether_a_job_runs_does_not_keep_it_from_starting(package:
     assert package.log == "ran\n"
 
 
+def test_what_a_job_writes_is_its_users_alone_and_a_followers_copy_does_not_stay(package: Package) -> None:
+    package.script("train.sh", "echo line; mkdir -p output; echo weights >output/weights\n")
+    before = os.umask(0)
+    try:
+        package.job("start", "t1", "train.sh")
+        assert package.job("follow", "0").stdout == b"line\n"
+    finally:
+        os.umask(before)
+    places = [package.folder / "job", package.folder / "output"]
+    assert [path for place in places for path in (place, *place.iterdir()) if path.stat().st_mode & 0o077] == []
+    assert {path.name for path in places[0].iterdir()} == {"code", "lock", "log", "pid", "script", "token"}
+
+
+@pytest.mark.parametrize("name", ["job", "output", "cache"])
+def test_a_link_in_the_place_of_what_a_job_writes_is_refused(package: Package, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (package.folder / name).symlink_to(tmp_path / "elsewhere")
+    started = package.job("start", "t1", "train.sh")
+    assert (started.returncode, started.stderr) == (1, f"{package.folder / name} is a link: remove it\n".encode())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (package.folder / name).unlink()
+
+
 def test_an_unknown_word_is_refused(package: Package) -> None:
     assert package.job("restart").returncode == 2

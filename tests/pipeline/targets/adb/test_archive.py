@@ -35,8 +35,8 @@ def test_it_unpacks_to_the_same_files_and_modes(tmp_path: Path) -> None:
     unpacked = content_of(tmp_path / "unpacked")
     assert unpacked.pop(COMPLETE) == b""
     assert unpacked == {path: content for path, content in content_of(package).items() if path != "manifest.json"}
-    assert (tmp_path / "unpacked" / "train.sh").stat().st_mode & 0o777 == 0o755
-    assert (tmp_path / "unpacked" / "empty").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "unpacked" / "train.sh").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "unpacked" / "empty").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_empty_one_holds_the_last_member_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -91,11 +92,23 @@ def test_the_first_push_brings_everything_with_its_modes(package: Path, disk: Pa
     progress: list[tuple[int, int]] = []
     push(StandIn(), package, root(disk), lambda done, total: progress.append((done, total)))
     assert content_of(Path(root(disk))) == content_of(package)
-    assert (Path(root(disk)) / "train.sh").stat().st_mode & 0o777 == 0o755
-    assert (Path(root(disk)) / "model" / "model.json").stat().st_mode & 0o777 == 0o644
+    assert (Path(root(disk)) / "train.sh").stat().st_mode & 0o777 == 0o700
+    assert (Path(root(disk)) / "model" / "model.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in Path(root(disk)).parent.iterdir()] == ["package-arm64"]
     assert progress == sorted(progress)
     assert progress[-1][0] == progress[-1][1]
+
+
+def test_what_is_pushed_is_its_users_alone(package: Path, disk: Path) -> None:
+    base = Path(root(disk)).parent
+    # As an earlier version left it.
+    base.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        sent(StandIn(), package, disk)
+    finally:
+        os.umask(before)
+    assert {path for path in (base, *base.rglob("*")) if path.stat().st_mode & 0o077} == set()
 
 
 def test_a_second_push_sends_digests_alone(package: Path, disk: Path) -> None:
@@ -249,7 +262,7 @@ def test_what_tar_says_is_one_line(package: Path, disk: Path) -> None:
 
         def execute(self, command: str, **options):  # type: ignore[no-untyped-def]
             says = "for i in 1 2 3; do echo 'tar: No space left on device' >&2; done; cat >/dev/null; false"
-            return super().execute(command.replace("tar -xf -", f"{{ {says}; }}"), **options)
+            return super().execute(command.replace("tar -xf - -o", f"{{ {says}; }}"), **options)
 
     with pytest.raises(TargetError) as caught:
         sent(Full(), package, disk)

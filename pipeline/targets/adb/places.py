@@ -1,0 +1,57 @@
+"""What is in our folder on a device: no links, and files that are read from their beginning."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import IO
+
+from pipeline.errors import TargetError, brief
+from pipeline.targets.adb.adb import Adb, quote
+
+
+class _Enough(Exception):
+    """What was asked for is there."""
+
+
+def check_links(adb: Adb, folder: PurePosixPath) -> None:
+    """Looks for links: we make none, and what is written through one lands elsewhere.
+
+    Raises:
+      TargetError: the folder, or something in it, is a link.
+    """
+    links = adb.execute(f"find {quote(folder)} -type l 2>/dev/null").text.splitlines()
+    if links:
+        raise TargetError(
+            f"{adb.serial}: {brief(links, 5)} would lead what is written there elsewhere: "
+            f"remove such links (`adb -s {adb.serial} shell rm {quote(links[0])}`), or the whole folder"
+        )
+
+
+def receive(adb: Adb, path: PurePosixPath, size_bytes: int, into: IO[bytes], silence_s: float) -> None:
+    """Writes the first bytes of a file of the device, or all when it has fewer, into an open one.
+
+    Args:
+      adb: the device.
+      path: the file there.
+      size_bytes: how many bytes; a device that sends more is interrupted: up to Android 8 `head` counts lines alone.
+      into: takes them.
+      silence_s: longest time in which nothing comes.
+
+    Raises:
+      TargetError: the file cannot be read.
+      ConnectionLost: the device went away.
+    """
+    left = size_bytes
+
+    def take(data: bytes) -> None:
+        nonlocal left
+        into.write(data[:left])
+        if len(data) > left:
+            raise _Enough
+        left -= len(data)
+
+    with suppress(_Enough):
+        done = adb.execute(f"cat {quote(path)}", on_stdout=take, timeout_s=silence_s, live=True)
+        if done.code != 0:
+            raise TargetError(f"{adb.serial}: {path} cannot be read: {done.complaint}; run `invoke pull` again")
