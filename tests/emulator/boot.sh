@@ -1,18 +1,22 @@
 #!/bin/sh
 # The emulated device's init: process 1 of namespaces of its own (mounts, processes, network), which all end with it.
-# boot.sh ROOT DATA PROPERTIES DATA_OPTIONS
+# boot.sh ROOT DATA PROPERTIES DATA_OPTIONS SERVICES
 #   ROOT          the device's root, shared by all devices and mounted read-only
 #   DATA          folder of this machine that becomes /data/local/tmp, or `tmpfs`
 #   PROPERTIES    file that becomes /system/build.prop
 #   DATA_OPTIONS  mount options of /data/local/tmp
+#   SERVICES      folder of what dumpsys and settings answer from
 set -eu
-root=$1 data=$2 properties=$3 data_options=$4
+root=$1 data=$2 properties=$3 data_options=$4 services=$5
 shell_id=2000
 
 mount --bind "$root" "$root"
 mount -o remount,bind,ro,nosuid,nodev "$root"
 mount --bind "$properties" "$root/system/build.prop"
 mount -o remount,bind,ro "$root/system/build.prop"
+for file in battery settings; do
+    mount --bind "$services/$file" "$root/data/system/$file"
+done
 if [ "$data" = tmpfs ]; then
     mount -t tmpfs -o "$data_options,mode=771,uid=$shell_id,gid=$shell_id" tmpfs "$root/data/local/tmp"
 else

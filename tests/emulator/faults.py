@@ -15,7 +15,16 @@ from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
 from tests.emulator import processes
-from tests.emulator.parts import HOST_PATH, EmulatedDevice, connect, free_port, start_relay, wait_until
+from tests.emulator.parts import (
+    HOST_PATH,
+    EmulatedDevice,
+    Hardware,
+    boot,
+    connect,
+    free_port,
+    start_relay,
+    wait_until,
+)
 
 HERE = Path(__file__).parent
 
@@ -90,6 +99,16 @@ def restart_adbd(device: EmulatedDevice) -> None:
     for pid in processes.children(init.pid):
         if b"/adbd" in Path(f"/proc/{pid}/cmdline").read_bytes():
             processes.end(processes.note("adbd", pid, device.ledger))
+    connect(device)
+
+
+def reboot(device: EmulatedDevice) -> None:
+    """Ends everything that runs on the device at once and boots it again; files and settings stay."""
+    for process in [_process(device, role) for role in ("relay", "device", "keeper")]:
+        processes.end(process)
+        processes.forget(process, device.ledger)
+    boot(device, Hardware())
+    start_relay(device)
     connect(device)
 
 

@@ -23,7 +23,14 @@ from pipeline.packing import debian
 HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"
 PACKAGES = ("adbd:arm64", "mksh:arm64", "toybox:arm64", "adb:amd64", "qemu-user:amd64", "patchelf:amd64")
-SOURCES = ("image.py", "../../pipeline/packing/debian.py", "android_tools.txt", "getprop.sh")
+SOURCES = (
+    "image.py",
+    "../../pipeline/packing/debian.py",
+    "android_tools.txt",
+    "getprop.sh",
+    "dumpsys.sh",
+    "settings.sh",
+)
 APEX = PurePosixPath("/apex/com.android.adbd")
 MOUNT_POINTS = ("proc", "sys", "dev", "data/local/tmp")
 SHELL_ID = 2000
@@ -125,8 +132,9 @@ def _build_root(unpacked: Path, built: Image) -> None:
     shutil.copy(unpacked / "lib" / "aarch64-linux-musl" / "bin" / "mksh", programs / "sh")
     shutil.copy(unpacked / "bin" / "toybox", programs)
     _relocate([apex / "bin" / "adbd", programs / "toybox"], built)
-    shutil.copy(HERE / "getprop.sh", programs / "getprop")
-    (programs / "getprop").chmod(0o755)
+    for tool in ("getprop", "dumpsys", "settings"):
+        shutil.copy(HERE / f"{tool}.sh", programs / tool)
+        (programs / tool).chmod(0o755)
     _link_tools(programs)
     _write_system_files(built.root)
 
@@ -154,6 +162,9 @@ def _write_system_files(root: Path) -> None:
     (root / "system" / "etc" / "passwd").write_text(PASSWD)
     (root / "system" / "etc" / "group").write_text(GROUP)
     (root / "system" / "build.prop").touch()
+    (root / "data" / "system").mkdir()
+    for name in ("battery", "settings"):
+        (root / "data" / "system" / name).touch()
     # As on Android: Debian's adbd starts /bin/sh, and glibc looks the user's name up in /etc.
     (root / "bin").symlink_to("/system/bin")
     (root / "etc").symlink_to("/system/etc")

@@ -13,6 +13,7 @@ from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
 from tests.emulator import processes
 from tests.emulator.image import Image
+from tests.emulator.services import services
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
@@ -124,7 +125,8 @@ def boot(device: EmulatedDevice, hardware: Hardware) -> None:
     if hardware.disk_bytes is not None:
         data, options = "tmpfs", f"{options},size={hardware.disk_bytes}"
     namespaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
-    init: list[str | Path] = ["sh", HERE / "boot.sh", device.image.root, data, properties, options]
+    state = services(device.folder)
+    init: list[str | Path] = ["sh", HERE / "boot.sh", device.image.root, data, properties, options, state]
     log = device.folder / "device.log"
     keeper = processes.start("keeper", [*namespaces, *init], ledger=device.ledger, log=log, env={"PATH": HOST_PATH})
     wait_until(device, lambda: bool(processes.children(keeper.pid)))

@@ -100,6 +100,12 @@ def end(process: Background) -> None:
         time.sleep(0.02)
 
 
+def forget(process: Background, ledger: Path) -> None:
+    """Takes a process that has ended out of the ledger."""
+    kept = [f"{other.role} {other.pid} {other.started_at}\n" for other in noted(ledger) if other != process]
+    ledger.write_text("".join(kept))
+
+
 def children(pid: int) -> list[int]:
     """The ids of the children of process `pid`; none when it has ended."""
     try:
