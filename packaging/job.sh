@@ -1,13 +1,16 @@
 #!/bin/sh
 # Runs one script of the package detached from the caller, so that a lost connection does not end it.
 #
-#   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs; nothing for a TOKEN it has seen
+#   job.sh start TOKEN SCRIPT [ARGUMENT...]   start; exit code 75 when another job runs; nothing for a TOKEN it has seen;
+#                                             with --stay-awake or --while-charging among the arguments, Android does not
+#                                             sleep until the job has ended
 #   job.sh follow OFFSET                      print the job's output from byte OFFSET on until it ends, with its exit code;
 #                                             exit code 74 when it still runs after a while: ask again
 #   job.sh status                             print `running SCRIPT`, `ended CODE`, `died` or `none`
 #   job.sh stop                               end the job
 #
-# Plain POSIX sh with the tools of Android 8's toybox: `head` counts lines alone, nothing reads a number of bytes. The lock is a flock that the job's own shell holds: it ends with the job.
+# Plain POSIX sh with the tools of Android 8's toybox: `head` counts lines alone, nothing reads a number of bytes.
+# The lock is a flock that the job's own shell holds: it ends with the job.
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 job=$here/job
@@ -16,6 +19,8 @@ busy=75 again=74
 part=$job/part.$$
 # What a run writes is the shell user's alone; adbd's own umask is 0.
 umask 077
+# What Android's setting was before the job; gone when it is so again.
+stay_on=$job/stay_on
 
 running() {
     [ -f "$job/lock" ] || return 1
@@ -30,6 +35,33 @@ alive() {
 leave() {
     rm -f "$part"
     exit "$1"
+}
+
+# Keeps a plugged-in Android awake as scrcpy does: by the setting of that name, for mains, USB and wireless (1 + 2 + 4).
+stay_awake() {
+    # A board without Android's settings does not fall asleep by itself.
+    command -v settings >/dev/null || return 0
+    settings get global stay_on_while_plugged_in >"$stay_on.new" && mv "$stay_on.new" "$stay_on" &&
+        settings put global stay_on_while_plugged_in 7 ||
+        echo "the device may fall asleep: Android refuses to change its setting stay_on_while_plugged_in"
+    # The setting keeps awake, it does not wake.
+    input keyevent KEYCODE_WAKEUP || :
+}
+
+let_sleep() {
+    [ -f "$stay_on" ] || return 0
+    old=$(cat "$stay_on")
+    case $old in
+    # Never set: Android's default then holds, which is not 0.
+    *[!0-9]* | "") settings delete global stay_on_while_plugged_in >/dev/null && rm -f "$stay_on" ;;
+    *) settings put global stay_on_while_plugged_in "$old" && rm -f "$stay_on" ;;
+    esac
+}
+
+# At each contact: a job that was killed, or a reboot, left the setting as it was in the job.
+let_sleep_again() {
+    [ -f "$stay_on" ] || return 0
+    (flock -n 9 && let_sleep) 9<"$job/lock" >/dev/null 2>&1 || :
 }
 
 follow() {
@@ -68,6 +100,7 @@ start)
     mkdir -p "$job" || exit 1
     # The caller asks again when it has lost the answer.
     [ "$(cat "$job/token" 2>/dev/null)" = "$token" ] && exit 0
+    let_sleep_again
     if running; then
         echo "another job runs: $(cat "$job/script")" >&2
         exit $busy
@@ -94,8 +127,12 @@ hold)
         echo "$script" >"$job/script"
         echo $$ >"$job/pid"
         echo "$token" >"$job/token"
+        case " $* " in
+        *" --stay-awake "* | *" --while-charging "*) stay_awake >>"$job/log" 2>/dev/null ;;
+        esac
         sh "$here/$script" "$@" >>"$job/log" 2>&1
         echo $? >"$job/code.new"
+        let_sleep >/dev/null 2>&1
         mv "$job/code.new" "$job/code"
     ) 9>"$job/lock"
     ;;
@@ -103,6 +140,7 @@ follow)
     follow "$2"
     ;;
 status)
+    let_sleep_again
     if running; then
         echo "running $(cat "$job/script")"
     elif [ -f "$job/code" ]; then
@@ -114,6 +152,7 @@ status)
     fi
     ;;
 stop)
+    let_sleep_again
     running || { echo "no job runs" >&2; exit 1; }
     # The job is a session of its own: its group is all that it started. (dash knows no `kill -TERM -- -GROUP`.)
     group=$(cat "$job/pid") tries=0

@@ -24,6 +24,7 @@ from pipeline.targets.adb.adb import Adb
 from pipeline.targets.arm64 import AdbTarget
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, gone, unauthorized, unplugged
+from tests.emulator.services import change_battery
 from tests.in_torch import lenet_accuracy
 from tests.invoking import Invoked, invoke, losses
 
@@ -166,10 +167,10 @@ def test_changed_and_removed_files_follow(first: First, emulator: EmulatedDevice
     assert emulator.shell(f"cat {ROOT}/train.sh") == (package / "train.sh").read_text()
 
 
-def weights(target: AdbTarget, folder: Path) -> dict[str, bytes]:
+def weights(target: AdbTarget, folder: Path, step: int = 40) -> dict[str, bytes]:
     """Every tensor of the trained checkpoint, optimizer state among them, bit for bit."""
     files = {path.name: path for path in target.pull(folder)}
-    tensors = load_file(files["lenet_trained_40.safetensors"])
+    tensors = load_file(files[f"lenet_trained_{step}.safetensors"])
     return {name: tensor.tobytes() for name, tensor in tensors.items()}
 
 
@@ -193,6 +194,44 @@ def test_a_lost_connection_changes_nothing(
     assert codes == [0]
     assert without_noise(disturbed) == without_noise(calm)
     assert weights(target, tmp_path / "disturbed") == expected
+
+
+def test_a_training_pauses_while_the_battery_is_low_and_goes_on_to_the_same_result(
+    emulator: EmulatedDevice, target: AdbTarget, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    words = ["-c", "100000", "--seed", "3", "--min-battery", "30"]
+    training = threading.Thread(target=target.run, args=("train.sh", words, lines.append))
+    target.clear_output()
+    training.start()
+    metrics = emulator.data / "train-on-device" / "package-arm64" / "output" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and '"event": "step"' in metrics.read_text())
+    change_battery(emulator.folder, {"level": "28"})
+    first = paused_at(lines, 1)
+    change_battery(emulator.folder, {"level": "62"})
+    wait_for(lambda: f"goes on at step {first} after" in "\n".join(lines))
+    change_battery(emulator.folder, {"level": "29"})
+    second = paused_at(lines, 2)
+    change_battery(emulator.folder, {"level": "62"})
+    target.stop()
+    training.join(timeout=60)
+    after_pauses = weights(target, tmp_path / "paused", second)
+    assert 0 < first < second
+    target.clear_output()
+    assert target.run("train.sh", ["-c", str(second), "--seed", "3"], lines.append) == 0
+    assert after_pauses == weights(target, tmp_path / "calm", second)
+
+
+def paused_at(lines: list[str], times: int) -> int:
+    """Waits until a training has paused so often; returns the step."""
+
+    def paused() -> list[str]:
+        return [line for line in lines if line.startswith("paused at step ")]
+
+    wait_for(lambda: len(paused()) == times)
+    step, _, reason = paused()[-1].removeprefix("paused at step ").partition(": ")
+    assert reason == f"the battery has {27 + times} %, below --min-battery 30"
+    return int(step)
 
 
 def test_a_running_job_is_found_attached_to_and_stopped(

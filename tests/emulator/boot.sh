@@ -1,14 +1,15 @@
 #!/bin/sh
 # The emulated device's init: process 1 of namespaces of its own (mounts, processes, network), which all end with it.
-# boot.sh ROOT TOOLS DATA PROPERTIES DATA_OPTIONS CPU
+# boot.sh ROOT TOOLS DATA PROPERTIES DATA_OPTIONS CPU SERVICES
 #   ROOT          the device's root, shared by all devices and mounted read-only
 #   TOOLS         folder of this machine that becomes /system/bin
 #   DATA          folder of this machine that becomes /data/local/tmp, or `tmpfs`
 #   PROPERTIES    file that becomes /system/build.prop
 #   DATA_OPTIONS  mount options of /data/local/tmp
 #   CPU           what qemu emulates
+#   SERVICES      folder of what dumpsys and settings answer from
 set -eu
-root=$1 tools=$2 data=$3 properties=$4 data_options=$5 cpu=$6
+root=$1 tools=$2 data=$3 properties=$4 data_options=$5 cpu=$6 services=$7
 shell_id=2000
 
 mount --bind "$root" "$root"
@@ -17,6 +18,9 @@ mount --bind "$properties" "$root/system/build.prop"
 mount -o remount,bind,ro "$root/system/build.prop"
 mount --bind "$tools" "$root/system/bin"
 mount -o remount,bind,ro,nosuid,nodev "$root/system/bin"
+for file in battery settings; do
+    mount --bind "$services/$file" "$root/data/system/$file"
+done
 if [ "$data" = tmpfs ]; then
     mount -t tmpfs -o "$data_options,mode=771,uid=$shell_id,gid=$shell_id" tmpfs "$root/data/local/tmp"
 else

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"
 PACKAGES = ("adbd:arm64", "mksh:arm64", "toybox:arm64", "adb:amd64", "qemu-user:amd64", "patchelf:amd64")
 # Android's own programs, each a script of the same name here.
-COMMANDS = ("getprop",)
+COMMANDS = ("getprop", "dumpsys", "settings")
 SOURCES = (
     *("image.py", "../../pipeline/packing/debian.py", "android.py", "androids.toml", "old_tool.sh"),
     *(f"{command}.sh" for command in COMMANDS),
@@ -130,6 +130,9 @@ def _build_root(unpacked: Path, built: Image) -> None:
     _relocate(apex / "bin" / "adbd", built)
     shutil.copy(HERE / "old_tool.sh", built.root / OLD_TOOL.removeprefix("/"))
     (built.root / "system" / "build.prop").touch()
+    (built.root / "data" / "system").mkdir()
+    for name in ("battery", "settings"):
+        (built.root / "data" / "system" / name).touch()
     # As on Android: Debian's adbd starts /bin/sh. There is no passwd in /etc, so nobody has a name or a HOME.
     (built.root / "bin").symlink_to("/system/bin")
     (built.root / "etc").symlink_to("/system/etc")

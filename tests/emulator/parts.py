@@ -18,6 +18,7 @@ from pipeline.targets.adb.parse import Address
 from tests.emulator import processes
 from tests.emulator.android import NEWEST, androids
 from tests.emulator.image import Image
+from tests.emulator.services import services
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
@@ -145,7 +146,7 @@ def boot(device: EmulatedDevice) -> None:
         data, options = "tmpfs", f"{options},size={hardware.disk_bytes}"
     namespaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
     mounted = [device.image.root, device.image.tools(hardware.android), data, properties, options]
-    init: list[str | Path] = ["sh", HERE / "boot.sh", *mounted, hardware.cpu]
+    init: list[str | Path] = ["sh", HERE / "boot.sh", *mounted, hardware.cpu, services(device.folder, hardware.android)]
     log = device.folder / "device.log"
     log.unlink(missing_ok=True)
     keeper = processes.start("keeper", [*namespaces, *init], ledger=device.ledger, log=log, env={"PATH": HOST_PATH})
