@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import Parameter, Signature
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,9 +20,13 @@ from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError, in_line
+from pipeline.files import alone_in
 from pipeline.settings import Settings, options_for, read_settings
 
 Body = Callable[[Settings], None]
+
+# Tasks that change the build folder, or would be disturbed if another did.
+BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "bench")
 
 
 def takes_options(body: Body) -> Task[Body]:
@@ -32,7 +37,9 @@ def takes_options(body: Body) -> Task[Body]:
     @functools.wraps(body)
     def run_task(c: Context, **typed: Any) -> None:
         with one_line_errors():
-            body(read_settings(typed))
+            settings = read_settings(typed)
+            with _alone_in(settings.build) if name in BUILDING else nullcontext():
+                body(settings)
 
     # invoke reads a task's options from here.
     run_task.__signature__ = Signature(  # type: ignore[attr-defined]
@@ -49,8 +56,18 @@ def takes_options(body: Body) -> Task[Body]:
         help={n: option.help_for(name) for n, option in options.items()},
         # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
         auto_shortflags=False,
+        optional=[n for n, option in options.items() if option.alone],
     )(run_task)
     return made
+
+
+def _alone_in(build: Path) -> AbstractContextManager[None]:
+    def waits() -> None:
+        print(
+            f"waiting for another invoke that uses {build}; --build names another folder", file=sys.stderr, flush=True
+        )
+
+    return alone_in(build, waits)
 
 
 @contextmanager
@@ -136,9 +153,12 @@ def package(settings: Settings) -> None:
 @takes_options
 def train(settings: Settings) -> None:
     """Train the package on its target."""
-    from pipeline.run import run_on_existing
+    from pipeline.run import run_on_existing, train_on
 
-    run_on_existing(settings, "train.sh")
+    if settings.resume is None:
+        run_on_existing(settings, "train.sh")
+    else:
+        train_on(settings)
 
 
 @takes_options
@@ -160,9 +180,13 @@ def pull(settings: Settings) -> None:
 @takes_options
 def run(settings: Settings) -> None:
     """Export, package, push, evaluate, train, evaluate again and pull the results."""
+    from pipeline.run import go_on
     from pipeline.run import run as run_all
 
-    run_all(settings)
+    if settings.resume is None:
+        run_all(settings)
+    else:
+        go_on(settings)
 
 
 @takes_options

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from device_runtime.formats.dataset import read_description
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
-from device_runtime.formats.manifest import read_manifest
-from device_runtime.formats.metrics import read_metrics
+from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
 from device_runtime.formats.options import words
 from pipeline.errors import RunFailed, TargetError
-from pipeline.files import check_writable, new_folder
-from pipeline.lowering.inference import write_inference_model, write_state_dict
+from pipeline.files import check_writable
 from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
+from pipeline.results.bring import collect, folder_of, held, rescue, results_folder, results_path
+from pipeline.results.going_on import on_target, to_bring_back
 from pipeline.results.interruption import explained
-from pipeline.results.report import write_report
 from pipeline.settings import Settings
-from pipeline.targets import Target, kind_of
+from pipeline.targets import OnLine, Runs, Target, kind_of
 
 UNTRAINED_HEADING = "==Evaluating Untrained Model==="
 TRAINING_HEADING = "========Training on Device====="
@@ -37,37 +35,90 @@ def run(settings: Settings) -> Path:
     """
     # First, because the stages may take minutes: a folder or a device that is missing is told at once.
     check_writable(settings.runs)
-    connect(settings, package_folder(settings.build, settings.target))
+    target = free_target(settings, package_folder(settings.build, settings.target))
     prepared = prepare(settings)
     check_run(prepared, settings)
     package = make_package(prepared, settings)
-    target = push(settings, package)
+    push(target, package)
     target.clear_output()
-    final = results_path(settings, prepared.source.name)
-    with new_folder(final) as results, (results / "log").open("w", buffering=1) as log:
-        say = _to_both(log.write)
-        for heading, script in (
-            (UNTRAINED_HEADING, "eval_untrained.sh"),
-            (TRAINING_HEADING, "train.sh"),
-            (TRAINED_HEADING, "eval.sh"),
-        ):
-            say(heading)
-            with explained(settings, package, script):
-                run_script(target, script, options_of_script(script, settings), say)
+    final = results_path(settings, prepared.source.name, datetime.now())
+    with results_folder(target, final) as results:
+        with _logged(results) as say:
+            for heading, script in ((UNTRAINED_HEADING, "eval_untrained.sh"), (TRAINING_HEADING, "train.sh")):
+                say(heading)
+                _run_explained(settings, package, target, script, options_of_script(script, settings), say)
+            _evaluate(settings, package, target, say)
         target.pull(results)
         collect(settings.build, package, results)
     print(f"results: {final}", flush=True)
     return final
 
 
-def push(settings: Settings, package: Path) -> Target:
-    """Brings the package to the target and returns the target."""
+def go_on(settings: Settings) -> Path:
+    """From where a training was interrupted to its results; returns the folder with them.
+
+    Raises:
+      PipelineError: there is none, or it cannot go on.
+    """
+    package = existing_package(settings)
     target = connect(settings, package)
+    records = _brought_back(settings, target, package)
+    final = folder_of(settings, last_start(records) or {})
+    with results_folder(target, final) as results:
+        with _logged(results) as say:
+            say(TRAINING_HEADING)
+            if target.running():
+                _checked(target, "the job", target.attach, say)
+            if not ended(on_target(settings, target)):
+                _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
+            _evaluate(settings, package, target, say)
+        target.pull(results)
+        collect(settings.build, package, results)
+    print(f"results: {final}", flush=True)
+    return final
+
+
+def _brought_back(settings: Settings, target: Target, package: Path) -> Sequence[Record]:
+    """What the training recorded that is to go on; it is on the target afterwards."""
+    records = on_target(settings, target)
+    if records:
+        return records
+    files = to_bring_back(settings, package)
+    rescue(target, settings, package)
+    push(target, package)
+    target.clear_output()
+    target.put(files)
+    return read_metrics(files[0].parent)
+
+
+def _resuming(settings: Settings, records: Sequence[Record]) -> list[str]:
+    """Options of train.sh with which a training goes on; its own are in its record."""
+    start = last_start(records) or {}
+    # job.sh, which keeps a device awake, reads no records.
+    awake = ["--stay-awake"] if start.get("while_charging") and not settings.runner.stay_awake else []
+    return ["--resume", *awake, *options_of_script("train.sh", settings)]
+
+
+def _evaluate(settings: Settings, package: Path, target: Target, say: OnLine) -> None:
+    say(TRAINED_HEADING)
+    _run_explained(settings, package, target, "eval.sh", options_of_script("eval.sh", settings), say)
+
+
+def free_target(settings: Settings, package: Path) -> Target:
+    """The target, with nothing running on it and nothing on it that was not pulled."""
+    target = connect(settings, package)
+    if target.running():
+        raise TargetError(f"{target.name} runs a job: `invoke attach` shows it, `invoke stop` ends it")
+    rescue(target, settings, package)
+    return target
+
+
+def push(target: Target, package: Path) -> None:
+    """Brings the package to the target."""
     with transfer(f"push to {target.name}") as on_bytes:
         sent = target.push(package, on_bytes)
     if sent:
         print(f"pushed {sent / 2**20:.1f} MiB to {target.name}", file=sys.stderr, flush=True)
-    return target
 
 
 def connect(settings: Settings, package: Path) -> Target:
@@ -80,13 +131,25 @@ def options_of_script(script: str, settings: Settings) -> list[str]:
     return words(settings.runner, lambda _, option: script in option.scripts)
 
 
-def run_script(target: Target, script: str, options: Sequence[str], say: Callable[[str], None]) -> None:
+def run_script(target: Runs, script: str, options: Sequence[str], say: OnLine) -> None:
     """Runs a script of the package on the target.
 
     Raises:
       RunFailed: it ended with another exit code than 0; the message carries why: what it called an error, which is not
         said before, or else its last line.
     """
+    _checked(target, script, lambda on_line: target.run(script, options, on_line), say)
+
+
+def _run_explained(
+    settings: Settings, package: Path, target: Target, script: str, options: Sequence[str], say: OnLine
+) -> None:
+    with explained(settings, package, script):
+        run_script(target, script, options, say)
+
+
+def _checked(target: Runs, name: str, run_it: Callable[[OnLine], int], say: OnLine) -> None:
+    """Lets something run and hands on what it says."""
     errors: list[str] = []
     last = "no output"
 
@@ -98,10 +161,10 @@ def run_script(target: Target, script: str, options: Sequence[str], say: Callabl
             last = line
             say(line)
 
-    code = target.run(script, options, on_line)
+    code = run_it(on_line)
     if code != 0:
         ending = ": " + "; ".join(errors) if errors else f" ended with exit code {code}: {last}"
-        raise RunFailed(f"{script} on {target.name}{ending}")
+        raise RunFailed(f"{name} on {target.name}{ending}")
 
 
 def existing_package(settings: Settings) -> Path:
@@ -116,59 +179,61 @@ def existing_package(settings: Settings) -> Path:
     return package
 
 
-def results_path(settings: Settings, model_name: str) -> Path:
-    """runs/<time>-<model>-<target>/, a name that nothing has yet."""
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{model_name}-{settings.target}"
-    folder, count = settings.runs / name, 1
-    while folder.exists():
-        count += 1
-        folder = settings.runs / f"{name}-{count}"
-    return folder
-
-
-def collect(build: Path, package: Path, results: Path) -> None:
-    """Adds what the host makes of pulled results: manifest, inference model, state dict, report.
-
-    Raises:
-      TargetError: there is no trained checkpoint among them.
-    """
-    name = read_manifest(package / MANIFEST).model
-    shutil.copy(package / MANIFEST, results)
-    # Not the one of the most steps: an earlier, longer training may have left its own there.
-    saved = [results / record["file"] for record in read_metrics(results) if record["event"] == "checkpoint"]
-    if not saved or not saved[-1].is_file():
-        raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
-    made_of = (build / name / "export", package / "model", saved[-1])
-    classes = read_description(package / "dataset").classes
-    write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
-    write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
-    write_report(results, package / "dataset")
-
-
-def _to_both(write: Callable[[str], object]) -> Callable[[str], None]:
-    def say(line: str) -> None:
-        print(line, flush=True)
-        write(line + "\n")
-
-    return say
-
-
 def run_on_existing(settings: Settings, script: str) -> None:
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
     checkpoint = settings.checkpoint
     start = ["-f", kind_of(settings.target).checkpoint(checkpoint)] if checkpoint else []
     package = existing_package(settings)
-    target = push(settings, package)
-    with explained(settings, package, script):
-        options = [*start, *options_of_script(script, settings)]
-        run_script(target, script, options, lambda line: print(line, flush=True))
+    trains = script == "train.sh"
+    target = free_target(settings, package) if trains else connect(settings, package)
+    push(target, package)
+    if trains and not checkpoint:
+        target.clear_output()
+    options = [*start, *options_of_script(script, settings)]
+    _run_explained(settings, package, target, script, options, _print)
+
+
+def train_on(settings: Settings) -> None:
+    """Goes on with an interrupted training, to its end; its output goes to stdout.
+
+    Raises:
+      PipelineError: there is none, or it cannot go on.
+    """
+    package = existing_package(settings)
+    target = connect(settings, package)
+    records = _brought_back(settings, target, package)
+    _run_explained(settings, package, target, "train.sh", _resuming(settings, records), _print)
 
 
 def pull_results(settings: Settings) -> Path:
-    """Pulls what the last training left on the target into a new results folder; returns the folder."""
+    """Pulls what the last training left on the target into a results folder; returns the folder.
+
+    Raises:
+      TargetError: it holds none.
+    """
     package = existing_package(settings)
-    final = results_path(settings, read_manifest(package / MANIFEST).model)
-    with new_folder(final) as results:
-        connect(settings, package).pull(results)
+    target = connect(settings, package)
+    start = last_start(held(target))
+    if start is None:
+        raise TargetError(f"{target.name} holds no results: run `invoke train --target {settings.target}` first")
+    final = folder_of(settings, start)
+    with results_folder(target, final) as results:
+        target.pull(results)
         collect(settings.build, package, results)
     return final
+
+
+@contextmanager
+def _logged(results: Path) -> Iterator[OnLine]:
+    """What prints lines and adds them to the log of a results folder."""
+    with (results / "log").open("a", buffering=1) as log:
+
+        def say(line: str) -> None:
+            _print(line)
+            log.write(line + "\n")
+
+        yield say
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

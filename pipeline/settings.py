@@ -37,6 +37,10 @@ def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
+# What may be said of a training that goes on: where it is, and how it is shown.
+_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake")
+
+
 def _trainable(text: str) -> tuple[str, ...]:
     """Shell patterns over parameter names."""
     return {"head": ("head.*",), "all": ("*",)}.get(text, listed(text))
@@ -47,6 +51,7 @@ class Settings:
     """What a user asks for. None: the model's recipe decides.
 
     Attributes:
+      resume: a results folder, or its name; empty for the newest training; None where none is to go on.
       runner: what is for the runner on the target; of it the host reads seed, engine and the size of a step.
 
     Raises:
@@ -75,7 +80,7 @@ class Settings:
             {"bench": "folder with photographs to convert and train on; without it, some are generated"},
         ),
     ] = None
-    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "pull"))] = Path("runs")
+    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "train", "pull"))] = Path("runs")
     serial: Annotated[str | None, Option("adb serial of the device, when there are several", str, _DEVICE)] = None
     checkpoint: Annotated[
         str | None,
@@ -84,6 +89,15 @@ class Settings:
             str,
             ("train", "eval"),
             {"train": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
+        ),
+    ] = None
+    resume: Annotated[
+        str | None,
+        Option(
+            "go on with the interrupted training, with its own options: on the target, or that of a results folder",
+            str,
+            ("train", "run"),
+            alone=True,
         ),
     ] = None
     classes: Annotated[
@@ -173,6 +187,12 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
     own, runners = options_of(Settings), options_of(RunnerOptions)
     values, words = dict[str, Any](), list[str]()
     defaults = {declared.name: declared.default for declared in fields(Settings)}
+    given = [name for name, value in typed.items() if value is not None and value is not False]
+    if "resume" in given and (others := [name for name in given if name not in _BESIDE_RESUME]):
+        raise UsageError(
+            f"--resume goes on with the options that the training was started with: leave out {long_form(others[0])}, "
+            "or train on from a checkpoint with `invoke train --checkpoint`"
+        )
     for name, value in typed.items():
         # An empty text says "none" where that can be meant.
         if value is None or value is False or (value == "" and defaults.get(name) in (None, ())):
@@ -180,7 +200,9 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
         if isinstance(value, str) and name not in _ANY_BYTES and not _is_utf8(value):
             raise UsageError(f"{long_form(name)} {value}: that name is not UTF-8, which libraries here need: rename it")
         if name in own:
-            values[name] = value if value is True else read_option(name, own[name], value)
+            # A switch, or an option that stands alone.
+            flag = "" if own[name].alone else True
+            values[name] = flag if value is True else read_option(name, own[name], value)
         else:
             if runners[name].host:
                 read_option(name, runners[name], str(value))

@@ -1,7 +1,7 @@
 """Stages that are not run again while their inputs stay the same.
 
 Each stage writes one folder; a file `.inputs` in it holds a digest of everything the folder was made from, and of the
-names and sizes of what it holds: a folder that lost a file is made again.
+names, sizes and times of what it holds: a folder that lost a file, or in which one was changed, is made again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def key_of(*inputs: object) -> str:
 def build_once(folder: Path, key: str, build: Callable[[], None]) -> None:
     """Calls `build`, which makes `folder`, unless it is there as the same key made it."""
     stamp = folder / STAMP
-    if stamp.is_file() and stamp.read_text() == _state(folder, key):
+    if stamp.is_file() and stamp.read_text(errors="replace") == _state(folder, key):
         return
     build()
     with explain_os_error(stamp):
@@ -36,10 +36,11 @@ def build_once(folder: Path, key: str, build: Callable[[], None]) -> None:
 
 
 def _state(folder: Path, key: str) -> str:
-    """A digest of the key and of every file's name and size, but for what runs write into a package."""
-    names = sorted(path for path in folder.rglob("*") if path.name != STAMP and path.is_file())
-    files = [(path.relative_to(folder), path.stat().st_size) for path in names]
-    return key_of(key, [(str(path), size) for path, size in files if path.parts[0] not in RUN_FOLDERS])
+    """A digest of the key and of every file's name, size and time, but for what runs write into a package."""
+    found = [(path.relative_to(folder), path) for path in sorted(folder.rglob("*"))]
+    made = [path for name, path in found if name.parts[0] not in (STAMP, *RUN_FOLDERS) and path.is_file()]
+    states = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in made]
+    return key_of(key, states)
 
 
 @cache

@@ -21,8 +21,11 @@ FILE_NAME = "manifest.json"
 # The features of images that a frozen backbone has seen.
 CACHE = "cache"
 
+# Checkpoints and records of trainings.
+OUTPUT = "output"
+
 # What a run writes into a package is not part of it.
-RUN_FOLDERS = ("output", CACHE, "job")
+RUN_FOLDERS = (OUTPUT, CACHE, "job")
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 

@@ -19,6 +19,7 @@ class Option:
       meant: what it means to some of them, where that is something else.
       choices: the texts it takes; none for all that `read` reads.
       letter: its short form on the runner's command line.
+      alone: whether it may be typed without a value, which then is empty.
       host: of the runner's options, whether the host reads it before, and tells what is wrong in its own words.
       scripts: of the runner's options, whether evaluations take it too, or train.sh alone.
     """
@@ -29,6 +30,7 @@ class Option:
     meant: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     letter: str = ""
+    alone: bool = False
     host: bool = False
     scripts: tuple[str, ...] = ("train.sh",)
 

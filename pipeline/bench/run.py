@@ -13,7 +13,7 @@ from pipeline.bench.table import cache_lines, conversion_lines, network_lines, t
 from pipeline.bench.training import train
 from pipeline.errors import UsageError
 from pipeline.files import new_file
-from pipeline.run import connect, push
+from pipeline.run import connect, free_target, push
 from pipeline.settings import Settings
 
 # The largest size is reached with the first steps and the evaluation after the last.
@@ -47,7 +47,8 @@ def bench(settings: Settings) -> None:
 
 
 def _measure_network(built: Built, settings: Settings) -> NetworkResult:
-    target = push(settings, built.package)
+    target = free_target(settings, built.package)
+    push(target, built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
     if settings.target == "x86":
         threads = measure_here(built, settings.repeats, settings.seconds, settings.build)

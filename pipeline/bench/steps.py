@@ -20,7 +20,7 @@ from pipeline.bench.networks import PRODUCT_FLOPS, Built
 from pipeline.bench.results import Threads, Timing
 from pipeline.bench.training import Answer, answers_of
 from pipeline.commands import converse
-from pipeline.targets import Target
+from pipeline.targets import Runs
 
 LOWERED, PRODUCT = "lowered", "product"
 RIVALS = ("onnxruntime-training", "torch-eager", "torch-compile")
@@ -54,7 +54,7 @@ def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dic
     return summary_of(answers, built.step_flops)
 
 
-def measure_on(target: Target, step_flops: int, repeats: int, seconds: float) -> dict[int, Threads]:
+def measure_on(target: Runs, step_flops: int, repeats: int, seconds: float) -> dict[int, Threads]:
     """The lowered engine on a device that has the package, in as many rounds."""
     answers: dict[tuple[str, int], list[Answer]] = {}
     for threads in THREADS:

@@ -12,7 +12,7 @@ from typing import Any
 from device_runtime.formats.metrics import read_metrics
 from pipeline.errors import RunFailed
 from pipeline.run import run_script
-from pipeline.targets import Target
+from pipeline.targets import Runs, Target
 
 Answer = Mapping[str, Any]
 
@@ -37,11 +37,13 @@ def train(target: Target, options: Sequence[str]) -> Training:
     with tempfile.TemporaryDirectory() as folder:
         target.pull(Path(folder))
         records = read_metrics(Path(folder))
+    # Nobody's results: the next training would have them brought home.
+    target.clear_output()
     steps = tuple(record["seconds"] for record in records if record["event"] == "step")
     return Training(steps, records[-1]["seconds"], records[-1]["peak_memory_bytes"])
 
 
-def answers_of(target: Target, options: Sequence[str]) -> list[Answer]:
+def answers_of(target: Runs, options: Sequence[str]) -> list[Answer]:
     """What bench.sh prints on the target.
 
     Raises:

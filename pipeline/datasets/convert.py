@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
-from device_runtime.formats.errors import FormatError
 from pipeline.datasets.layouts import Conversion, Found, find
 from pipeline.datasets.photographs.account import Converted, read_account, write_account
 from pipeline.errors import DatasetError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
+from pipeline.stages import build_once
 
 SAMPLE = Path(__file__).parent / "sample"
 
@@ -73,11 +73,14 @@ def convert(
     folder = SAMPLE if source is None else source
     found, digest = _find(folder, options)
     target = build / f"dataset-{digest}"
-    if not _is_whole(target):
+
+    def make() -> None:
         with new_folder(target) as temporary:
             converted = _converted(found, folder, temporary, options, on_progress, workers)
             dataset_format.write_description(temporary, converted.description)
             write_account(temporary, converted.account)
+
+    build_once(target, digest, make)
     for line in read_account(target).told:
         (on_warning or _warn)(line)
     return target
@@ -124,16 +127,6 @@ def _converted(
     converted = found.write(folder, conversion)
     told = (*found.told, *converted.account.told)
     return replace(converted, account=replace(converted.account, told=told))
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a dataset was converted there and nothing of it is lost."""
-    try:
-        splits = dataset_format.read_description(folder).splits
-        read_account(folder)
-    except FormatError:
-        return False
-    return all((folder / strip.file).is_file() for strips in splits.values() for strip in strips)
 
 
 def _digest(found: Found, options: ConvertOptions) -> str:

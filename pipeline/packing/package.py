@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import device_runtime
-from device_runtime.formats.manifest import CACHE, Manifest, describe, write_manifest
+from device_runtime.formats.manifest import CACHE, OUTPUT, Manifest, describe, write_manifest
 from pipeline.files import new_folder
 from pipeline.packing.runtime import PACKAGING, read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
@@ -75,9 +75,11 @@ def _assemble(
             (temporary / name).write_bytes(content)
         manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
         write_manifest(temporary, manifest)
-        if (folder / CACHE).is_dir():
-            # Its files are named by what they were made from, so a new package finds those that it can still use.
-            (folder / CACHE).rename(temporary / CACHE)
+        # The cache's files are named by what they were made from, so a new package finds those that it can still use;
+        # what a training left there may not have been pulled yet.
+        for kept in (CACHE, OUTPUT):
+            if (folder / kept).is_dir():
+                (folder / kept).rename(temporary / kept)
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -17,11 +17,29 @@ from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
 
+# In a target's output folder: how many bytes of the training's record were brought away.
+PULLED = ".pulled"
 
-class Target(Protocol):
-    """A machine that takes a package, runs its scripts and hands back what they wrote."""
+
+class Runs(Protocol):
+    """A machine on which scripts of a package run."""
 
     name: str
+
+    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
+        """Runs a script of the package to its end; each line that it prints goes to `on_line` as it comes.
+
+        Returns:
+          The script's exit code.
+
+        Raises:
+          TargetError: it could not be started, another one runs, or the target was lost.
+        """
+        ...
+
+
+class Target(Runs, Protocol):
+    """A machine that takes a package, runs its scripts and hands back what they wrote."""
 
     def push(self, package: Path, on_bytes: OnProgress) -> int:
         """Brings the package there, or what changed of it; returns the bytes sent.
@@ -35,14 +53,15 @@ class Target(Protocol):
         """
         ...
 
-    def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
-        """Runs a script of the package to its end; each line that it prints goes to `on_line` as it comes.
+    def running(self) -> bool:
+        """Whether a script runs there that somebody else has started."""
+        ...
 
-        Returns:
-          The script's exit code.
+    def attach(self, on_line: OnLine) -> int:
+        """Follows the script that runs there to its end, from its first line on; returns its exit code.
 
         Raises:
-          TargetError: it could not be started, another one runs, or the target was lost.
+          TargetError: there is none, the target was lost, or the script killed.
         """
         ...
 
@@ -50,11 +69,31 @@ class Target(Protocol):
         """Removes what earlier runs wrote into the package's output folder."""
         ...
 
-    def pull(self, into: Path) -> list[Path]:
+    def pull(self, into: Path, only: str = "*") -> list[Path]:
         """Brings the files of the package's output folder here, each whole or not at all; returns their paths.
 
+        Args:
+          into: takes them.
+          only: the name of one.
+
         Raises:
-          TargetError: there is none, or one arrived other than it was sent.
+          TargetError: one arrived other than it was sent.
+        """
+        ...
+
+    def unpulled(self) -> bool:
+        """Whether the output folder has the record of a training that was written to since it was marked as pulled."""
+        ...
+
+    def mark_pulled(self, size_bytes: int) -> None:
+        """Notes there that the training's record was brought away when it had so many bytes."""
+        ...
+
+    def put(self, files: Sequence[Path]) -> None:
+        """Brings files into the package's output folder.
+
+        Raises:
+          TargetError: the target cannot take them.
         """
         ...
 

@@ -7,20 +7,22 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
 from pipeline.files import new_file, sha256_of
 from pipeline.packing.runtime_arm64 import build_arm64
 from pipeline.progress import OnProgress
-from pipeline.targets import Kind, OnLine
+from pipeline.targets import PULLED, Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
-from pipeline.targets.adb.places import check_links, receive
-from pipeline.targets.adb.push import PRIVATE, push
+from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
+from pipeline.targets.adb.push import push
 
 BASE = PurePosixPath("/data/local/tmp")
 ROOT = BASE / "train-on-device" / "package-arm64"
+OUTPUT = ROOT / "output"
 
 BUSY = 75
 DIED = 70
@@ -43,11 +45,11 @@ ABIS = (
 
 # A running job's metrics still grow: their whole lines that are there now are listed, and later pulled. Up to Android 8
 # no tool cuts off at a byte.
-LIST_OUTPUT = (
-    'for f in *; do [ -f "$f" ] || continue; case $f in '
+LIST_FILE = (
+    '[ -f "$f" ] || continue; case $f in '
     '*.jsonl) l=$(wc -l <"$f") && n=$(head -n $((l)) "$f" | wc -c) && s=$(head -n $((l)) "$f" | sha256sum) ;; '
     '*) n=$(stat -c %s "$f") && s=$(sha256sum <"$f") ;; '
-    'esac && echo "${s%% *} $((n)) $f" || exit 1; done'
+    'esac && echo "${s%% *} $((n)) $f" || exit 1'
 )
 
 
@@ -77,7 +79,7 @@ class AdbTarget:
     def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`."""
         self.check()
-        if self.status().startswith("running"):
+        if self.running():
             raise TargetError(f"{self._adb.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
         return push(self._adb, package, ROOT, on_bytes)
 
@@ -121,8 +123,12 @@ class AdbTarget:
             raise TargetError(f"{self._adb.serial}: {script} did not start: {started.complaint}; push again")
         return self._follow(on_line)
 
+    def running(self) -> bool:
+        """See `Target`."""
+        return self.status().startswith("running")
+
     def attach(self, on_line: OnLine) -> int:
-        """Streams the output of the job, from its beginning, and returns its exit code; survives lost connections.
+        """See `Target`; also of a job that is over. Survives lost connections.
 
         Raises:
           TargetError: there is no job, it died without an exit code, or the device does not come back.
@@ -142,7 +148,7 @@ class AdbTarget:
                 # A script may end with that very code itself.
                 if result.code != AGAIN or not runs:
                     break
-                runs = self.status().startswith("running")
+                runs = self.running()
             except ConnectionLost:
                 self._adb.reconnect(RECONNECT_S)
             except KeyboardInterrupt:
@@ -152,7 +158,10 @@ class AdbTarget:
                 ) from None
         lines.flush()
         if result.code == DIED and self.status() == "died":
-            raise TargetError(f"{self._adb.serial}: the job was killed; the device may have run out of memory")
+            raise TargetError(
+                f"{self._adb.serial}: the job was killed; the device may have run out of memory, or restarted: "
+                "`invoke run --target arm64 --resume` goes on"
+            )
         return result.code
 
     def status(self) -> str:
@@ -174,20 +183,34 @@ class AdbTarget:
 
     def clear_output(self) -> None:
         """See `Target`."""
-        self._adb.check(f"rm -rf {ROOT}/output")
+        self._adb.check(f"rm -rf {OUTPUT}")
 
-    def pull(self, into: Path) -> list[Path]:
+    def unpulled(self) -> bool:
+        """See `Target`."""
+        mark = f'"$(cat {PULLED} 2>/dev/null)"'
+        asked = f'cd {OUTPUT} 2>/dev/null && [ -s {METRICS} ] && [ {mark} != "$(stat -c %s {METRICS})" ]'
+        return self._adb.execute(asked).code == 0
+
+    def mark_pulled(self, size_bytes: int) -> None:
+        """See `Target`."""
+        self._adb.check(f"{PRIVATE}; cd {OUTPUT} && echo {size_bytes} >{PULLED}.new && mv {PULLED}.new {PULLED}")
+
+    def put(self, files: Sequence[Path]) -> None:
+        """See `Target`."""
+        self._adb.check(f"{PRIVATE}; mkdir -p {OUTPUT}")
+        for file in files:
+            send(self._adb, file, OUTPUT / file.name)
+
+    def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
         listing = self._adb.execute(
-            f"cd {ROOT}/output 2>/dev/null || exit 0; {LIST_OUTPUT}",
+            f"cd {OUTPUT} 2>/dev/null || exit 0; for f in {only}; do {LIST_FILE}; done",
             timeout_s=DIGESTS_TIMEOUT_S,
             most_bytes=MOST_LISTED,
         )
         if listing.code != 0:
-            raise TargetError(f"{self._adb.serial}: {ROOT}/output cannot be read: {listing.complaint}")
+            raise TargetError(f"{self._adb.serial}: {OUTPUT} cannot be read: {listing.complaint}")
         files = parse_output_files(listing.text)
-        if not files:
-            raise TargetError(f"{self._adb.serial} holds no results: run `invoke train --target arm64` first")
         self._check_room(files, into)
         return [self._pull_file(file, into) for file in files]
 
@@ -199,14 +222,14 @@ class AdbTarget:
             raise TargetError(
                 f"{self._adb.serial}: its results are {size_bytes / 2**20:,.0f} MiB as it says, {there} has "
                 f"{free / 2**20:,.0f} MiB: nothing was pulled; make room, or remove what it should not have from "
-                f"{ROOT}/output"
+                f"{OUTPUT}"
             )
 
     def _pull_file(self, file: OutputFile, into: Path) -> Path:
         final = into / file.name
         with new_file(final) as temporary:
             with temporary.open("wb") as content:
-                receive(self._adb, ROOT / "output" / file.name, file.size_bytes, content, SILENCE_S)
+                receive(self._adb, OUTPUT / file.name, file.size_bytes, content, SILENCE_S)
             if sha256_of(temporary) != file.sha256:
                 raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
         return final
@@ -246,8 +269,8 @@ def _checkpoint(text: str) -> str:
     try:
         check_name(text)
     except ValueError as error:
-        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {ROOT}/output") from error
-    return f"{ROOT}/output/{text}"
+        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {OUTPUT}") from error
+    return f"{OUTPUT}/{text}"
 
 
 KIND = Kind(

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.options import ENGINES
 from pipeline.commands import stream
 from pipeline.errors import TargetError, UsageError
 from pipeline.files import new_file
 from pipeline.packing.runtime_x86 import build_x86
 from pipeline.progress import OnProgress
-from pipeline.targets import Kind, OnLine
+from pipeline.targets import PULLED, Kind, OnLine
 
 
 class LocalTarget:
@@ -29,6 +30,7 @@ class LocalTarget:
                 f"this machine is {platform.machine()}, not x86-64: use --target arm64 with a device connected by adb"
             )
         self._package = package.resolve()
+        self._output = self._package / "output"
 
     def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`: nothing travels."""
@@ -42,18 +44,40 @@ class LocalTarget:
 
     def clear_output(self) -> None:
         """See `Target`."""
-        shutil.rmtree(self._package / "output", ignore_errors=True)
+        shutil.rmtree(self._output, ignore_errors=True)
 
-    def pull(self, into: Path) -> list[Path]:
+    def running(self) -> bool:
+        """See `Target`: what runs here ends with who started it."""
+        return False
+
+    def attach(self, on_line: OnLine) -> int:
         """See `Target`."""
-        output = self._package / "output"
-        files = sorted(path for path in output.glob("*") if path.is_file()) if output.is_dir() else []
-        if not files:
-            raise TargetError(f"{output} holds no results: run `invoke train --target x86` first")
+        raise TargetError("on this machine a script ends with who started it: there is none to attach to")
+
+    def pull(self, into: Path, only: str = "*") -> list[Path]:
+        """See `Target`."""
+        files = sorted(path for path in self._output.glob(only) if path.is_file() and path.name[0] != ".")
         for file in files:
             with new_file(into / file.name) as temporary:
                 shutil.copyfile(file, temporary)
         return [into / file.name for file in files]
+
+    def unpulled(self) -> bool:
+        """See `Target`."""
+        metrics, mark = self._output / METRICS, self._output / PULLED
+        noted = mark.read_text(errors="replace").strip() if mark.is_file() else ""
+        return metrics.is_file() and str(metrics.stat().st_size) != noted
+
+    def mark_pulled(self, size_bytes: int) -> None:
+        """See `Target`."""
+        with new_file(self._output / PULLED) as temporary:
+            temporary.write_text(f"{size_bytes}\n")
+
+    def put(self, files: Sequence[Path]) -> None:
+        """See `Target`."""
+        for file in files:
+            with new_file(self._output / file.name) as temporary:
+                shutil.copyfile(file, temporary)
 
 
 def _checkpoint(text: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.errors import TargetError, brief
 from pipeline.targets.adb.adb import Adb, quote
+from pipeline.targets.adb.shell import CHUNK, Stdin
+
+# adbd's own umask is 0: every app could read what its shell writes, and change it.
+PRIVATE = "umask 077"
 
 
 class _Enough(Exception):
@@ -55,3 +59,20 @@ def receive(adb: Adb, path: PurePosixPath, size_bytes: int, into: IO[bytes], sil
         done = adb.execute(f"cat {quote(path)}", on_stdout=take, timeout_s=silence_s, live=True)
         if done.code != 0:
             raise TargetError(f"{adb.serial}: {path} cannot be read: {done.complaint}; run `invoke pull` again")
+
+
+def send(adb: Adb, file: Path, final: PurePosixPath) -> None:
+    """Writes a file of this machine to the device, under a temporary name first.
+
+    Raises:
+      TargetError: it cannot be written there.
+      ConnectionLost: the device went away.
+    """
+    temporary = quote(final.with_name(f"{final.name}.new"))
+    with file.open("rb") as content:
+        result = adb.execute(
+            f"{PRIVATE}; cat >{temporary} && mv -f {temporary} {quote(final)} || {{ rm -f {temporary}; exit 1; }}",
+            stdin=Stdin(iter(lambda: content.read(CHUNK), b""), file.stat().st_size),
+        )
+    if result.code != 0:
+        raise TargetError(f"{adb.serial}: {final} cannot be written: {result.complaint}; push again")

@@ -18,6 +18,7 @@ from pipeline.progress import OnProgress
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, quote
 from pipeline.targets.adb.archive import COMPLETE, tar_bytes, tar_stream
 from pipeline.targets.adb.parse import failed_digests, free_bytes
+from pipeline.targets.adb.places import PRIVATE, send
 from pipeline.targets.adb.shell import Stdin
 
 # Room for checkpoints and metrics of a run.
@@ -30,8 +31,6 @@ RETURN_S = 10.0
 WORDS_A_LINE = 100
 # That of half a million files.
 MOST_OF_MANIFEST = 2**27
-# adbd's own umask is 0: every app could read what its shell writes, and change it.
-PRIVATE = "umask 077"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnProgress) -> 
     if difference.changed or difference.gone:
         _send(adb, package, root, manifest, difference, on_bytes)
     if difference.changed or there != manifest:
-        _write_manifest(adb, package, root)
+        send(adb, package / FILE_NAME, root / FILE_NAME)
     return adb.sent_bytes - before
 
 
@@ -177,17 +176,6 @@ def _tops(paths: set[str], others: set[str]) -> tuple[str, ...]:
 def _lines(command: str, words: Sequence[str]) -> list[str]:
     parts = (words[start : start + WORDS_A_LINE] for start in range(0, len(words), WORDS_A_LINE))
     return [f"{command} -- {' '.join(map(quote, part))} || exit 1" for part in parts]
-
-
-def _write_manifest(adb: Adb, package: Path, root: PurePosixPath) -> None:
-    text = (package / FILE_NAME).read_bytes()
-    final, temporary = quote(root / FILE_NAME), quote(root / f"{FILE_NAME}.new")
-    result = adb.execute(
-        f"{PRIVATE}; cat >{temporary} && mv -f {temporary} {final} || {{ rm -f {temporary}; exit 1; }}",
-        stdin=Stdin([text], len(text)),
-    )
-    if result.code != 0:
-        raise TargetError(f"{adb.serial}: {root / FILE_NAME} cannot be written: {result.complaint}; push again")
 
 
 def _failed(adb: Adb, folder: PurePosixPath, files: Sequence[File]) -> list[str]:

@@ -29,5 +29,5 @@ class Saying:
     def clear_output(self) -> None:
         pass
 
-    def pull(self, into: Path) -> list[Path]:
+    def pull(self, into: Path, only: str = "*") -> list[Path]:
         return []

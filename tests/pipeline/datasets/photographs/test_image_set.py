@@ -106,8 +106,8 @@ def test_two_workers_make_what_one_makes(tmp_path: Path) -> None:
     write_folders(tmp_path / "in")
     one = convert(tmp_path / "in", tmp_path / "one", workers=1)
     two = convert(tmp_path / "in", tmp_path / "two", workers=2)
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
+    files = sorted(path.relative_to(one) for path in one.rglob("[!.]*") if path.is_file())
+    assert files == sorted(path.relative_to(two) for path in two.rglob("[!.]*") if path.is_file())
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 

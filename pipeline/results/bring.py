@@ -1,0 +1,137 @@
+"""Results of a training from its target into a folder here, before anything of them can be lost."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from device_runtime.formats.dataset import read_description
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.manifest import FILE_NAME as MANIFEST
+from device_runtime.formats.manifest import package_digest, read_manifest
+from device_runtime.formats.metrics import FILE_NAME as METRICS
+from device_runtime.formats.metrics import Record, last_start, read_metrics
+from device_runtime.formats.paths import check_name
+from pipeline.errors import PipelineError, TargetError
+from pipeline.files import new_folder, remove_leftovers
+from pipeline.lowering.inference import write_inference_model, write_state_dict
+from pipeline.progress import note
+from pipeline.results.report import write_report
+from pipeline.settings import Settings
+from pipeline.targets import Target
+
+
+def results_path(settings: Settings, model_name: str, began: datetime) -> Path:
+    """runs/<time>-<model>-<target>/, a name that nothing has yet."""
+    name = f"{began:%Y%m%d-%H%M%S}-{model_name}-{settings.target}"
+    folder, count = settings.runs / name, 1
+    while folder.exists():
+        count += 1
+        folder = settings.runs / f"{name}-{count}"
+    return folder
+
+
+def folder_of(settings: Settings, start: Record) -> Path:
+    """The results folder of a training that began so: the one that it has, or a new one by the time when it began.
+
+    Raises:
+      FormatError: its model has no plain name.
+    """
+    begun = f'"run": "{start["run"]}"'
+    for metrics in sorted(settings.runs.glob(f"*/{METRICS}")):
+        with metrics.open(errors="replace") as lines:
+            if any(begun in line for line in lines if line.startswith('{"event": "start"')):
+                return metrics.parent
+    try:
+        check_name(start["model"])
+        return results_path(settings, start["model"], datetime.fromtimestamp(start["time"]))
+    except (ValueError, OverflowError, OSError) as error:
+        raise FormatError(f"the training says of itself what cannot be: {error}") from error
+
+
+@contextmanager
+def results_folder(target: Target, final: Path) -> Iterator[Path]:
+    """A folder that takes the place of `final`, with what that holds already; the target then knows that it is pulled.
+
+    Raises:
+      PipelineError: the parent cannot be written to or the disk is full.
+    """
+    remove_leftovers(final.parent)
+    with new_folder(final) as results:
+        for path in final.iterdir() if final.is_dir() else ():
+            shutil.copy2(path, results)
+        yield results
+        size_bytes = (results / METRICS).stat().st_size
+    target.mark_pulled(size_bytes)
+
+
+def held(target: Target) -> list[dict[str, Any]]:
+    """What the training recorded whose results the target holds; nothing where it holds none.
+
+    Raises:
+      FormatError: its record is damaged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target.pull(Path(folder), METRICS)
+        return read_metrics(Path(folder))
+
+
+def rescue(target: Target, settings: Settings, package: Path) -> None:
+    """Pulls a training that the target still holds and nobody has pulled, and says so: the next one takes its place.
+
+    Args:
+      target: where it may be.
+      settings: where results go.
+      package: folder of the package that it was made with, as far as it is still that one.
+
+    Raises:
+      TargetError: it cannot be pulled.
+    """
+    if not target.unpulled():
+        return
+    try:
+        records = held(target)
+        start = last_start(records)
+        if start is None or not any(record["event"] == "step" for record in records):
+            return
+        final = folder_of(settings, start)
+    except FormatError:
+        final = results_path(settings, "damaged", datetime.now())
+    with results_folder(target, final) as results:
+        target.pull(results)
+        try:
+            collect(settings.build, package, results)
+        except (PipelineError, FormatError) as error:
+            note(f"{final} has what {target.name} wrote alone: {error}")
+    note(f"{target.name} still held a training that was not pulled: its results are in {final}")
+
+
+def collect(build: Path, package: Path, results: Path) -> None:
+    """Adds what the host makes of pulled results: report, manifest, inference model, state dict.
+
+    Raises:
+      TargetError: there is no trained checkpoint among them, or the package is another one by now.
+      FormatError: what was pulled is damaged.
+    """
+    records = read_metrics(results)
+    start = last_start(records)
+    manifest = read_manifest(package / MANIFEST) if (package / MANIFEST).is_file() else None
+    same = manifest is not None and start is not None and start["package"] == package_digest(manifest)
+    write_report(results, package / "dataset" if same else None)
+    if manifest is None or not same:
+        raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
+    shutil.copy(package / MANIFEST, results)
+    # Not the one of the most steps: an earlier, longer training may have left its own there.
+    saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
+    if not saved or not saved[-1].is_file():
+        raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
+    name = manifest.model
+    made_of = (build / name / "export", package / "model", saved[-1])
+    classes = read_description(package / "dataset").classes
+    write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
+    write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")

@@ -1,0 +1,90 @@
+"""The training that `--resume` goes on with: on its target, or brought back there from a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from device_runtime.formats.checkpoint import read_checkpoint
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.manifest import FILE_NAME as MANIFEST
+from device_runtime.formats.manifest import package_digest, read_manifest
+from device_runtime.formats.metrics import FILE_NAME as METRICS
+from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
+from device_runtime.formats.model import read_model
+from pipeline.errors import TargetError, UsageError
+from pipeline.progress import note
+from pipeline.results.bring import held
+from pipeline.settings import Settings
+from pipeline.targets import Target
+
+
+def on_target(settings: Settings, target: Target) -> Sequence[Record]:
+    """What the training recorded that goes on where it is: on the target; nothing where it has to be brought there.
+
+    Raises:
+      FormatError: its record is damaged.
+    """
+    records = held(target)
+    start = last_start(records)
+    if start is None:
+        return ()
+    if settings.resume:
+        return records if start["run"] == _start_of(_named(settings))["run"] else ()
+    return () if ended(records) and not target.unpulled() else records
+
+
+def to_bring_back(settings: Settings, package: Path) -> list[Path]:
+    """Files of the results folder that is asked for, or of the newest unfinished one, with which its training goes on.
+
+    Raises:
+      UsageError: there is no such folder.
+      TargetError: its training is over, or was started with another package.
+    """
+    folder = _named(settings) if settings.resume else _newest(settings)
+    records, start = read_metrics(folder), _start_of(folder)
+    if ended(records):
+        raise TargetError(
+            f"the training in {folder} ended in step {records[-1]['step']}: there is nothing to go on with"
+        )
+    if start["package"] != package_digest(read_manifest(package / MANIFEST)):
+        raise TargetError(
+            f"the training in {folder} was started with another model or other data than {package} has: "
+            "package them as they were, with the options of then"
+        )
+    model = read_model(package / "model")
+    saved = [folder / r["file"] for r in records if r["event"] == "checkpoint" and (folder / r["file"]).is_file()]
+    for path in reversed(saved):
+        try:
+            read_checkpoint(path, model)
+        except FormatError as error:
+            note(f"warning: {error}; going on from the one before")
+            continue
+        return [folder / METRICS, path]
+    return [folder / METRICS]
+
+
+def _named(settings: Settings) -> Path:
+    given = Path(str(settings.resume))
+    for folder in (given, settings.runs / given):
+        if (folder / METRICS).is_file():
+            return folder
+    raise UsageError(f"--resume {given}: neither that nor {settings.runs / given} is a folder with a {METRICS}")
+
+
+def _newest(settings: Settings) -> Path:
+    folders = [metrics.parent for metrics in settings.runs.glob(f"*-{settings.target}*/{METRICS}")]
+    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+        if not ended(read_metrics(folder)):
+            return folder
+    raise TargetError(
+        f"there is no training to go on with, neither on {settings.target} nor in {settings.runs}: "
+        "start one without --resume"
+    )
+
+
+def _start_of(folder: Path) -> Record:
+    start = last_start(read_metrics(folder))
+    if start is None:
+        raise FormatError(f"{folder / METRICS} says of no training that it began: it cannot go on")
+    return start
