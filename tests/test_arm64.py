@@ -368,6 +368,7 @@ def test_unready_devices_are_named(emulator: EmulatedDevice, first: First) -> No
 
 
 def test_no_server_and_no_adb_is_named(first: First) -> None:
-    run = invoke("status", env={"ANDROID_ADB_SERVER_PORT": "1", "PATH": "/nonexistent"})
+    lacking = {"PATH": "/nonexistent", "ADBUTILS_ADB_PATH": "/nonexistent/adb"}
+    run = invoke("status", env={"ANDROID_ADB_SERVER_PORT": "1", **lacking})
     assert run.code == 8
-    assert "no adb server runs on port 1" in run.stderr
+    assert "the adb server could not be started: the program '/nonexistent/adb' is not on this machine" in run.stderr

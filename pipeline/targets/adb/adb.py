@@ -19,6 +19,7 @@ from pipeline.targets.adb.parse import (
     PORT_VARIABLE,
     Address,
     Listed,
+    address_of,
     choose_device,
     is_on_network,
     names_server,
@@ -226,8 +227,10 @@ def _reached(address: Address, wanted: str | None) -> list[Listed]:
     serial = wanted or (listed[0].serial if len(listed) == 1 else "")
     if not is_on_network(serial) or states.get(serial, "offline") != "offline":
         return listed
-    if serial in states:
-        # Of one that is offline it would say "already connected", and leave it so for now.
+    if serial in states and ":" in serial:
+        # Of one that is offline the server would say "already connected". One that does not answer it is not to forget.
+        if not server.listens(address_of(serial)):
+            return listed
         server.disconnect(address, serial)
     try:
         answer = server.connect(address, serial)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.files import new_file
-from pipeline.targets.adb.parse import Address
+from pipeline.targets.adb.parse import Address, address_of
 from pipeline.targets.adb.server import listens
 
 
@@ -43,23 +43,16 @@ def forget(name: str) -> None:
 def running() -> list[Emulated]:
     """Those that run: one that was killed, or was there before a reboot, left its file."""
     read = (_read(path) for path in sorted(_folder().glob("*.json")))
-    return [device for device in read if device is not None and listens(_adbd(device))]
+    return [device for device in read if device is not None and listens(address_of(device.serial))]
 
 
 def _folder() -> Path:
     return Path.home() / ".cache" / "train-on-device" / "emulated"
 
 
-def _adbd(device: Emulated) -> Address:
-    host, _, port = device.serial.rpartition(":")
-    return Address(host, int(port))
-
-
 def _read(path: Path) -> Emulated | None:
     try:
         fields = json.loads(path.read_text())
-        device = Emulated(str(fields["serial"]), int(fields["adb_server_port"]))
-        _adbd(device)
+        return Emulated(str(fields["serial"]), int(fields["adb_server_port"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return device

@@ -67,6 +67,12 @@ def is_on_network(serial: str) -> bool:
     return ":" in serial or re.search(r"\._adb(-tls-connect)?\._tcp\.?$", serial) is not None
 
 
+def address_of(serial: str) -> Address:
+    """The address that is the serial of a device on the network; port 0, where nothing listens, if it is none."""
+    host, _, port = serial.rpartition(":")
+    return Address(host.strip("[]"), int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0)
+
+
 def server_address(environment: Mapping[str, str]) -> Address:
     """Where the adb server is, from the variables that adb and adbutils read.
 

@@ -87,10 +87,11 @@ WRONG = {
 
 def test_a_missing_device_is_told_before_a_network_is_built(tmp_path: Path) -> None:
     # Nothing listens there, and there is no adb that could be started.
-    environment = {"ANDROID_ADB_SERVER_PORT": str(free_port()), "PATH": "/nonexistent"}
+    lacking = {"PATH": "/nonexistent", "ADBUTILS_ADB_PATH": "/nonexistent/adb"}
+    environment = {"ANDROID_ADB_SERVER_PORT": str(free_port()), **lacking}
     run = invoke("bench", "--target", "arm64", "--build", tmp_path / "build", env=environment)
     assert run.code == 8
-    assert run.stderr.startswith("error: no adb server runs")
+    assert run.stderr.startswith("error: the adb server could not be started")
     assert run.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

@@ -46,6 +46,8 @@ class Server:
 
     def connect(self, serial: str) -> str:
         """Lists the device from now on; says what adb says."""
+        if f"{serial}\toffline" in self.devices and serial.startswith("adb-"):
+            threading.Timer(0.5, setattr, [self, "devices", f"{serial}\tdevice\n"]).start()
         if f"{serial}\t" in self.devices:
             return f"already connected to {serial}"
         if not self.reachable:
@@ -254,13 +256,23 @@ def test_a_device_is_back_when_it_answers_a_command_and_not_before(server: Serve
 )
 @pytest.mark.parametrize("state", ["offline", None])
 def test_a_device_on_the_network_that_the_server_lost_is_connected_again(
-    server: Server, capsys: pytest.CaptureFixture[str], serial: str, state: str | None
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], serial: str, state: str | None
 ) -> None:
+    monkeypatch.setattr("pipeline.targets.adb.server.listens", lambda address: True)
     server.devices = f"{serial}\t{state}\n" if state else ""
     assert choose(serial).serial == serial
     assert f"host:connect:{serial}" in server.requests
-    assert (f"host:disconnect:{serial}" in server.requests) == (state == "offline")
-    assert capsys.readouterr().err == f"{serial} was {state or 'not connected'}: connected to {serial}\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"{serial} was {state or 'not connected'}: ")
+    assert said.endswith(f"connected to {serial}\n")
+
+
+def test_one_that_does_not_answer_stays_with_the_server(server: Server) -> None:
+    serial = "127.0.0.1:1"
+    server.devices = f"{serial}\toffline\n"
+    with pytest.raises(TargetError, match=rf"{serial} is offline: plug it in again .* see that it is awake"):
+        choose(serial)
+    assert server.requests == ["host:devices"]
 
 
 def test_one_with_a_name_in_mdns_is_waited_for_as_the_server_finds_it_by_itself(server: Server) -> None:

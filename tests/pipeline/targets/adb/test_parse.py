@@ -13,10 +13,12 @@ from pipeline.targets.adb.parse import (
     Listed,
     OutputFile,
     Packets,
+    address_of,
     check_abi,
     choose_device,
     failed_digests,
     free_bytes,
+    is_on_network,
     parse_devices,
     parse_output_files,
     server_address,
@@ -172,3 +174,22 @@ def test_the_server_is_where_adbs_variables_say(environment: dict[str, str], add
 def test_a_variable_that_is_no_address_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(TargetError, match=message):
         server_address(environment)
+
+
+@pytest.mark.parametrize(
+    ("serial", "address"),
+    [
+        ("192.168.1.7:5555", Address("192.168.1.7", 5555)),
+        ("[fe80::1]:5555", Address("fe80::1", 5555)),
+        ("adb-3XB2 (2)._adb-tls-connect._tcp", None),
+        ("adb-3XB2._adb._tcp.", None),
+    ],
+)
+def test_serials_of_the_network(serial: str, address: Address | None) -> None:
+    assert is_on_network(serial)
+    assert address is None or address_of(serial) == address
+
+
+@pytest.mark.parametrize("serial", ["R58M123ABC", "emulator-5554", "adb-3XB2", ""])
+def test_serials_of_no_network(serial: str) -> None:
+    assert not is_on_network(serial)
