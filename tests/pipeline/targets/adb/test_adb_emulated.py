@@ -189,11 +189,11 @@ def test_followers_that_lost_their_caller_end_while_the_job_goes_on(
     target = AdbTarget(device)
     target.push(package, ignored)
     job, codes = started(target, "train.sh")
-    wait_for(lambda: bool(followers()))
-    first = followers()
+    wait_for(lambda: bool(followers(emulator)))
+    first = followers(emulator)
     with unplugged(emulator):
         time.sleep(1)
-    wait_for(lambda: not first & followers())
+    wait_for(lambda: not first & followers(emulator))
     assert target.status() == "running train.sh"
     target.stop()
     job.join(timeout=60)
@@ -236,12 +236,16 @@ def started(target: AdbTarget, script: str, on_line: OnLine = lambda line: None)
     return thread, codes
 
 
-def followers() -> set[int]:
-    """Processes, as this machine sees them, that follow a job of a device."""
+def followers(emulator: EmulatedDevice) -> set[int]:
+    """Processes, as this machine sees them, that follow a job of this device."""
+    init = processes.running(emulator.ledger, "device")
+    assert init
+    namespace = Path(f"/proc/{init.pid}/ns/pid").readlink()
     found = set()
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if f"{ROOT}/job.sh\0follow".encode() in command.read_bytes():
+            follows = f"{ROOT}/job.sh\0follow".encode() in command.read_bytes()
+            if follows and (command.parent / "ns" / "pid").readlink() == namespace:
                 found.add(int(command.parent.name))
     return found
 
