@@ -158,7 +158,7 @@ class Watch:
             reason = self._conditions.unmet(self._device, power, paused=True)
         self._asked = _now()
         self._note(step, power)
-        self._metrics.record("continue", step=step, seconds=round(self._asked - began, 3))
+        self._metrics.record("resume", step=step, seconds=round(self._asked - began, 3))
         say(f"goes on at step {step} after {duration(self._asked - began)}")
 
     def _note(self, step: int, power: Power) -> None:

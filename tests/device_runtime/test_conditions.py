@@ -90,7 +90,7 @@ def test_it_pauses_says_why_saves_and_goes_on_to_the_same_result(
     assert f"paused at step {step}: the battery has 28 %, below --min-battery 30" in lines
     assert f"goes on at step {step} after 0 s" in lines
     assert (output / f"tiny_trained_{step}.safetensors").is_file()
-    assert records(output, "continue")[0]["step"] == step
+    assert records(output, "resume")[0]["step"] == step
     assert [record["step"] for record in records(output, "step")] == list(range(1, 401))
     name = "tiny_trained_400.safetensors"
     tensors = [load_file(folder / name) for folder in (output, calm)]
