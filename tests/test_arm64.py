@@ -205,7 +205,7 @@ def test_a_training_pauses_while_the_battery_is_low_and_goes_on_to_the_same_resu
     target.clear_output()
     training.start()
     metrics = emulator.data / "train-on-device" / "package-arm64" / "output" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and '"event": "step"' in metrics.read_text())
+    wait_for(lambda: metrics.exists() and '"event": "step"' in metrics.read_text(), timeout_s=180)
     change_battery(emulator.folder, {"level": "28"})
     first = paused_at(lines, 1)
     change_battery(emulator.folder, {"level": "62"})
