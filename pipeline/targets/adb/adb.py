@@ -62,6 +62,17 @@ class Adb:
         self._server = server_address(os.environ)
         self._v2: bool | None = None
 
+    @property
+    def has_v2(self) -> bool:
+        """Whether the device has shell protocol v2: what its commands read may then be of any size.
+
+        Raises:
+          ConnectionLost: the device went away or did not answer in time.
+        """
+        if self._v2 is None:
+            self._v2 = "shell_v2" in self._features()
+        return self._v2
+
     def execute(
         self,
         command: str,
@@ -83,15 +94,13 @@ class Adb:
         Raises:
           ConnectionLost: the device went away or did not answer in time.
         """
-        if self._v2 is None:
-            self._v2 = "shell_v2" in self._features()
         stdout = bytearray()
         take = on_stdout or stdout.extend
         counted = Stdin(self._counted(stdin), stdin.size_bytes)
         clock, marker = Clock(timeout_s, live=live), f"exit-{uuid.uuid4().hex}:"
-        service = f"shell,v2,raw:{command}" if self._v2 else f"exec:{marked(command, marker, stdin)}"
+        service = f"shell,v2,raw:{command}" if self.has_v2 else f"exec:{marked(command, marker, stdin)}"
         with self._explained(command), self._open(service, min(timeout_s, OPEN_TIMEOUT_S)) as connection:
-            if self._v2:
+            if self.has_v2:
                 code, stderr = run_v2(connection.conn, counted, take, clock)
             else:
                 code, stderr = run_marked(connection.conn, marker.encode(), counted, take, clock), b""
