@@ -160,6 +160,16 @@ def test_a_second_run_sends_under_a_hundredth(first: First, emulator: EmulatedDe
     assert target.push(package, nothing) < size / 100
 
 
+def test_the_first_push_of_lenet_and_the_sample_takes_at_most_30_mb(
+    emulator: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = invoke("package", "--target", "arm64", "--build", tmp_path)
+    assert made.code == 0, made.stderr
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    with beside(emulator, Hardware()) as device:
+        assert AdbTarget.connect(device.serial).push(tmp_path / "package-arm64", nothing) <= 30 * 10**6
+
+
 def test_changed_and_removed_files_follow(first: First, emulator: EmulatedDevice, target: AdbTarget) -> None:
     package = first.build / "package-arm64"
     emulator.shell(f"echo damaged >{ROOT}/train.sh; echo more >{ROOT}/model/model.json")
@@ -295,7 +305,7 @@ def refused(device: EmulatedDevice, first: First) -> str:
     ("hardware", "message"),
     [
         (Hardware(abi="armeabi-v7a"), "is armeabi-v7a, not arm64-v8a"),
-        (Hardware(disk_bytes=40 * 2**20), "has no space in /data/local/tmp: 1"),
+        (Hardware(disk_bytes=40 * 2**20), "has no space in /data/local/tmp: 7"),
         (Hardware(executable=False), "does not execute programs"),
     ],
     ids=["abi", "space", "noexec"],

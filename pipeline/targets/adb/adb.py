@@ -74,6 +74,17 @@ class Adb:
         self._server = address or server_address(os.environ)
         self._v2: bool | None = None
 
+    @property
+    def has_v2(self) -> bool:
+        """Whether the device has shell protocol v2: what its commands read may then be of any size.
+
+        Raises:
+          ConnectionLost: the device went away or did not answer in time.
+        """
+        if self._v2 is None:
+            self._v2 = "shell_v2" in self._features()
+        return self._v2
+
     def execute(
         self,
         command: str,
@@ -98,8 +109,6 @@ class Adb:
           ConnectionLost: the device went away or did not answer in time.
           TargetError: it printed more than `most_bytes`.
         """
-        if self._v2 is None:
-            self._v2 = "shell_v2" in self._features()
         stdout = bytearray()
 
         def collect(data: bytes) -> None:
@@ -110,9 +119,9 @@ class Adb:
         take = on_stdout or collect
         counted = Stdin(self._counted(stdin), stdin.size_bytes)
         clock, marker = Clock(timeout_s, live=live), f"exit-{uuid.uuid4().hex}:"
-        service = f"shell,v2,raw:{command}" if self._v2 else f"exec:{marked(command, marker, stdin)}"
+        service = f"shell,v2,raw:{command}" if self.has_v2 else f"exec:{marked(command, marker, stdin)}"
         with self._explained(command), self._open(service, min(timeout_s, OPEN_TIMEOUT_S)) as connection:
-            if self._v2:
+            if self.has_v2:
                 code, stderr = run_v2(connection.conn, counted, take, clock)
             else:
                 code, stderr = run_marked(connection.conn, marker.encode(), counted, take, clock), b""

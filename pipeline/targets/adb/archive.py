@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from device_runtime.formats.manifest import File
 from pipeline.errors import TargetError
 from pipeline.targets.adb.shell import CHUNK
+
+# zlib's numbers: the level that keeps pace with a cable, and a gzip header around what is compressed.
+LEVEL, GZIP = 1, 31
 
 # The last member: a stream that is cut off between two members looks whole to `tar`.
 COMPLETE = ".complete"
@@ -45,6 +49,16 @@ def tar_stream(package: Path, files: Sequence[File]) -> Iterator[bytes]:
             yield bytes(padding)
     yield _header(COMPLETE, 0, False)
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks as one gzip stream."""
+    packer = zlib.compressobj(LEVEL, wbits=GZIP)
+    for chunk in chunks:
+        # Most of what is little is kept for later; an empty piece would end the sending.
+        if piece := packer.compress(chunk):
+            yield piece
+    yield packer.flush()
 
 
 def _header(path: str, size_bytes: int, executable: bool) -> bytes:

@@ -1,5 +1,7 @@
 """Brings a package to a device: only what changed, as one tar stream, checked by the device's own digests.
 
+The stream travels compressed where the device can unpack it.
+
 New files go into a staging folder and are checked there; only then do they take their places. The device's manifest is
 removed before that and written last, so that it never claims what is not there.
 """
@@ -16,7 +18,7 @@ from device_runtime.formats.manifest import FILE_NAME, RUN_FOLDERS, File, Manife
 from pipeline.errors import TargetError
 from pipeline.progress import OnProgress
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, quote
-from pipeline.targets.adb.archive import COMPLETE, tar_bytes, tar_stream
+from pipeline.targets.adb.archive import COMPLETE, gzipped, tar_bytes, tar_stream
 from pipeline.targets.adb.parse import failed_digests, free_bytes
 from pipeline.targets.adb.places import PRIVATE, send
 from pipeline.targets.adb.shell import Stdin
@@ -59,6 +61,12 @@ def moves(package: Manifest, changed: Sequence[File]) -> tuple[str, ...]:
 
 def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnProgress) -> int:
     """Makes the folder `root` on the device equal to `package`; returns the bytes sent, digests and manifest included.
+
+    Args:
+      adb: the device.
+      package: a folder with its manifest.
+      root: takes its content.
+      on_bytes: takes progress in bytes of the package, however few of them travel.
 
     Raises:
       TargetError: no space, the device went away, or files arrived other than they were sent. What this call sent is
@@ -128,14 +136,25 @@ def _stream(adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[Fil
             sent += len(chunk)
             on_bytes(sent, total)
 
+    source, stdin = _compressed(adb, Stdin(chunks(), total))
     # The device itself removes what came when the connection breaks, as the host cannot. Without -o the tar of Android
     # 10 and older gives each file to the archive's owner, and fails, as a shell may not.
-    unpack = f"cd {quote(staging)} && trap : HUP; {PRIVATE}; tar -xf - -o; code=$?; "
+    unpack = f"cd {quote(staging)} && trap : HUP; {PRIVATE}; {source}tar -xf - -o; code=$?; "
     clean = f"[ -f {COMPLETE} ] || {{ cd / && rm -rf {quote(staging)}; exit $((code ? code : 1)); }}; exit $code"
-    result = adb.execute(unpack + clean, stdin=Stdin(chunks(), total), timeout_s=STALL_S, live=True)
+    result = adb.execute(unpack + clean, stdin=stdin, timeout_s=STALL_S, live=True)
     if result.code != 0:
         hint = "its disk is full: delete something there" if "space" in result.complaint.lower() else "push again"
         raise TargetError(f"{adb.serial} could not unpack the package: {result.complaint}; {hint}")
+
+
+def _compressed(adb: Adb, plain: Stdin) -> tuple[str, Stdin]:
+    """What stands before the device's `tar`, and what is sent, compressed where the device can unpack it.
+
+    Before shell protocol v2 the size of what a command reads has to be known beforehand.
+    """
+    if adb.has_v2 and adb.execute("command -v zcat").code == 0:
+        return "zcat | ", Stdin(gzipped(plain.chunks))
+    return "", plain
 
 
 def _check_staged(adb: Adb, staging: PurePosixPath, files: Sequence[File]) -> None:

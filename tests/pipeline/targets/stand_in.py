@@ -19,6 +19,7 @@ class StandIn(Adb):
     def __init__(self, before: Fault = lambda command: None, after: Fault = lambda command: None) -> None:
         self.serial = "stand-in"
         self.sent_bytes = 0
+        self._v2 = True
         self.before = before
         self.after = after
         self.reconnections = 0

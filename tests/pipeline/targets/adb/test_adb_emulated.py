@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -32,7 +33,7 @@ FILES: dict[str, str | bytes] = {
     "job.sh": (PACKAGING / "job.sh").read_bytes(),
     "train.sh": "echo started; trap 'exit 143' TERM; sleep 300 & wait\n",
     "eval.sh": "i=0; while [ $i -lt 4 ]; do i=$((i + 1)); echo line $i; sleep 1; done; exit 5\n",
-    "model/weights": bytes(range(256)) * 4000,
+    "model/weights": Random(1).randbytes(1_024_000),
     "dataset/living room/it's.bmp": "one",
 }
 

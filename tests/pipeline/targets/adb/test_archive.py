@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import TargetError
-from pipeline.targets.adb.archive import COMPLETE, tar_bytes, tar_stream
+from pipeline.targets.adb.archive import COMPLETE, gzipped, tar_bytes, tar_stream
 from pipeline.targets.adb.shell import CHUNK
 from tests.pipeline.targets.stand_in import content_of, make_package
 
@@ -53,3 +54,12 @@ def test_a_file_that_has_changed_since_it_was_packaged_is_named(tmp_path: Path, 
     (package / "model" / "model.json").write_bytes(content)
     with pytest.raises(TargetError, match=r"model/model\.json has changed since it was packaged"):
         list(tar_stream(package, files))
+
+
+def test_a_compressed_stream_is_gzips_and_has_no_empty_piece() -> None:
+    chunks = [b"a" * CHUNK, b"", b"b", bytes(range(256)) * 4]
+    pieces = list(gzipped(chunks))
+    assert all(pieces)
+    assert sum(map(len, pieces)) < CHUNK / 20
+    assert gzip.decompress(b"".join(pieces)) == b"".join(chunks)
+    assert gzip.decompress(b"".join(gzipped([]))) == b""

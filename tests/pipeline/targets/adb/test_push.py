@@ -6,12 +6,14 @@ import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from random import Random
 
 import pytest
 
 from device_runtime.formats.manifest import File, Manifest, read_manifest
 from pipeline.errors import TargetError
 from pipeline.targets.adb.adb import ConnectionLost
+from pipeline.targets.adb.archive import gzipped
 from pipeline.targets.adb.archive import tar_stream as whole
 from pipeline.targets.adb.push import compare, moves, push
 from tests.pipeline.targets.stand_in import StandIn, content_of, lose, make_package
@@ -20,7 +22,7 @@ FILES: dict[str, str | bytes] = {
     "train.sh": "echo\n",
     "job.sh": "echo\n",
     "model/model.json": "{}",
-    "model/train_step.onnx": bytes(100_000),
+    "model/train_step.onnx": Random(1).randbytes(100_000),
     "dataset/train/living room/1.bmp": "one",
     "dataset/train/living room/2.bmp": "two",
     "dataset/train/it's/3.bmp": "three",
@@ -243,6 +245,37 @@ def test_a_stream_that_ends_early_is_removed_by_the_device_itself(
     with pytest.raises(TargetError, match="could not unpack the package"):
         sent(StandIn(before=lose(1, "find ")), package, disk)
     assert content_of(disk) == {}
+
+
+def test_a_compressed_stream_that_ends_early_is_removed_by_the_device_itself(
+    package: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.targets.adb.push.gzipped", lambda chunks: [b"".join(gzipped(chunks))[:-60]])
+    with pytest.raises(TargetError, match="could not unpack the package"):
+        sent(StandIn(before=lose(1, "find ")), package, disk)
+    assert content_of(disk) == {}
+
+
+def test_the_stream_is_compressed_where_the_device_can_unpack_it(package: Path, disk: Path) -> None:
+    class Bare(StandIn):
+        """Has no zcat."""
+
+        def execute(self, command: str, **options):  # type: ignore[no-untyped-def]
+            return super().execute(command.replace("command -v zcat", "false"), **options)
+
+    class Old(StandIn):
+        """Has to know the size of what it reads."""
+
+        has_v2 = False
+
+    make_package(package, {"model/constants": bytes(1_000_000)})
+    taken = []
+    for name, adb in {"new": StandIn(), "bare": Bare(), "old": Old()}.items():
+        (disk / name).mkdir()
+        taken.append(sent(adb, package, disk / name))
+        assert content_of(Path(root(disk / name))) == content_of(package)
+    assert taken[0] < 200_000
+    assert min(taken[1:]) > 1_100_000
 
 
 def test_too_little_space_says_how_much_is_needed(package: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
