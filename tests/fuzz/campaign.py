@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.fuzz.guard import Guard, limit_memory
 from tests.fuzz.readers import Reader, readers
@@ -53,6 +53,7 @@ def fuzz(reader: Reader, cases: int, start: int, guard: Guard) -> str:
             max_examples=min(BATCH, cases - counts["cases"]),
             deadline=None,
             database=None,
+            phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
         seed(number)(options(given(reader.cases)(one)))()
