@@ -24,6 +24,9 @@ from tests.fuzz.readers import Reader, readers
 # Of one hypothesis run: it remembers every case of it.
 BATCH = 1000
 
+# Disks take longer to remove a folder than readers to read it.
+SHARED_MEMORY = Path("/dev/shm")
+
 
 def fuzz(reader: Reader, cases: int, start: int, guard: Guard) -> str:
     """Gives a reader that many cases; returns a line about them.
@@ -73,7 +76,7 @@ def main(words: Sequence[str]) -> int:
     chosen = [known[name] for name in names or known]
     shares = sum(reader.share for reader in chosen)
     found = False
-    with tempfile.TemporaryDirectory() as around:
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as around:
         guard = Guard(Path(around))
         limit_memory()
         for reader in chosen:
