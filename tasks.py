@@ -256,6 +256,12 @@ def bench(settings: Settings) -> None:
     run_bench(settings)
 
 
+@task(help={"cases": "how many, over all readers", "seed": "where they begin"})
+def fuzz(c: Context, cases: int = 200_000, seed: int = 1) -> None:
+    """Give every reader of files and of adb's answers damaged ones, each within bounds of time, memory and place."""
+    c.run(f"{sys.executable} -m tests.fuzz.campaign {cases} {seed}")
+
+
 @task
 @one_line_errors()
 def pins(c: Context) -> None:
@@ -274,6 +280,7 @@ def check(c: Context) -> None:
 
 
 namespace = Collection(
-    export, artifacts, convert, runtime, package, train, eval_, pull, run, status, attach, stop, bench, pins, check
+    *(export, artifacts, convert, runtime, package, train, eval_, pull, run, status, attach, stop),
+    *(bench, fuzz, pins, check),
 )
 namespace.add_collection(Collection("emulator", emulator_start, emulator_stop, emulator_status))

@@ -14,11 +14,11 @@ def check_path(path: str) -> None:
     """Refuses what is not the plain path of a file within a folder, with forward slashes, on one line.
 
     Raises:
-      ValueError: it is absolute, leads out of the folder, or holds a backslash or what cannot be printed: the lists of
-        `sha256sum` could not name it.
+      ValueError: it is absolute, leads out of the folder, begins as an option does, or holds a backslash or what cannot
+        be printed: the lists of `sha256sum` could not name it.
     """
     plain = path.isprintable() and "\\" not in path and str(PurePosixPath(path)) == path
-    if not plain or path in ("", ".") or ".." in path.split("/") or path.startswith("/"):
+    if not plain or path in ("", ".") or ".." in path.split("/") or path.startswith(("/", "-")):
         raise ValueError(f"{shown(path)} is no path within the folder")
 
 
@@ -29,7 +29,7 @@ def check_name(name: str) -> None:
       ValueError: it is none.
     """
     check_path(name)
-    if "/" in name or name.startswith((".", "-")) or len(name.encode()) > LONGEST_NAME:
+    if "/" in name or name.startswith(".") or len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"{shown(name)} is no plain name of a file")
 
 

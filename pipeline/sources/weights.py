@@ -5,7 +5,6 @@ Names are the module's own, as `module.state_dict()` gives them.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +39,10 @@ def load_weights(module: torch.nn.Module, file: Path) -> None:
     with torch.no_grad():
         for name in shared:
             if name not in resized:
-                own[name].copy_(given[name])
+                try:
+                    own[name].copy_(given[name])
+                except RuntimeError as error:
+                    raise ModelError(f"{file}: {name} is no plain tensor: {in_one_line(error)[:300]}") from error
     sizes = [f"{name} ({_sizes(own[name])}, there {_sizes(given[name])})" for name in resized]
     _tell(file, "has in another size, left as drawn", sizes)
     _tell(file, "lacks", [name for name in own if name not in given])
@@ -49,14 +51,13 @@ def load_weights(module: torch.nn.Module, file: Path) -> None:
 
 def _read(file: Path) -> Mapping[str, torch.Tensor]:
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's reader raises errors of every kind at damaged files.
         raise ModelError(
             f"{file} cannot be read as weights: {in_one_line(error)[:300]}; give a .safetensors file, or a state dict "
             "saved by torch.save(module.state_dict(), file)"
@@ -64,7 +65,9 @@ def _read(file: Path) -> Mapping[str, torch.Tensor]:
     for name in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise ModelError(f"{file} holds no state dict: save it by torch.save(module.state_dict(), file)")
     return content
 

@@ -17,6 +17,14 @@ RESIZED, CROPPED = 256, 224
 # 20,000 × 20,000 pixels are a photograph; beyond, a small file may unfold until memory is full.
 MAX_PIXELS = 400_000_000
 
+# Most memory that decoding one image may take, and what it takes for a pixel at its peak, by Pillow's mode: measured.
+_MOST_BYTES = 2**30
+_BYTES_OF_MODE = {"L": 1, "RGB": 4, "1": 6, "P": 6, "CMYK": 8, "YCbCr": 8}
+_BYTES_OF_TRANSPARENT, _BYTES_OF_16_BITS, _BYTES_OF_OTHERS = 14, 14, 40
+# Their libraries keep the picture several times, and a progressive JPEG all its coefficients.
+_BYTES_OF_FORMAT = dict.fromkeys(("GIF", "WEBP", "AVIF", "HEIF", "JPEG2000"), 20)
+_BYTES_OF_PROGRESSIVE = 6
+
 # A JPEG with this shorter side is decoded at a fraction of its size: four times what resizing needs at least.
 _DRAFT = 4 * RESIZED
 
@@ -143,6 +151,7 @@ def _read(image: Image.Image, background: Colour, white: int) -> Photograph:
     width, height = image.size
     if image.format in ("JPEG", "MPO") and min(image.size) > _DRAFT:
         image.draft(None, (_DRAFT, _DRAFT))
+    _refuse_bomb(image, width * height)
     # Before the EXIF record: reading that of a PNG loads the picture too, and its errors are passed over.
     image.load()
     peak = int(np.asarray(image).max()) if is_deep(image) else None
@@ -150,6 +159,28 @@ def _read(image: Image.Image, background: Colour, white: int) -> Photograph:
     transparent = shines_through(pixels)
     upright = _upright(composed(pixels, background), image)
     return Photograph(_centre(upright), width, height, transparent, peak)
+
+
+def _refuse_bomb(image: Image.Image, stored: int) -> None:
+    """Refuses a file that would unfold to more than memory should take; a small one may hold a million times its size.
+
+    Args:
+      image: one that is open and not yet decoded, drafted where it can be.
+      stored: pixels of the file.
+    """
+    pixel = max(_bytes_of_pixel(image), _BYTES_OF_FORMAT.get(image.format or "", 0))
+    needed = image.width * image.height * pixel
+    if image.info.get("progressive"):
+        needed += stored * _BYTES_OF_PROGRESSIVE
+    if needed > _MOST_BYTES:
+        raise BrokenImageError(f"has {stored:,} pixels, whose decoding would take more than 1 GiB of memory")
+
+
+def _bytes_of_pixel(image: Image.Image) -> int:
+    transparent = _BYTES_OF_TRANSPARENT if image.has_transparency_data else 0
+    if is_deep(image):
+        return _BYTES_OF_16_BITS + transparent
+    return transparent or _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS)
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:

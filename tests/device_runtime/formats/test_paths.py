@@ -7,13 +7,14 @@ import pytest
 from device_runtime.formats.paths import check_name, check_path
 
 
-@pytest.mark.parametrize("path", ["a", "train/a b/it's $(x);.bmp", "-x", "a/..b/.c", "é"])
+@pytest.mark.parametrize("path", ["a", "train/a b/it's $(x);.bmp", "a/-x", "a/..b/.c", "é"])
 def test_a_path_within_the_folder_is_taken(path: str) -> None:
     check_path(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["", ".", "..", "/a", "//a", "../a", "a/../b", "a/..", "./a", "a//b", "a/", "a\\b", "a\nb", "a\0", "\ud800"]
+    "path",
+    ["", "-x", ".", "..", "/a", "//a", "../a", "a/../b", "a/..", "./a", "a//b", "a/", "a\\b", "a\nb", "a\0", "\ud800"],
 )
 def test_a_path_that_leads_elsewhere_or_takes_two_lines_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="is no path within the folder"):

@@ -96,6 +96,29 @@ def test_what_is_no_state_dict_of_the_model_is_one_line(
     assert "trusted" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torch_that_is_damaged_anywhere_is_one_line(tmp_path: Path, zipped: bool) -> None:
+    torch.save(torch.nn.Linear(3, 2).state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    whole, refused = (tmp_path / "w.pt").read_bytes(), 0
+    for place in range(0, len(whole), 5):
+        (tmp_path / "w.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
+        try:
+            load_weights(torch.nn.Linear(3, 2), tmp_path / "w.pt")
+        except ModelError as error:
+            assert str(error).startswith(f"{tmp_path / 'w.pt'}")
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "value", [torch.ones(2, 3).to_sparse(), torch.empty(2, 3, device="meta")], ids=["sparse", "meta"]
+)
+def test_what_is_no_plain_tensor_is_named(tmp_path: Path, value: torch.Tensor) -> None:
+    torch.save({"weight": value, "bias": torch.ones(2)}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"w\.pt"):
+        load_weights(torch.nn.Linear(3, 2), tmp_path / "w.pt")
+
+
 def test_a_damaged_safetensors_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"\x10" + bytes(30))
     with pytest.raises(ModelError, match="cannot be read as weights"):

@@ -83,6 +83,18 @@ def test_a_label_of_another_set_and_a_missing_file_are_named(tmp_path: Path) -> 
         convert(tmp_path / "in", tmp_path / "build")
 
 
+@pytest.mark.parametrize(
+    "mapping",
+    ["", "1", "1 x", "1 1114112", "1 55296", "1 65\n3 66", "-1 65\n0 66", "255 65\n256 66", f"{10**30} 65", "9" * 5000],
+    ids=lambda text: text[:20],
+)
+def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path, mapping: str) -> None:
+    write_emnist(tmp_path / "in", "letters")
+    (tmp_path / "in" / "emnist-letters-mapping.txt").write_text(mapping)
+    with pytest.raises(DatasetError, match=r"emnist-letters-mapping\.txt is not a label and its character's code"):
+        convert(tmp_path / "in", tmp_path / "build")
+
+
 def test_files_as_torchvision_keeps_them_lie_deeper(tmp_path: Path) -> None:
     write_mnist(tmp_path / "in" / "MNIST" / "raw")
     told: list[str] = []

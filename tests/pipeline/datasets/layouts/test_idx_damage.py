@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from pipeline.datasets.convert import convert
+from pipeline.datasets.layouts import idx
 from pipeline.errors import DatasetError
 from tests.pipeline.datasets.mnist import FILES, write_mnist
 
@@ -63,6 +65,27 @@ def test_sizes_whose_product_is_2_to_the_64_are_no_empty_file(tmp_path: Path) ->
     write_mnist(tmp_path / "in")
     (tmp_path / "in" / FILES[0]).write_bytes(struct.pack(">4I", 2051, 2**31, 2**31, 4))
     assert f"{FILES[0]} has 16 bytes, its header says 18446744073709551632" in refusal(tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((6, 28, 28), "has more bytes, its header says 4720"),
+        ((2**16, 2**8, 2**8), "has more than 1,048,576 bytes, which"),
+    ],
+)
+def test_a_small_gz_that_unfolds_to_a_hundred_times_as_much_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], message: str
+) -> None:
+    monkeypatch.setattr(idx, "_LARGEST", 2**20)
+    write_mnist(tmp_path / "in", suffix=".gz")
+    content = gzip.compress(struct.pack(">4I", 2051, *sizes)) + gzip.compress(bytes(2**24)) * 4
+    (tmp_path / "in" / f"{FILES[0]}.gz").write_bytes(content)
+    tracemalloc.start()
+    assert message in refusal(tmp_path / "in")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 @pytest.mark.parametrize("name", FILES)

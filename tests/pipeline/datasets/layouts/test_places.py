@@ -57,6 +57,9 @@ def test_everything_wrong_in_the_tables_of_places_is_said_at_once(tmp_path: Path
     write_places(tmp_path / "in", ROWS, CATEGORIES)
     with (tmp_path / "in" / "places365_val.txt").open("a") as file:
         file.write(f"Places365_val_00000061.jpg 365\nnonsense\n../../etc/passwd 0\n{ROWS[7][0]} 0\n")
+        file.write(f".. 0\n\0.jpg 0\n{'x' * 256} 0\na.jpg {'1' * 5000}\nb.jpg ²\n")
+    with (tmp_path / "in" / "categories_places365.txt").open("a") as file:
+        file.write("/ 9\n")
     with pytest.raises(DatasetError) as caught:
         converted(tmp_path / "in")
     for part in (
@@ -64,6 +67,12 @@ def test_everything_wrong_in_the_tables_of_places_is_said_at_once(tmp_path: Path
         "line 62 is not a name and a label: 'nonsense'",
         "'../../etc/passwd' is not the name",
         f"{ROWS[7][0]} twice",
+        "'..' is not the name",
+        r"'\x00.jpg' is not the name",
+        f"'{'x' * 60}' is not the name",
+        "line 68 is not a name and a label: 'a.jpg 111",
+        "line 69 is not a name and a label: 'b.jpg",
+        "line 5 is not a name and a label: '/ 9'",
     ):
         assert part in str(caught.value)
 

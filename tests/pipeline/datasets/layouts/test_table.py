@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.datasets.layouts.table import find_table
 from pipeline.errors import DatasetError
 from tests.pipeline.datasets.image_files import converted, images_of, write_folders, write_image
 from tests.pipeline.datasets.layouts.test_image_folder import refusal, told
@@ -123,6 +124,15 @@ def test_rows_that_cannot_be_meant_are_named(kind: str, tmp_path: Path) -> None:
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
     text = "file,label,split\n" + "".join(f"{f},{la},dev\n" for f, la in ROWS)
     assert "row 2 has the split 'dev', not train, test or validation" in refusal(write_table(tmp_path / "in", text))
+
+
+def test_a_pipe_and_a_name_longer_than_any_are_not_waited_for(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in", ("a", "b"))
+    os.mkfifo(tmp_path / "in" / "labels.csv")
+    assert find_table(tmp_path / "in") is None
+    write_table(tmp_path / "loose", f"{lines()}{'x' * 300}.png,dog\n")
+    with pytest.raises(DatasetError, match=r"row 21 names 'xxx.*', which is not in the folder"):
+        find_table(tmp_path / "loose")
 
 
 def test_an_empty_table_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ ODD = {
     "long": "a" * 251 + ".png",
     "long and foreign": "漢" * 80 + ".png",
     "only spaces": "  .png",
+    "the folder above": "..",
+    "the folder itself": ".",
+    "an option": "-rf.png",
+    "a command": "$(touch evil);`id`|&.png",
 }
 
 

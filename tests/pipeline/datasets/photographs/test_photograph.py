@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -338,3 +340,20 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     )
     (tmp_path / "a.bmp").write_bytes(header)
     assert "pixels" in refusal(tmp_path / "a.bmp")
+
+
+@pytest.mark.parametrize(
+    ("mode", "side", "suffix"),
+    [("RGBA", 9_000, "png"), ("I;16", 9_000, "png"), ("F", 5_500, "tif"), ("RGB", 8_000, "webp")],
+)
+def test_a_small_file_that_would_unfold_to_more_than_a_gib_is_refused_before_it_does(
+    tmp_path: Path, mode: str, side: int, suffix: str
+) -> None:
+    # In a process of its own: making it takes the memory that reading it must not.
+    make = f"from PIL import Image; Image.new({mode!r}, ({side}, {side})).save({str(tmp_path / f'a.{suffix}')!r}"
+    more = ", compression='tiff_deflate')" if suffix == "tif" else ")"
+    subprocess.run([sys.executable, "-c", make + more], check=True, timeout=60)
+    assert (tmp_path / f"a.{suffix}").stat().st_size < 2**21
+    started = time.monotonic()
+    assert "whose decoding would take more than 1 GiB of memory" in refusal(tmp_path / f"a.{suffix}")
+    assert time.monotonic() - started < 1

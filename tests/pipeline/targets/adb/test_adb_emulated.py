@@ -256,3 +256,34 @@ def wait_for(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+ODD_NAMES = ("-rf ;$(touch evil)", '`id` "*"', "it's  two", " ", "größe 漢", "~", "#&|<>", "%2E%2E", "--")
+
+
+def test_names_of_any_plain_characters_arrive_and_are_no_commands(device: Adb, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"dataset/{name}/{name}.bmp": name for name in ODD_NAMES}
+    package = make_package(tmp_path / "package", FILES | files)
+    push(device, package, ROOT, ignored)
+    # Of the second push nothing but lists travels: the device's digests are those of the manifest.
+    assert push(device, package, ROOT, ignored) < 20_000
+    assert "evil" not in device.check(f"find {FOLDER} -name evil")
+    (package / "dataset" / ODD_NAMES[0] / f"{ODD_NAMES[0]}.bmp").unlink()
+    make_package(package, {})
+    push(device, package, ROOT, ignored)
+    assert device.check(f"ls {ROOT}/dataset").count("touch evil") == 0
+
+
+def test_results_with_a_name_of_two_lines_are_refused_and_plain_ones_are_pulled(
+    device: Adb, package: Path, tmp_path: Path
+) -> None:
+    push(device, package, ROOT, ignored)
+    device.check(
+        f"mkdir {ROOT}/output && cd {ROOT}/output && echo x >'$(touch evil) it is.txt' && echo y >metrics.jsonl"
+    )
+    target = AdbTarget(device)
+    assert {path.name for path in target.pull(tmp_path / "first")} == {"$(touch evil) it is.txt", "metrics.jsonl"}
+    device.check(f"cd {ROOT}/output && echo z >\"$(printf 'a\\n%064d 1 ..' 0)\"")
+    with pytest.raises(TargetError, match="nothing was pulled"):
+        target.pull(tmp_path / "second")
+    assert not (tmp_path / "second").exists()

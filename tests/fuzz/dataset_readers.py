@@ -1,0 +1,209 @@
+"""What people give as data: IDX files, lists, tables, pictures, and names of any characters."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+from PIL import Image
+
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.paths import check_name, check_path
+from pipeline.datasets.layouts.idx import convert_idx, find_set
+from pipeline.datasets.layouts.places import CATEGORIES, LABELS, find_places
+from pipeline.datasets.layouts.table import NAME, find_table
+from pipeline.datasets.photographs.listing import Listing
+from pipeline.datasets.photographs.names import file_name
+from pipeline.datasets.photographs.photograph import BrokenImageError, read_photograph
+from pipeline.errors import DatasetError, UsageError, in_line
+from pipeline.sources.model_source import plain_name
+from tests.fuzz.mutations import NAMES, damaged, odd_lines
+from tests.fuzz.readers import Reader
+
+COUNT = 6
+PIXELS = np.arange(COUNT * 16, dtype=np.uint8)
+IDX = {
+    "train-images-idx3-ubyte": struct.pack(">4I", 2051, COUNT, 4, 4) + PIXELS.tobytes(),
+    "train-labels-idx1-ubyte": struct.pack(">2I", 2049, COUNT) + bytes([0, 1] * (COUNT // 2)),
+}
+MAPPING = b"0 65\n1 66 98\n2 67\n"
+
+
+def read_idx(folder: Path, case: tuple[str, bytes, bool, bytes]) -> None:
+    """Four IDX files, one of them damaged, and perhaps a mapping."""
+    damaged_name, content, packed, mapping = case
+    source = folder / "in"
+    source.mkdir()
+    prefix = "emnist-digits-" if mapping else ""
+    for name, good in IDX.items():
+        data = content if name == damaged_name else good
+        suffix = ".gz" if packed else ""
+        stored = gzip.compress(data, 1) if packed else data
+        (source / f"{prefix}{name}{suffix}").write_bytes(stored)
+        test = name.replace("train", "test" if mapping else "t10k")
+        (source / f"{prefix}{test}").write_bytes(good)
+    if mapping:
+        (source / "emnist-digits-mapping.txt").write_bytes(mapping)
+    known = find_set(source)
+    assert known
+    (folder / "out").mkdir()
+    made = convert_idx(source, known, known.classes[:2], "made", folder / "out")
+    for strips in made.description.splits.values():
+        for strip in strips:
+            check_path(strip.file)
+            assert (folder / "out" / strip.file).is_file()
+
+
+IDX_CASES = st.sampled_from(sorted(IDX)).flatmap(
+    lambda name: st.tuples(st.just(name), damaged(IDX[name]), st.booleans(), st.one_of(st.just(b""), damaged(MAPPING)))
+)
+
+
+def read_gz(folder: Path, content: bytes) -> None:
+    """IDX files of which one is a damaged .gz."""
+    source = folder / "in"
+    source.mkdir()
+    for name, good in IDX.items():
+        (source / name.replace("train", "t10k")).write_bytes(good)
+    (source / "train-labels-idx1-ubyte").write_bytes(IDX["train-labels-idx1-ubyte"])
+    (source / "train-images-idx3-ubyte.gz").write_bytes(content)
+    known = find_set(source)
+    assert known
+    convert_idx(source, known, known.classes[:2], "made", None)
+
+
+def within(folder: Path, listing: Listing | None) -> None:
+    """Every image lies in the folder, and gets a place in the dataset."""
+    for image in listing.images if listing else ():
+        assert ".." not in image.path.relative_to(folder).parts
+        check_path(file_name("train", listing.folder(image.label) if listing else "", image.name))
+    for line in listing.told if listing else ():
+        assert line.isprintable()
+
+
+def read_places(folder: Path, case: tuple[str, str]) -> None:
+    """Places' two lists."""
+    (folder / "val_256").mkdir()
+    for number in range(3):
+        (folder / "val_256" / f"{number}.jpg").touch()
+    for name, text in zip((LABELS, CATEGORIES), case, strict=True):
+        (folder / name).write_bytes(text.encode(errors="surrogatepass"))
+    within(folder, find_places(folder))
+
+
+def read_table(folder: Path, case: tuple[str, str, bytes]) -> None:
+    """A table of labels, in some encoding, or damaged."""
+    text, encoding, whole = case
+    (folder / "images").mkdir()
+    for number in range(3):
+        (folder / "images" / f"{number}.png").touch()
+    (folder / NAME).write_bytes(whole or text.encode(encoding, errors="replace"))
+    within(folder, find_table(folder))
+
+
+TABLE_ROWS = ("file,label,split", "0.png,dog,train", "images/1.png,cat,test", '"2",dog,val')
+TABLE_WORDS = ("0.png", "images/0.png", "dog", "cat", "train", '"', "'", "C:/x.png", "\\\\x\\y.png")
+
+
+def pictures() -> dict[str, bytes]:
+    """A small picture in every format."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 4), np.uint8)
+    found: dict[str, bytes] = {}
+    for kind in ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "PPM", "JPEG2000", "TGA"):
+        buffer = io.BytesIO()
+        alpha = kind in ("PNG", "WEBP", "TIFF", "GIF", "TGA")
+        Image.fromarray(noise if alpha else noise[..., :3]).save(buffer, kind)
+        found[kind] = buffer.getvalue()
+    for kind, options in (
+        ("PNG", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+    ):
+        buffer = io.BytesIO()
+        Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(buffer, kind, **options)
+        found[f"{kind} of 16 bits {options}"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(noise[..., :3]).save(
+        buffer,
+        "JPEG",
+        progressive=True,
+        exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+    )
+    found["progressive JPEG"] = buffer.getvalue()
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(noise[..., :3])).save(buffer)
+    found["HEIC"] = buffer.getvalue()
+    return found
+
+
+def read_picture(folder: Path, content: bytes) -> None:
+    """A picture."""
+    path = folder / ("a.tga" if content[:3] == b"\0\0\2" else "a.png")
+    path.write_bytes(content)
+    try:
+        found = read_photograph(path)
+    except BrokenImageError as error:
+        assert in_line(str(error)).isprintable()
+        raise
+    assert found.pixels.shape == (224, 224, 3)
+    assert found.pixels.dtype == np.uint8
+
+
+def read_names(folder: Path, case: tuple[str, Sequence[str], str]) -> None:
+    """Names of classes, files and models become plain ones."""
+    class_name, parts, model = case
+    check_path(file_name("train", class_name, "/".join(parts)))
+    check_name(plain_name(model))
+    assert plain_name(model).isascii()
+    assert in_line(model).isprintable()
+
+
+# What a file system can say: bytes that are no UTF-8 as Python reads them.
+ANY_NAME = st.one_of(
+    st.binary(min_size=1, max_size=300).map(
+        lambda name: name.replace(b"/", b"").replace(b"\0", b"").decode(errors="surrogateescape")
+    ),
+    st.sampled_from([name for name in NAMES if name and "\ud800" not in name and "/" not in name]),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=80),
+).filter(bool)
+
+PACKED = gzip.compress(IDX["train-images-idx3-ubyte"])
+
+READERS = (
+    Reader("IDX", IDX_CASES, read_idx, (DatasetError, UsageError, FormatError)),
+    Reader("IDX in .gz", damaged(PACKED), read_gz, (DatasetError, UsageError, FormatError)),
+    Reader(
+        "Places' lists",
+        st.tuples(
+            odd_lines(("0.jpg 0", "1.jpg 1", "2.jpg 2"), ("0.jpg", "0", "1", "²", "٣", "9" * 5000), (" ", "\t", "")),
+            odd_lines(("/a/abbey 0", "/b/bus/in 1", "c 2"), ("/a/..", "/", "/a/", "0", "1"), (" ", "\t", "")),
+        ),
+        read_places,
+        (DatasetError, UsageError),
+    ),
+    Reader(
+        "labels.csv",
+        st.tuples(
+            odd_lines(TABLE_ROWS, TABLE_WORDS, (",", ";", "\t", ", ")),
+            st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1")),
+            st.one_of(st.just(b""), st.just(b""), damaged("\n".join(TABLE_ROWS).encode())),
+        ),
+        read_table,
+        (DatasetError, UsageError),
+    ),
+    Reader(
+        "pictures",
+        st.one_of([damaged(content) for content in pictures().values()]),
+        read_picture,
+        (BrokenImageError,),
+        0.5,
+    ),
+    Reader("names", st.tuples(ANY_NAME, st.lists(ANY_NAME, min_size=1, max_size=3), ANY_NAME), read_names, ()),
+)

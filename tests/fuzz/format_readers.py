@@ -1,0 +1,194 @@
+"""The files that host and device exchange."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tempfile
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from device_runtime.formats import dataset, manifest, model
+from device_runtime.formats.bmp import BmpFile, write_bmp
+from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from device_runtime.formats.dataset import Description, Strip
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.manifest import File, Manifest, Version
+from device_runtime.formats.paths import check_name, check_path
+from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
+from pipeline.results.report import write_report
+from tests.device_runtime.small_model import SIZE, TINY
+from tests.fuzz.mutations import damaged, damaged_json
+from tests.fuzz.readers import Reader
+
+IMAGES = np.arange(3 * 2 * 5 * 3, dtype=np.uint8).reshape(3, 2, 5, 3)
+DESCRIPTION = Description(
+    "made",
+    2,
+    5,
+    3,
+    ("a", "b"),
+    {"train": (Strip("a/x.bmp", 0, 3), Strip("b.bmp", 1, 3)), "test": (Strip("b.bmp", 1, 3),)},
+)
+MANIFEST = Manifest(
+    "arm64",
+    "lenet",
+    (File("train.sh", 3, "0" * 64, True), File("model/model.json", 2, "a" * 64, False)),
+    {"numpy": Version("1.0", "ab"), "libc6": Version("1:2-3", "")},
+)
+METRICS: list[dict[str, Any]] = [
+    {"event": "start", "model": "tiny", "seed": 1, "last": 2, "target_accuracy": None},
+    {"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.01},
+    {"event": "step", "step": 2, "loss": 0.25, "learning_rate": 0.1, "seconds": 0.01},
+    {"event": "report", "step": 2, "accuracy": 0.5, "max_accuracy": 0.5},
+    {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
+    {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
+    {"event": "end", "step": 2, "seconds": 2.5},
+]
+TOLD = {"told": ["a line"], "left_out": {"a": 1}}
+
+
+def written(images: Any) -> bytes:
+    """The bytes of a BMP."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_bmp(Path(folder, "a.bmp"), images)
+        return Path(folder, "a.bmp").read_bytes()
+
+
+COLOUR, GREY = written(IMAGES), written(IMAGES[..., :1])
+
+
+def read_bmp(folder: Path, content: bytes) -> None:
+    """Every row of a BMP."""
+    (folder / "a.bmp").write_bytes(content)
+    file = BmpFile(folder / "a.bmp")
+    rows, width, channels = file.shape
+    assert rows * width * channels <= len(content)
+    assert file.read(0, rows).shape == file.shape
+
+
+def saved() -> bytes:
+    """The bytes of a checkpoint after a step."""
+    vector = np.linspace(-1, 1, SIZE, dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Checkpoint(3, 1, vector, np.empty(0, np.float32), {"exp_avg": vector, "exp_avg_sq": vector})
+        write_checkpoint(Path(folder, "a.safetensors"), made, TINY)
+        return Path(folder, "a.safetensors").read_bytes()
+
+
+SAVED = saved()
+HEADER_BYTES = struct.unpack("<Q", SAVED[:8])[0]
+HEADER = json.loads(SAVED[8 : 8 + HEADER_BYTES])
+
+
+def with_header(text: str) -> bytes:
+    """A safetensors file with that header."""
+    content = text.encode(errors="replace")
+    return struct.pack("<Q", len(content)) + content + SAVED[8 + HEADER_BYTES :]
+
+
+def read_saved(folder: Path, content: bytes) -> None:
+    """A checkpoint."""
+    (folder / "a.safetensors").write_bytes(content)
+    found = read_checkpoint(folder / "a.safetensors", TINY)
+    for vector in (found.parameters, *found.states.values()):
+        assert vector.shape == (SIZE,)
+        assert vector.dtype == np.float32
+
+
+def read_dataset(folder: Path, text: str) -> None:
+    """A description, and the first image of each split."""
+    (folder / "a").mkdir()
+    for name in ("a/x.bmp", "b.bmp"):
+        (folder / name).write_bytes(COLOUR)
+    (folder / dataset.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = dataset.load_dataset(folder)
+    for split in found.splits.values():
+        if len(split):
+            images, labels = split.batch(np.array([0, len(split) - 1]))
+            assert images.nbytes <= 2 * len(COLOUR)
+            assert 0 <= labels.min() <= labels.max() < len(found.classes)
+
+
+def read_model(folder: Path, text: str) -> None:
+    """A model's description."""
+    (folder / model.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = model.read_model(folder)
+    check_name(found.name)
+    for tensors, size in ((found.parameters, found.parameters_size), (found.buffers, found.buffers_size)):
+        taken = [range(tensor.offset, tensor.offset + tensor.size) for tensor in tensors]
+        assert sum(map(len, taken)) == size
+        assert all(one.stop <= other.start for one, other in pairwise(taken))
+
+
+def read_manifest(folder: Path, text: str) -> None:
+    """A manifest, and the sizes of what it names."""
+    (folder / "model").mkdir()
+    (folder / "model" / "model.json").write_text("{}")
+    (folder / "train.sh").write_text("run")
+    (folder / manifest.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = manifest.read_manifest(folder / manifest.FILE_NAME)
+    for file in found.files:
+        check_path(file.path)
+        assert file.size_bytes >= 0
+    manifest.check_sizes(folder, found)
+
+
+def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
+    """Metrics and the account of a dataset, as the report takes them."""
+    lines, half, account = case
+    (folder / "dataset").mkdir()
+    dataset.write_description(folder / "dataset", DESCRIPTION)
+    (folder / "dataset" / ACCOUNT).write_bytes(account.encode(errors="surrogatepass"))
+    text = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
+    (folder / "metrics.jsonl").write_bytes(text + half)
+    write_report(folder, folder / "dataset")
+    assert (folder / "report.html").stat().st_size > 0
+
+
+LINE = st.one_of(
+    *[st.just(json.dumps(record)) for record in METRICS] * 3, *[damaged_json(record) for record in METRICS]
+)
+
+READERS = (
+    Reader("BMP", st.one_of(damaged(COLOUR), damaged(GREY)), read_bmp, (FormatError,)),
+    Reader(
+        "checkpoint",
+        st.one_of(damaged(SAVED), damaged_json(HEADER).map(with_header)),
+        read_saved,
+        (FormatError,),
+    ),
+    Reader(
+        "dataset.json",
+        damaged_json({"format": dataset.FORMAT, **json.loads(json.dumps(asdict(DESCRIPTION)))}),
+        read_dataset,
+        (FormatError,),
+    ),
+    Reader(
+        "model.json",
+        damaged_json({"format": model.FORMAT, "digest": TINY.digest, **json.loads(json.dumps(asdict(TINY)))}),
+        read_model,
+        (FormatError,),
+    ),
+    Reader(
+        "manifest.json",
+        damaged_json({"format": manifest.FORMAT, **json.loads(json.dumps(asdict(MANIFEST)))}),
+        read_manifest,
+        (FormatError,),
+    ),
+    Reader(
+        "metrics.jsonl",
+        st.tuples(
+            st.lists(LINE, max_size=6).map(lambda lines: [json.dumps(METRICS[0]), *lines]),
+            st.sampled_from((b"", b'{"event": "st', b"\xff")),
+            st.one_of(st.just(json.dumps(TOLD)), damaged_json(TOLD)),
+        ),
+        read_results,
+        (FormatError,),
+    ),
+)
