@@ -83,7 +83,7 @@ def server_address(environment: Mapping[str, str]) -> Address:
 
 
 def parse_devices(text: str) -> list[Listed]:
-    """Reads the answer of `host:devices`: on each line a serial, which may have spaces, a tab and a state."""
+    """Reads the answer of `host:devices`: a serial, in which may be spaces, a tab and a state on each line."""
     lines = (line.partition("\t") for line in text.replace("\r", "").split("\n"))
     return [Listed(serial, state.strip()) for serial, _, state in lines if serial and state.strip()]
 
