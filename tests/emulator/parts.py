@@ -123,7 +123,8 @@ def start_server(device: EmulatedDevice) -> None:
 def end_later_server(folder: Path) -> None:
     """Ends an adb server that the pipeline started where the device's own, which had been killed, was."""
     state = folder / "device.json"
-    if state.exists() and any(process.role == "server" for process in processes.noted(folder / "ledger")):
+    # One beside another device has that one's server, and no log of it.
+    if state.exists() and (folder / "server.log").exists():
         port = int(json.loads(state.read_text())["adb_server_port"])
         # It ends instead of an answer.
         with suppress(TargetError):
