@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tests.emulator.image import image
 from tests.invoking import ROOT
 
 ARM64_LIMIT_MB = 58
+LOAD_SEGMENT = 1
 
 TINY_SESSION = """
 import mmap, sys
@@ -141,6 +143,23 @@ def test_the_arm64_runtime_names_version_and_digest_of_every_package_and_wheel(a
 def test_a_second_build_of_the_arm64_runtime_starts_no_program(arm64: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert build_arm64(arm64.parent) == arm64
+
+
+@pytest.mark.slow
+def test_every_file_of_the_arm64_runtime_can_be_loaded_in_pages_of_16_kib(arm64: Path) -> None:
+    alignments = [alignment for path in arm64.rglob("*") if path.is_file() for alignment in load_alignments(path)]
+    assert len(alignments) > 50
+    assert min(alignments) >= 16 * 1024
+
+
+def load_alignments(path: Path) -> list[int]:
+    """`p_align` of every loaded segment of a 64-bit ELF file; none of another file."""
+    content = path.read_bytes()
+    if not content.startswith(b"\x7fELF\x02"):
+        return []
+    start, (size, count) = struct.unpack_from("<Q", content, 32)[0], struct.unpack_from("<HH", content, 54)
+    headers = [struct.unpack_from("<IIQQQQQQ", content, start + i * size) for i in range(count)]
+    return [header[7] for header in headers if header[0] == LOAD_SEGMENT]
 
 
 @pytest.mark.slow
