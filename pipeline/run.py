@@ -35,10 +35,12 @@ def run(settings: Settings) -> Path:
     """
     # First, because the stages may take minutes: a folder or a device that is missing is told at once.
     check_writable(settings.runs)
-    target = free_target(settings, package_folder(settings.build, settings.target))
+    package = package_folder(settings.build, settings.target)
+    target = free_target(settings, package)
     prepared = prepare(settings)
     check_run(prepared, settings)
-    package = make_package(prepared, settings)
+    rescue(target, settings, package)
+    make_package(prepared, settings)
     push(target, package)
     target.clear_output()
     final = results_path(settings, prepared.source.name, datetime.now())
@@ -105,11 +107,14 @@ def _evaluate(settings: Settings, package: Path, target: Target, say: OnLine) ->
 
 
 def free_target(settings: Settings, package: Path) -> Target:
-    """The target, with nothing running on it and nothing on it that was not pulled."""
+    """The target.
+
+    Raises:
+      TargetError: something runs on it.
+    """
     target = connect(settings, package)
     if target.running():
         raise TargetError(f"{target.name} runs a job: `invoke attach` shows it, `invoke stop` ends it")
-    rescue(target, settings, package)
     return target
 
 
@@ -186,6 +191,8 @@ def run_on_existing(settings: Settings, script: str) -> None:
     package = existing_package(settings)
     trains = script == "train.sh"
     target = free_target(settings, package) if trains else connect(settings, package)
+    if trains:
+        rescue(target, settings, package)
     push(target, package)
     if trains and not checkpoint:
         target.clear_output()

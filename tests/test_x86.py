@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shlex
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
+from device_runtime.formats.metrics import read_metrics
 from tests.in_torch import lenet_accuracy
 from tests.invoking import ROOT, invoke, losses
 
@@ -61,7 +64,7 @@ def test_the_same_seed_gives_the_same_losses(lowered: Path, build: Path, tmp_pat
 
 
 def test_another_seed_gives_other_losses(lowered: Path, build: Path, tmp_path: Path) -> None:
-    other = invoke("train", "--cycles", "3", "--seed", "2", "--build", build)
+    other = invoke("train", "--cycles", "3", "--seed", "2", "--build", build, "--runs", build / "runs")
     assert other.code == 0
     assert losses(build / "package-x86" / "output") != losses(lowered)[:3]
 
@@ -117,8 +120,8 @@ def test_train_eval_and_pull_are_usable_alone(build: Path, tmp_path: Path) -> No
     nothing_yet = invoke("pull", "--build", build, "--runs", tmp_path / "runs")
     assert nothing_yet.code != 0
     assert "holds no results" in nothing_yet.stderr
-    assert invoke("train", "--cycles", "40", "--build", build).code == 0
-    trained = invoke("train", "--cycles", "30", "--build", build)
+    assert invoke("train", "--cycles", "40", "--build", build, "--runs", build / "runs").code == 0
+    trained = invoke("train", "--cycles", "30", "--build", build, "--runs", build / "runs")
     evaluated = invoke("eval", "--build", build)
     assert evaluated.accuracies == trained.accuracies
     pulled = invoke("pull", "--build", build, "--runs", tmp_path / "runs")
@@ -133,17 +136,28 @@ def test_train_eval_and_pull_are_usable_alone(build: Path, tmp_path: Path) -> No
 def test_a_training_goes_on_from_a_checkpoint(build: Path) -> None:
     output = build / "package-x86" / "output"
     # Its seed is the checkpoint's.
-    assert invoke("train", "--cycles", "30", "--seed", "2", "--build", build).code == 0
+    assert invoke("train", "--cycles", "30", "--seed", "2", "--build", build, "--runs", build / "runs").code == 0
     whole = losses(output)
-    assert invoke("train", "--cycles", "20", "--seed", "2", "--build", build).code == 0
+    assert invoke("train", "--cycles", "20", "--seed", "2", "--build", build, "--runs", build / "runs").code == 0
     checkpoint = output / "lenet_trained_20.safetensors"
-    rest = invoke("train", "--cycles", "10", "--checkpoint", checkpoint, "--build", build)
+    rest = invoke("train", "--cycles", "10", "--checkpoint", checkpoint, "--build", build, "--runs", build / "runs")
     assert rest.code == 0, rest.stderr
     assert losses(output) == whole
 
 
 def test_a_task_that_is_terminated_ends_the_training(build: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "invoke", "train", "--cycles", "1000000", "--build", str(build)]
+    words = [
+        sys.executable,
+        "-m",
+        "invoke",
+        "train",
+        "--cycles",
+        "1000000",
+        "--build",
+        str(build),
+        "--runs",
+        str(build / "runs"),
+    ]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as task:
         assert task.stdout is not None
         assert task.stdout.readline().startswith("100:")
@@ -167,28 +181,102 @@ def interrupted(*words: str | Path, after: str) -> str:
     return said
 
 
-def test_an_interrupted_training_says_how_to_go_on(build: Path, tmp_path: Path) -> None:
-    options = ("--cycles", "100000", "--learning-rate", "0.01", "--build", build)
-    message = "interrupted before a checkpoint was saved: --save-every N"
-    assert message in interrupted("run", *options, "--runs", tmp_path / "runs", after="100:")
-    assert not list(tmp_path.iterdir())
-    said = interrupted("train", *options, "--seed", "3", "--save-every", "50", after="100:")
-    path, command = said.split("last checkpoint is ")[1].removesuffix(" goes on from it").split(": ")
-    step = int(Path(path).stem.rpartition("_")[2])
-    assert Path(path).is_file()
-    words = shlex.split(command.strip("`"))
-    assert words[:4] == ["invoke", "train", "--checkpoint", path]
-    assert words[4:6] == ["--cycles", str(100000 - step)]
-    words[5] = "1"
-    went_on = invoke(*words[1:])
+def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(build: Path, tmp_path: Path) -> None:
+    folders = ("--build", build, "--runs", tmp_path / "runs")
+    options = ("--cycles", "1500", "--learning-rate", "0.01", "--save-every", "50", "--augment", "crop")
+    whole = invoke("run", *options, *folders).results
+    said = interrupted("run", *options, *folders, after="100:")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [whole.name]
+    assert "interrupted; the last checkpoint is of step " in said
+    went_on = invoke(*shlex.split(said.split("`")[1])[1:])
     assert went_on.code == 0, went_on.stderr
-    start = json.loads((build / "package-x86" / "output" / "metrics.jsonl").read_text().splitlines()[-5])
-    assert (start["event"], start["first"], start["seed"]) == ("start", step + 1, 3)
-    assert (start["learning_rate"], start["save_every"]) == (0.01, 50)
+    both = [
+        [(record["step"], record["loss"]) for record in read_metrics(results) if record["event"] == "step"]
+        for results in (whole, went_on.results)
+    ]
+    assert both[0] == both[1]
+    tensors = [load_file(results / "lenet_trained_1500.safetensors") for results in (whole, went_on.results)]
+    assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    again = invoke("run", "--resume", *folders)
+    assert again.code == 8
+    assert again.stderr.startswith("error: there is no training to go on with")
 
 
-def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path) -> None:
-    words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' | head -n 1"
+def test_a_pulled_training_that_was_interrupted_goes_on_in_its_results_folder(build: Path, tmp_path: Path) -> None:
+    folders = ("--build", build, "--runs", tmp_path / "runs")
+    interrupted("run", "--cycles", "700", "--save-every", "50", *folders, after="100:")
+    other = invoke("run", "--cycles", "20", *folders)
+    assert other.code == 0, other.stderr
+    assert "x86 still held a training that was not pulled: its results are in " in other.stderr
+    first = next(path for path in (tmp_path / "runs").iterdir() if path.name != other.results.name)
+    went_on = invoke("run", "--resume", first.name, *folders)
+    assert went_on.code == 0, went_on.stderr
+    assert went_on.results == first
+    assert [r["step"] for r in read_metrics(first) if r["event"] == "step"] == list(range(1, 701))
+    assert (first / "lenet_trained.onnx").is_file()
+    assert (other.results / "lenet_trained_20.safetensors").is_file()
+
+
+def test_what_a_training_left_is_pulled_before_the_package_is_made_anew(build: Path, tmp_path: Path) -> None:
+    own = tmp_path / "build"
+    shutil.copytree(build, own, symlinks=True)
+    folders = ("--build", own, "--runs", tmp_path / "runs")
+    for words in (("train", "--cycles", "30"), ("package", "--seed", "2"), ("run", "--seed", "3", "--cycles", "10")):
+        done = invoke(*words, "--build", own, *(() if words[0] == "package" else folders[2:]))
+        assert done.code == 0, done.stderr
+    steps = sorted(len(losses(results)) for results in (tmp_path / "runs").iterdir())
+    assert steps == [10, 30]
+
+
+def test_a_resumed_training_takes_no_other_options(build: Path) -> None:
+    run = invoke("run", "--resume", "--learning-rate", "0.1", "--build", build)
+    assert run.code == 2
+    assert (
+        "--resume goes on with the options that the training was started with: leave out --learning-rate" in run.stderr
+    )
+
+
+def test_the_second_of_two_in_a_build_folder_waits(build: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "invoke", "train", "--cycles", "1500", "--build", str(build)]
+    with subprocess.Popen([*words, "--runs", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline().startswith("100:")
+        second = invoke("train", "--cycles", "1", "--build", build, "--runs", tmp_path)
+        assert second.code == 0, second.stderr
+        assert f"waiting for another invoke that uses {build}" in second.stderr
+        assert first.poll() is not None or first.wait(10) == 0
+
+
+def test_a_killed_task_leaves_no_process_and_no_half_folder(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    words = [sys.executable, "-m", "invoke", "package", "--build", str(build)]
+    for _ in range(4):
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as task:
+            deadline = time.monotonic() + 120
+            while not list(build.glob("**/.*.????????")):
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            task.kill()
+        deadline = time.monotonic() + 10
+        while running_in(build):
+            assert time.monotonic() < deadline, running_in(build)
+            time.sleep(0.1)
+    done = invoke("package", "--build", build)
+    assert done.code == 0, done.stderr
+    assert not list(build.glob("**/.*.????????"))
+
+
+def running_in(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_text(errors="replace").replace("\0", " "))
+    return [line for line in lines if str(folder) in line]
+
+
+def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path, tmp_path: Path) -> None:
+    words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' --runs '{tmp_path}' | head -n 1"
     done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("100:")
     assert done.stderr == ""
@@ -204,11 +292,11 @@ def test_what_was_damaged_is_made_again(build: Path, tmp_path: Path) -> None:
         assert file.is_file()
     (own / "package-x86" / "manifest.json").write_text("{}")
     assert invoke("package", "--build", own).code == 0
-    assert invoke("train", "--cycles", "1", "--build", own).code == 0
+    assert invoke("train", "--cycles", "1", "--build", own, "--runs", own / "runs").code == 0
 
 
 def test_verbose_names_every_node(build: Path) -> None:
-    run = invoke("train", "--cycles", "1", "--verbose", "--build", build)
+    run = invoke("train", "--cycles", "1", "--verbose", "--build", build, "--runs", build / "runs")
     assert run.code == 0, run.stderr
     assert "5000 images" in run.stdout
     assert "batch size 32" in run.stdout

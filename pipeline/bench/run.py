@@ -13,6 +13,7 @@ from pipeline.bench.table import cache_lines, conversion_lines, network_lines, t
 from pipeline.bench.training import train
 from pipeline.errors import UsageError
 from pipeline.files import new_file
+from pipeline.results.bring import rescue
 from pipeline.run import connect, free_target, push
 from pipeline.settings import Settings
 
@@ -48,6 +49,7 @@ def bench(settings: Settings) -> None:
 
 def _measure_network(built: Built, settings: Settings) -> NetworkResult:
     target = free_target(settings, built.package)
+    rescue(target, settings, built.package)
     push(target, built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
     if settings.target == "x86":

@@ -76,7 +76,7 @@ def saved() -> bytes:
     """The bytes of a checkpoint after a step."""
     vector = np.linspace(-1, 1, SIZE, dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        made = Checkpoint(3, 1, vector, np.empty(0, np.float32), {"exp_avg": vector, "exp_avg_sq": vector})
+        made = Checkpoint(3, vector, np.empty(0, np.float32), {"exp_avg": vector, "exp_avg_sq": vector})
         write_checkpoint(Path(folder, "a.safetensors"), made, TINY)
         return Path(folder, "a.safetensors").read_bytes()
 
@@ -136,7 +136,7 @@ def read_manifest(folder: Path, text: str) -> None:
     for file in found.files:
         check_path(file.path)
         assert file.size_bytes >= 0
-    manifest.check_sizes(folder, found)
+    manifest.check_files(folder, found)
 
 
 def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
