@@ -115,6 +115,23 @@ def test_a_training_goes_on_from_a_checkpoint_on_the_device(first: First, emulat
     assert f"lenet_trained_{CYCLES + 2}.safetensors" in emulator.shell(f"ls {ROOT}/output")
 
 
+def test_what_is_on_the_device_is_its_shells_alone(first: First, emulator: EmulatedDevice) -> None:
+    assert emulator.shell("find /data/local/tmp/train-on-device -perm /077") == ""
+
+
+def test_an_android_10_on_the_oldest_arm64_processor_trains_alike(
+    first: First, emulator: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No dot products, no atomics of ARMv8.1.
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    with beside(emulator, Hardware(android=10, cpu="cortex-a53")) as device:
+        target = AdbTarget.connect(device.serial)
+        target.push(first.build / "package-arm64", nothing)
+        assert target.run("train.sh", ["-c", "3", "--learning-rate", "0.003"], lambda line: None) == 0
+        target.pull(tmp_path)
+    np.testing.assert_allclose(losses(tmp_path), losses(first.run.results)[:3], rtol=1e-4)
+
+
 def test_the_peak_memory_of_the_training_is_recorded(first: First) -> None:
     end = json.loads((first.run.results / "metrics.jsonl").read_text().splitlines()[-1])
     assert 20 * 2**20 < end["peak_memory_bytes"] < 400 * 2**20

@@ -22,7 +22,7 @@ from pipeline.targets.adb.push import push
 from pipeline.targets.adb.shell import Stdin
 from pipeline.targets.arm64 import ROOT, AdbTarget
 from tests.emulator import processes
-from tests.emulator.device import EmulatedDevice, emulated_device
+from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import restart_adbd, unplugged
 from tests.pipeline.targets.stand_in import make_package
 
@@ -88,6 +88,29 @@ def test_a_package_is_pushed_through_either_protocol(device: Adb, package: Path,
     assert push(device, package, ROOT, ignored) < first / 100
     assert device.check(f"cat {ROOT}/model/weights") == "new"
     assert device.check(f"stat -c %a {ROOT}/train.sh {ROOT}/model/weights {ROOT}/model") == "700\n600\n700\n"
+
+
+@pytest.mark.parametrize("android", [8, 10, 14])
+def test_results_come_back_from_an_android_of_any_age(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, android: int
+) -> None:
+    writes = (
+        'cd "$(dirname "$0")"; mkdir -p output; printf w >output/a.safetensors; echo {} >output/metrics.jsonl; exit 3'
+    )
+    make_package(package, {"train.sh": f"{writes}\n"})
+    with emulated_device(Hardware(android=android)) as device:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(device.adb_server_port))
+        target = AdbTarget(Adb(device.serial))
+        for _ in range(2):
+            target.push(package, ignored)
+        assert target.run("train.sh", [], lambda line: None) == 3
+        target.pull(tmp_path / "results")
+        content = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
+        assert content == {"a.safetensors": "w", "metrics.jsonl": "{}\n"}
+        # A link in the way, as a real shell makes it.
+        device.shell(f"rm -r {ROOT}/output && ln -s /sdcard {ROOT}/output")
+        with pytest.raises(TargetError, match=f"{ROOT}/output would lead what is written there elsewhere"):
+            target.push(package, ignored)
 
 
 def test_a_wedged_server_is_an_error_and_no_standstill(
