@@ -243,14 +243,14 @@ def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(server: Se
     [
         ("8 ../../evil", "nothing was pulled; look at"),
         (f"{2**50} evil", "as it says"),
-        ("8 evil", "larger than was listed"),
+        ("8 evil", "arrived damaged"),
     ],
 )
 def test_what_a_device_says_of_its_results_is_not_believed(
     server: Server, tmp_path: Path, listed: str, message: str
 ) -> None:
     def lies(connection: socket.socket, command: str) -> None:
-        content = bytes(9) if "head -c 8" in command else f"{'0' * 64} {listed}\n".encode()
+        content = bytes(9) if "cat " in command else f"{'0' * 64} {listed}\n".encode()
         connection.sendall(HEADER.pack(STDOUT, len(content)) + content + HEADER.pack(EXIT, 1) + b"\x00")
 
     server.shell = lies
