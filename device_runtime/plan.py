@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from device_runtime.batches import Batches
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
+from device_runtime.formats.option import options_of
 from device_runtime.formats.options import DEFAULT_SEED, Options
+from device_runtime.formats.records import LARGEST, typed
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     Raises:
       FormatError: the training split is smaller than a batch.
     """
-    recipe, before = model.recipe, start.run.plan
+    recipe, before = model.recipe, _planned(start)
 
     def chosen(name: str, default: Any) -> Any:
         given = getattr(options, name)
@@ -107,6 +110,30 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         min_battery=chosen("min_battery", None),
         max_battery_temp=chosen("max_battery_temp", None),
     )
+
+
+def _planned(start: Checkpoint) -> Mapping[str, Any]:
+    """The plan of the training that a checkpoint is of, empty for none: a file may say anything.
+
+    Raises:
+      FormatError: it is not what options could have said.
+    """
+    kinds, options, plan = {**get_type_hints(Plan), "augment": str}, options_of(Options), start.run.plan
+    try:
+        if plan and not {"schedule", "schedule_first", "schedule_last", "warmup"} <= plan.keys():
+            raise ValueError("it has no schedule")
+        for name, value in plan.items():
+            typed(kinds[name], value, name)
+            option = options.get(name)
+            if option and option.read is not bool and value not in (None, ""):
+                read = option.read(str(value))
+                if option.choices and read not in option.choices:
+                    raise ValueError(f"{name} is unknown")
+        if any(abs(value) > LARGEST // 2 for value in plan.values() if isinstance(value, int)):
+            raise ValueError("a number is beyond any")
+    except (ValueError, KeyError, argparse.ArgumentTypeError) as error:
+        raise FormatError(f"the checkpoint's plan cannot be meant ({error}): go on from another one") from error
+    return plan
 
 
 def schedule_is_over(plan: Plan) -> bool:

@@ -77,7 +77,11 @@ def in_one_line(error: BaseException) -> str:
 
 def readable(name: str) -> str:
     """A name from the file system as text: bytes that are not UTF-8 are read as Latin-1, as most old ones are."""
-    content = os.fsencode(name)
+    try:
+        content = os.fsencode(name)
+    except UnicodeEncodeError:
+        # Halves of characters, which no file system has and JSON can say.
+        return name
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ WRONG = {
     "reference and optimizer": (["run", "--engine", "reference", "--optimizer", "rmsprop"], "training has no rmsprop"),
     "a seed beyond 64 bits": (["run", "--seed", "9223372036854775808"], "at most 9223372036854775807"),
     "checkpoint": (["eval", "--checkpoint", "no.safetensors"], "the checkpoint no.safetensors does not exist"),
+    "a folder of other bytes": (["run", "--runs", os.fsdecode(b"caf\xe9")], "that name is not UTF-8, which libraries"),
     "checkpoint on a device": (["train", "--target", "arm64", "--checkpoint", "a/b"], "give the name of a file in the"),
 }
 

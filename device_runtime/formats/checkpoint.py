@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model, Tensor
+from device_runtime.formats.records import LARGEST, parse_object
 from device_runtime.formats.whole_file import whole_file
 
 FORMAT = "2"
@@ -117,12 +118,12 @@ def read_checkpoint(path: Path, model: Model) -> Checkpoint:
             raise FormatError(f"{path} is damaged, its content is not what its digest says: pull or save it again")
         states = [s for s in model.optimizer.states if f"optimizer.{s}.{model.parameters[0].name}" in tensors]
         return Checkpoint(
-            step=int(metadata["step"]),
+            step=_step(metadata["step"]),
             parameters=_flat(tensors, model.parameters),
             buffers=_flat(tensors, model.buffers),
             states={state: _flat(tensors, model.parameters, f"optimizer.{state}.") for state in states},
             optimizer=metadata["optimizer"],
-            run=Run(metadata["run"], metadata["package"], json.loads(metadata["plan"])),
+            run=Run(metadata["run"], metadata["package"], parse_object(metadata["plan"])),
         )
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} is not a whole checkpoint ({error}): pull or save it again") from error
@@ -157,5 +158,16 @@ def _named(vector: Vector, tensors: Iterable[Tensor], prefix: str = "") -> dict[
 def _flat(tensors: Mapping[str, Vector], wanted: Sequence[Tensor], prefix: str = "") -> Vector:
     vector = np.empty(sum(tensor.size for tensor in wanted), np.float32)
     for tensor in wanted:
-        vector[tensor.offset : tensor.offset + tensor.size] = tensors[f"{prefix}{tensor.name}"].ravel()
+        values = tensors[f"{prefix}{tensor.name}"]
+        # A single number would be spread over the whole tensor.
+        if values.shape != tensor.shape or values.dtype != np.float32:
+            raise ValueError(f"{prefix}{tensor.name} is not float32 of shape {tensor.shape}")
+        vector[tensor.offset : tensor.offset + tensor.size] = values.ravel()
     return vector
+
+
+def _step(text: str) -> int:
+    step = int(text)
+    if not 0 <= step <= LARGEST // 2:
+        raise ValueError(f"step {text} is no number of updates")
+    return step

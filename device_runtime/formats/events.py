@@ -13,10 +13,13 @@ _READ: Mapping[str, Mapping[str, Any]] = {
     "start": {"model": str, "run": str, "package": str, "file": str, "time": int, "first": int, "last": int},
     "step": {"step": int, "loss": float},
     "report": {"step": int, "accuracy": float},
-    "evaluation": {"step": int, "accuracy": float},
+    "evaluation": {"step": int, "accuracy": float, "split": str},
     "checkpoint": {"step": int, "file": str},
     "diverged": {"step": int, "advice": str},
 }
+
+# What is, or becomes, a name of a file or folder.
+_NAMES = {"checkpoint": "file", "start": "run"}
 
 
 def parse_event(line: str) -> dict[str, Any]:
@@ -34,6 +37,6 @@ def parse_event(line: str) -> dict[str, Any]:
             raise ValueError("a value is no plain one")
     for name, kind in _READ.get(typed(str, record.get("event"), "event"), {}).items():
         typed(kind, record.get(name), name)
-    if record["event"] == "checkpoint":
-        check_name(record["file"])
+    if record["event"] in _NAMES:
+        check_name(record[_NAMES[record["event"]]])
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import tempfile
@@ -12,14 +13,18 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from safetensors import SafetensorError
+from safetensors.numpy import save
 
 from device_runtime.formats import dataset, manifest, model
 from device_runtime.formats.bmp import BmpFile, write_bmp
-from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_checkpoint, write_checkpoint
 from device_runtime.formats.dataset import Description, Strip
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import File, Manifest, Version
+from device_runtime.formats.options import Options
 from device_runtime.formats.paths import check_name, check_path
+from device_runtime.plan import make_plan
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.results.report import write_report
 from tests.device_runtime.small_model import SIZE, TINY
@@ -35,14 +40,25 @@ DESCRIPTION = Description(
     ("a", "b"),
     {"train": (Strip("a/x.bmp", 0, 3), Strip("b.bmp", 1, 3)), "test": (Strip("b.bmp", 1, 3),)},
 )
+PACKAGE = {"train.sh": b"run", "model/model.json": b"{}"}
 MANIFEST = Manifest(
     "arm64",
     "lenet",
-    (File("train.sh", 3, "0" * 64, True), File("model/model.json", 2, "a" * 64, False)),
+    tuple(File(name, len(text), hashlib.sha256(text).hexdigest(), False) for name, text in PACKAGE.items()),
     {"numpy": Version("1.0", "ab"), "libc6": Version("1:2-3", "")},
 )
 METRICS: list[dict[str, Any]] = [
-    {"event": "start", "model": "tiny", "seed": 1, "last": 2, "target_accuracy": None},
+    {
+        "event": "start",
+        "model": "tiny",
+        "run": "0a1b",
+        "package": "",
+        "file": "a",
+        "time": 1,
+        "first": 1,
+        "last": 2,
+        "target_accuracy": None,
+    },
     {"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "step", "step": 2, "loss": 0.25, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "report", "step": 2, "accuracy": 0.5, "max_accuracy": 0.5},
@@ -72,11 +88,16 @@ def read_bmp(folder: Path, content: bytes) -> None:
     assert file.read(0, rows).shape == file.shape
 
 
+NOTHING = np.empty(0, np.float32)
+PLAN = make_plan(Options(), TINY, Checkpoint(0, NOTHING, NOTHING, {}), 100).record()
+
+
 def saved() -> bytes:
     """The bytes of a checkpoint after a step."""
     vector = np.linspace(-1, 1, SIZE, dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        made = Checkpoint(3, vector, np.empty(0, np.float32), {"exp_avg": vector, "exp_avg_sq": vector})
+        states = {"exp_avg": vector, "exp_avg_sq": vector}
+        made = Checkpoint(3, vector, np.empty(0, np.float32), states, Run("0a1b", "", PLAN))
         write_checkpoint(Path(folder, "a.safetensors"), made, TINY)
         return Path(folder, "a.safetensors").read_bytes()
 
@@ -84,6 +105,28 @@ def saved() -> bytes:
 SAVED = saved()
 HEADER_BYTES = struct.unpack("<Q", SAVED[:8])[0]
 HEADER = json.loads(SAVED[8 : 8 + HEADER_BYTES])
+
+
+METADATA = HEADER["__metadata__"] | {"plan": None}
+SHAPES = {name: [entry["dtype"], entry["shape"]] for name, entry in HEADER.items() if name != "__metadata__"}
+KINDS = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
+
+
+def signed(case: tuple[str, str]) -> bytes:
+    """A checkpoint of any metadata, plan and tensors whose digest is right: who made it can make that, too."""
+    try:
+        described = json.loads(case[0])
+        metadata = {name: text for name, text in described["metadata"].items() if isinstance(text, str)}
+        metadata["plan"] = case[1]
+        tensors = {
+            name: np.ones([size % 20 for size in shape], KINDS[kind])
+            for name, (kind, shape) in described["tensors"].items()
+        }
+        metadata["content"] = _content(metadata, tensors)
+        return save(tensors, metadata)
+    # What the library itself does not write is no checkpoint.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
+        return SAVED
 
 
 def with_header(text: str) -> bytes:
@@ -96,6 +139,9 @@ def read_saved(folder: Path, content: bytes) -> None:
     """A checkpoint."""
     (folder / "a.safetensors").write_bytes(content)
     found = read_checkpoint(folder / "a.safetensors", TINY)
+    plan = make_plan(Options(), TINY, found, 100)
+    assert plan.batch_size * plan.accumulate <= 100
+    assert 0 < plan.threads <= 256
     for vector in (found.parameters, *found.states.values()):
         assert vector.shape == (SIZE,)
         assert vector.dtype == np.float32
@@ -129,8 +175,8 @@ def read_model(folder: Path, text: str) -> None:
 def read_manifest(folder: Path, text: str) -> None:
     """A manifest, and the sizes of what it names."""
     (folder / "model").mkdir()
-    (folder / "model" / "model.json").write_text("{}")
-    (folder / "train.sh").write_text("run")
+    for name, content in PACKAGE.items():
+        (folder / name).write_bytes(content)
     (folder / manifest.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
     found = manifest.read_manifest(folder / manifest.FILE_NAME)
     for file in found.files:
@@ -159,7 +205,11 @@ READERS = (
     Reader("BMP", st.one_of(damaged(COLOUR), damaged(GREY)), read_bmp, (FormatError,)),
     Reader(
         "checkpoint",
-        st.one_of(damaged(SAVED), damaged_json(HEADER).map(with_header)),
+        st.one_of(
+            damaged(SAVED),
+            damaged_json(HEADER).map(with_header),
+            st.tuples(damaged_json({"metadata": METADATA, "tensors": SHAPES}), damaged_json(PLAN)).map(signed),
+        ),
         read_saved,
         (FormatError,),
     ),

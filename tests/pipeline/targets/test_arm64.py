@@ -27,6 +27,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = PurePosixPath(folder) / "train-on-device" / "package-arm64"
     monkeypatch.setattr(arm64, "BASE", PurePosixPath(folder))
     monkeypatch.setattr(arm64, "ROOT", root)
+    monkeypatch.setattr(arm64, "OUTPUT", root / "output")
     yield folder
     if (Path(root) / "job.sh").exists():
         subprocess.run(["sh", root / "job.sh", "stop"], capture_output=True, timeout=60, check=False)

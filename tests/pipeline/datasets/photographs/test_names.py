@@ -72,3 +72,4 @@ def test_bytes_that_are_not_utf_8_read_as_latin_1() -> None:
 
 def test_a_line_stays_one_line() -> None:
     assert in_line(os.fsdecode(b"caf\xe9\n\x1b[31m")) == "café\\n\\x1b[31m"
+    assert in_line("a\ud800") == "a\\ud800"

@@ -17,6 +17,7 @@ from pipeline.targets.adb.adb import Adb, ConnectionLost, Result, choose
 from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Packets
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Stdin
+from pipeline.targets.arm64 import AdbTarget
 
 SERIAL = "192.168.0.7:5555"
 Answer = Callable[[socket.socket, str], None]
@@ -235,6 +236,28 @@ def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(server: Se
     server.shell = endless
     with pytest.raises(TargetError, match=f"{SERIAL} answers `getprop` with more than 1,048,576 bytes"):
         choose(None).execute("getprop")
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("8 ../../evil", "nothing was pulled; look at"),
+        (f"{2**50} evil", "as it says"),
+        ("8 evil", "arrived damaged"),
+    ],
+)
+def test_what_a_device_says_of_its_results_is_not_believed(
+    server: Server, tmp_path: Path, listed: str, message: str
+) -> None:
+    def lies(connection: socket.socket, command: str) -> None:
+        content = bytes(9) if "cat " in command else f"{'0' * 64} {listed}\n".encode()
+        connection.sendall(HEADER.pack(STDOUT, len(content)) + content + HEADER.pack(EXIT, 1) + b"\x00")
+
+    server.shell = lies
+    with pytest.raises(TargetError, match=message):
+        AdbTarget(choose(None)).pull(tmp_path / "runs" / "results")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "evil").exists()
 
 
 def test_a_device_is_back_when_it_answers_a_command_and_not_before(server: Server) -> None:
