@@ -22,7 +22,7 @@ from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
 from device_runtime.formats.whole_file import remove_leftovers
-from device_runtime.inputs import Inputs, open_inputs
+from device_runtime.inputs import open_inputs
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
@@ -76,13 +76,18 @@ def run(
                 from device_runtime.verbose import describe_run
 
                 describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
-            step = start.step
             if training:
                 saved = Saved(options.output, model, plan.keep, metrics, history)
                 watch = Watch(conditions, metrics, device, pace)
                 trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch)
                 step = trainer.run()
-            _final_evaluation(engine, inputs, plan.batch_size, step, metrics)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
+                trainer.check(evaluation, step, inputs.final)
+            else:
+                step = start.step
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
+            say(final_line(inputs.final, evaluation.accuracy))
+            evaluation.record(metrics, step, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
             metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
             metrics.sync()
@@ -135,12 +140,6 @@ def _say_how(plan: Plan, start: Checkpoint) -> None:
             f"the {plan.schedule} schedule ended in step {plan.schedule_last}: "
             "the learning rate stays what it was there; give a --schedule to begin a new one"
         )
-
-
-def _final_evaluation(engine: Engine, inputs: Inputs, batch_size: int, step: int, metrics: Metrics) -> None:
-    evaluation = evaluate(engine, inputs.splits[inputs.final], batch_size)
-    say(final_line(inputs.final, evaluation.accuracy))
-    evaluation.record(metrics, step, inputs.final)
 
 
 def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Engine:

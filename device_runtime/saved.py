@@ -60,6 +60,11 @@ class Saved:
             self._steps[step] = automatic
             self._remove()
 
+    def discard(self, step: int) -> None:
+        """Removes the checkpoint of a step that turned out to be worth nothing, if there is one."""
+        if self._steps.pop(step, None) is not None:
+            self._path(step).unlink(missing_ok=True)
+
     def _remove(self) -> None:
         newest_first = sorted(self._steps, reverse=True)
         chosen = [step for step in newest_first if not self._steps[step]]

@@ -14,7 +14,7 @@ from device_runtime.batches import Batches
 from device_runtime.conditions import Watch
 from device_runtime.console import cycle_line, epoch_line, evaluation_line, say
 from device_runtime.engines.base import Batch, Engine
-from device_runtime.evaluation import evaluate
+from device_runtime.evaluation import Evaluation, evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import Record
@@ -95,13 +95,33 @@ class Trainer:
         Raises:
           FormatError: a number of the state is not finite, or the disk is full.
         """
+        self._saved.add(self._state(step), automatic=automatic)
+        self._saved_at = time.perf_counter()
+
+    def check(self, evaluation: Evaluation, step: int, split: str) -> None:
+        """Refuses what was trained where its loss on a split, which has to be evaluated after it, is no finite number.
+
+        Raises:
+          FormatError: it is none; there is no checkpoint of that step then.
+        """
+        if not math.isfinite(evaluation.loss):
+            self._saved.discard(step)
+            self._diverge(step, f"the loss on the {split} images is {evaluation.loss}")
+
+    def _state(self, step: int) -> Checkpoint:
+        """What the engine holds after update `step`.
+
+        Raises:
+          FormatError: a number of it is not finite.
+        """
         engine = self._engine
         parameters, buffers, states = engine.parameters(), engine.buffers(), engine.states()
-        if not all(np.isfinite(vector).all() for vector in (parameters, buffers, *states.values())):
-            self._diverge(step, "a weight is no finite number")
-        checkpoint = Checkpoint(step, parameters, buffers, states, self._run)
-        self._saved.add(checkpoint, automatic=automatic)
-        self._saved_at = time.perf_counter()
+        named = {"a weight": parameters, "a running statistic": buffers}
+        named |= {f"{name} of the optimizer": vector for name, vector in states.items()}
+        for name, vector in named.items():
+            if not np.isfinite(vector).all():
+                self._diverge(step, f"{name} is no finite number")
+        return Checkpoint(step, parameters, buffers, states, self._run)
 
     def _updates(self, first: int) -> list[float]:
         """Makes the updates from `first` to the next at which something is due; returns their losses."""
@@ -152,6 +172,7 @@ class Trainer:
         plan, progress = self._plan, self._progress
         progress.least_loss = min(progress.least_loss, loss)
         if plan.report_every and step % plan.report_every == 0:
+            self._state(step)
             accuracy = None if plan.report_every == 1 else self._sampled_accuracy(step)
             say(cycle_line(step, loss, progress.least_loss, accuracy))
         if plan.by_epochs:
@@ -186,6 +207,7 @@ class Trainer:
 
     def _evaluate(self, step: int) -> float:
         evaluation = evaluate(self._engine, self._test, self._plan.batch_size)
+        self.check(evaluation, step, "test")
         evaluation.record(self._metrics, step, "test")
         self._saved.evaluated(step, evaluation.accuracy)
         return evaluation.accuracy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,22 @@ def test_a_training_that_diverges_says_so_and_leaves_no_checkpoint(package: Path
     told = refusal(package, "-c", "50", "--learning-rate", "1e38")
     assert "step 2: the loss is nan: training diverged; no checkpoint was saved before: give a smaller" in told
     assert not list((package / "output").glob("*.safetensors"))
+
+
+def test_a_training_that_diverges_in_its_last_step_says_so(package: Path) -> None:
+    told = refusal(package, "-c", "1", "--learning-rate", "1e38")
+    assert "step 1: the loss on the test images is nan: training diverged; no checkpoint was saved before" in told
+    records = [json.loads(line) for line in (package / "output" / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["event"] == "diverged"
+    assert not list((package / "output").glob("*.safetensors"))
+    assert "would again: give a smaller --learning-rate" in refusal(package, "--resume")
+
+
+def test_the_last_good_checkpoint_of_a_training_that_diverges_is_named(package: Path) -> None:
+    start(package, "-c", "10", "-s", "5")
+    good = package / "output" / "tiny_trained_10.safetensors"
+    told = refusal(package, "-f", good, "-c", "50", "--learning-rate", "1e38")
+    assert "the last good checkpoint is tiny_trained_10.safetensors" in told
 
 
 def test_a_training_that_goes_on_keeps_the_record_of_what_was(package: Path) -> None:

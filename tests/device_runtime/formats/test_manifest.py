@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,32 @@ def test_of_many_wrong_files_the_first_five_are_named(package: Path) -> None:
     files = tuple(File(f"f{number}", 1, "", False) for number in range(8))
     with pytest.raises(FormatError, match="f0, f1, f2, f3, f4 and 3 more"):
         check_files(package, Manifest("x86", "lenet", files, {}))
+
+
+@pytest.mark.parametrize("name", ["cache/checked.json", "cache"])
+def test_bits_that_flipped_are_found_whatever_was_noted_before(package: Path, name: str) -> None:
+    manifest = manifest_of(package)
+    check_files(package, manifest)
+    file = package / manifest.files[0].path
+    content, times = bytearray(file.read_bytes()), file.stat()
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(FormatError, match=f"does not match its manifest: {manifest.files[0].path};"):
+        check_files(package, manifest)
+    # What was noted is no condition: damaged, or not to be written, all is read again.
+    shutil.rmtree(package / "cache")
+    (package / name).parent.mkdir(exist_ok=True)
+    (package / name).write_bytes(b"\xff[")
+    with pytest.raises(FormatError, match="does not match its manifest"):
+        check_files(package, manifest)
+
+
+def test_what_did_not_change_is_not_read_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = manifest_of(package)
+    check_files(package, manifest)
+    monkeypatch.setattr(hashlib, "file_digest", lambda *arguments: pytest.fail("a file was read"))
+    check_files(package, manifest)
 
 
 def test_another_format_is_refused(package: Path) -> None:
