@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.emulator.device import EmulatedDevice
-from tests.invoking import Invoked, invoke
+from tests.invoking import ROOT, Invoked, invoke
 from tests.pipeline.datasets.image_files import write_folders
 
 SMALL_MODEL = """
@@ -92,6 +92,24 @@ def test_names_of_any_characters_reach_the_report_and_the_inference_model(tmp_pa
     report = (run.results / "report.html").read_text()
     assert "<p>found 30 images of 3 classes: train 18, test 6, validation 6</p>" in report
     assert "<td>&lt;b&gt;\n&quot;one, two&quot;</td><td>6</td><td>2</td><td>2</td><td>0</td>" in report
+
+
+@pytest.mark.slow
+def test_files_and_folders_of_any_characters_are_no_commands(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in", ("a", "b", "c"), 10)
+    odd = tmp_path / "it's $(touch evil);\n\"`touch evil`"
+    odd.mkdir()
+    model = odd / "-café $(touch evil).py"
+    model.write_text(SMALL_MODEL.replace("small", "build"))
+    words = ("--data", tmp_path / "in", "--build", odd / "b u", "--runs", odd / "runs", "--batch-size", "4")
+    run = invoke("run", "--model", f"{model}:build", *words, "--cycles", "3")
+    assert run.code == 0, run.stderr
+    (results,) = (odd / "runs").iterdir()
+    assert {path.name for path in results.glob("caf_touch_evil_*")} >= {
+        "caf_touch_evil__trained.onnx",
+        "caf_touch_evil__trained_3.safetensors",
+    }
+    assert not [*tmp_path.rglob("evil"), *ROOT.glob("evil")]
 
 
 @pytest.mark.slow

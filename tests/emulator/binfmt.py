@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.commands import run
@@ -24,16 +27,17 @@ def register(entry: str, qemu: Path, mounted: Path) -> None:
     Raises:
       TargetError: the kernel has no binfmt_misc or takes no entry.
     """
-    if not (FILESYSTEM / "register").exists():
-        run(["mount", "-t", "binfmt_misc", "binfmt_misc", FILESYSTEM], timeout_s=10)
-        mounted.touch()
-    if (FILESYSTEM / entry).exists():
-        (FILESYSTEM / entry).write_text("-1")
-    try:
-        # F opens qemu now, so that it need not be in the chroot; P hands it the program's own name for itself.
-        (FILESYSTEM / "register").write_text(f":{entry}:M::{MAGIC}:{MASK}:{qemu}:FP")
-    except OSError as error:
-        raise TargetError(f"{FILESYSTEM}: cannot register qemu ({error.strerror}); is this a container?") from error
+    with _one_at_a_time(mounted):
+        if not (FILESYSTEM / "register").exists():
+            run(["mount", "-t", "binfmt_misc", "binfmt_misc", FILESYSTEM], timeout_s=10)
+            mounted.touch()
+        if (FILESYSTEM / entry).exists():
+            (FILESYSTEM / entry).write_text("-1")
+        try:
+            # F opens qemu now, so that it need not be in the chroot; P hands it the program's own name for itself.
+            (FILESYSTEM / "register").write_text(f":{entry}:M::{MAGIC}:{MASK}:{qemu}:FP")
+        except OSError as error:
+            raise TargetError(f"{FILESYSTEM}: cannot register qemu ({error.strerror}); is this a container?") from error
 
 
 def remove(entry: str, mounted: Path) -> None:
@@ -41,8 +45,17 @@ def remove(entry: str, mounted: Path) -> None:
 
     The entries of others stay, and so do programs that already run.
     """
-    if (FILESYSTEM / entry).exists():
-        (FILESYSTEM / entry).write_text("-1")
-    if mounted.exists() and {file.name for file in FILESYSTEM.iterdir()} == {"register", "status"}:
-        run(["umount", FILESYSTEM], timeout_s=10)
-        mounted.unlink()
+    with _one_at_a_time(mounted):
+        if (FILESYSTEM / entry).exists():
+            (FILESYSTEM / entry).write_text("-1")
+        if mounted.exists() and {file.name for file in FILESYSTEM.iterdir()} == {"register", "status"}:
+            run(["umount", FILESYSTEM], timeout_s=10)
+            mounted.unlink()
+
+
+@contextmanager
+def _one_at_a_time(mounted: Path) -> Iterator[None]:
+    # Of two devices that start at once, one would mount what the other just has; of one that ends, take it away.
+    with mounted.with_name("binfmt_misc-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
+from pipeline.files import new_file
 from tests.emulator import binfmt, parts, processes
 from tests.emulator.image import DEFAULT_CACHE, SHELL_ID, Image, image
 from tests.emulator.parts import EmulatedDevice, Hardware
@@ -133,7 +134,9 @@ def _start(device: EmulatedDevice, *, own_server: bool) -> None:
         "host": str(device.image.host),
         "hardware": asdict(device.hardware),
     }
-    (device.folder / "device.json").write_text(json.dumps(state))
+    # Another process may list the devices now.
+    with new_file(device.folder / "device.json") as temporary:
+        temporary.write_text(json.dumps(state))
 
 
 def _devices(cache: Path) -> Path:

@@ -16,10 +16,10 @@ SETTING = "global stay_on_while_plugged_in"
 
 def test_its_battery_is_what_a_test_says(emulator: EmulatedDevice) -> None:
     before = parse_dumpsys(emulator.shell("dumpsys battery"))
-    assert before == Power(True, True, 62.0, 28.5)
+    assert before == Power(True, True, 100.0, 27.4)
     change_battery(emulator.folder, {"level": "28", "USB powered": "false", "status": "3"})
-    assert parse_dumpsys(emulator.shell("dumpsys battery")) == Power(True, False, 28.0, 28.5)
-    change_battery(emulator.folder, {"level": "62", "USB powered": "true", "status": "2"})
+    assert parse_dumpsys(emulator.shell("dumpsys battery")) == Power(True, False, 28.0, 27.4)
+    change_battery(emulator.folder, {"level": "100", "USB powered": "true", "status": "5"})
     assert parse_dumpsys(emulator.shell("dumpsys battery")) == before
 
 
