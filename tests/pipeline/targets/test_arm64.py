@@ -250,14 +250,26 @@ def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
     assert content_of(tmp_path / "results") == {}
 
 
-def test_nothing_to_pull_says_what_to_run(disk: Path, package: Path, tmp_path: Path) -> None:
+def test_what_was_cleared_is_not_pulled(disk: Path, package: Path, tmp_path: Path) -> None:
     target = pushed(Arm64(), package)
-    with pytest.raises(TargetError, match="holds no results: run `invoke train --target arm64` first"):
-        target.pull(tmp_path)
+    assert target.pull(tmp_path) == []
     run(target)
     target.clear_output()
-    with pytest.raises(TargetError, match="holds no results"):
-        target.pull(tmp_path)
+    assert target.pull(tmp_path) == []
+    assert not target.unpulled()
+
+
+def test_a_training_is_unpulled_until_what_it_recorded_is_marked(disk: Path, package: Path, tmp_path: Path) -> None:
+    target = pushed(Arm64(), package)
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    target.put([tmp_path / "metrics.jsonl"])
+    assert target.unpulled()
+    target.mark_pulled(3)
+    assert not target.unpulled()
+    assert [path.name for path in target.pull(tmp_path / "here")] == ["metrics.jsonl"]
+    (tmp_path / "metrics.jsonl").write_text("{}\n{}\n")
+    target.put([tmp_path / "metrics.jsonl"])
+    assert target.unpulled()
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,9 @@ def test_a_script_runs_in_place_with_this_interpreter(target: LocalTarget, tmp_p
 
 
 def test_results_are_pulled_until_they_are_cleared(target: LocalTarget, tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="holds no results: run `invoke train --target x86` first"):
-        target.pull(tmp_path / "results")
+    assert target.pull(tmp_path / "results") == []
     target.run("train.sh", [], lambda line: None)
     assert target.pull(tmp_path / "results") == [tmp_path / "results" / "w"]
     assert content_of(tmp_path / "results") == {"w": b"w\n"}
     target.clear_output()
-    with pytest.raises(TargetError, match="holds no results"):
-        target.pull(tmp_path / "results")
+    assert target.pull(tmp_path / "others") == []
