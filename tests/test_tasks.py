@@ -88,6 +88,18 @@ def test_what_the_reference_lacks_is_refused_as_soon_as_it_is_known(
     assert not list(build.glob("package-*"))
 
 
+def test_batch_normalisation_in_a_batch_of_one_is_told_from_a_large_learning_rate(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(BATCH_NORM)
+    folders = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    model = ("--model", f"{tmp_path / 'own.py'}:Net", "--optimizer", "adam")
+    run = invoke("run", *model, "--batch-size", "1", "--cycles", "20", *folders)
+    assert run.code == 9
+    assert "training diverged; no checkpoint was saved before: batch normalisation has no variance" in run.stderr
+    again = invoke("run", "--resume", *folders)
+    assert again.code == 8
+    assert "and would again: batch normalisation has no variance in a batch of one" in again.stderr
+
+
 @pytest.mark.parametrize("options", [["--batch-size", "5001"], ["--accumulate", "157"]], ids=["batch", "accumulate"])
 def test_a_step_of_more_images_than_there_are_is_refused_before_anything_is_built(
     options: list[str], tmp_path: Path

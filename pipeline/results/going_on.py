@@ -24,14 +24,19 @@ def on_target(settings: Settings, target: Target) -> Sequence[Record]:
 
     Raises:
       FormatError: its record is damaged.
+      TargetError: it diverged.
     """
     records = held(target)
     start = last_start(records)
     if start is None:
         return ()
     if settings.resume:
-        return records if start["run"] == _start_of(_named(settings))["run"] else ()
-    return () if ended(records) and not target.unpulled() else records
+        wanted = start["run"] == _start_of(_named(settings))["run"]
+    else:
+        wanted = not ended(records) or target.unpulled()
+    if wanted:
+        _refuse_diverged(target.name, records)
+    return records if wanted else ()
 
 
 def to_bring_back(settings: Settings, package: Path) -> list[Path]:
@@ -39,10 +44,11 @@ def to_bring_back(settings: Settings, package: Path) -> list[Path]:
 
     Raises:
       UsageError: there is no such folder.
-      TargetError: its training is over, or was started with another package.
+      TargetError: its training is over, diverged, or was started with another package.
     """
     folder = _named(settings) if settings.resume else _newest(settings)
     records, start = read_metrics(folder), _start_of(folder)
+    _refuse_diverged(str(folder), records)
     if ended(records):
         raise TargetError(
             f"the training in {folder} ended in step {records[-1]['step']}: there is nothing to go on with"
@@ -62,6 +68,12 @@ def to_bring_back(settings: Settings, package: Path) -> list[Path]:
             continue
         return [folder / METRICS, path]
     return [folder / METRICS]
+
+
+def _refuse_diverged(where: str, records: Sequence[Record]) -> None:
+    last = records[-1]
+    if last["event"] == "diverged":
+        raise TargetError(f"the training on {where} diverged in step {last['step']}, and would again: {last['advice']}")
 
 
 def _named(settings: Settings) -> Path:
