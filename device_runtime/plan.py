@@ -67,7 +67,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     """What the options say; what they leave open is as in the training that `start` is of, or as in the recipe.
 
     Raises:
-      FormatError: the training split is smaller than a batch.
+      FormatError: the training split is smaller than a batch, or what is asked for contradicts the training before.
     """
     recipe, before = model.recipe, _planned(start)
 
@@ -76,7 +76,9 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         return before.get(name, default) if given is None else given
 
     batch_size, accumulate = chosen("batch_size", recipe.batch_size), chosen("accumulate", 1)
-    seed = chosen("seed", DEFAULT_SEED)
+    seed, sink_size = chosen("seed", DEFAULT_SEED), chosen("sink_size", 1)
+    if accumulate > 1 and sink_size > 1:
+        raise FormatError("the training before had the other of --accumulate and --sink-size: give a 1 for it, too")
     steps_per_epoch = Batches(images, batch_size * accumulate, seed).steps_per_epoch
     last = _last(options, recipe.cycles, start, steps_per_epoch)
     if last > start.step and not steps_per_epoch:
@@ -92,7 +94,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         last=last,
         batch_size=batch_size,
         accumulate=accumulate,
-        sink_size=chosen("sink_size", 1),
+        sink_size=sink_size,
         seed=seed,
         learning_rate=chosen("learning_rate", recipe.learning_rate),
         **_schedule(options, start, last),

@@ -51,6 +51,10 @@ def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str)
             f"the training in {output} was started with another model or other data than this package has: "
             "package them as they were, or go on from one of its checkpoints with -f"
         )
+    if start["engine"] != "lowered":
+        raise FormatError(
+            f"the training in {output} is of --engine {start['engine']}, which cannot go on: start it again"
+        )
     if records[-1]["event"] == "diverged":
         raise FormatError(f"the training in {output} diverged, and would again: {records[-1]['advice']}")
     for path in _saved(output, model):

@@ -10,7 +10,16 @@ from device_runtime.formats.records import parse_object, typed
 
 # What is read of each event; others, and what else one records, may be any plain value.
 _READ: Mapping[str, Mapping[str, Any]] = {
-    "start": {"model": str, "run": str, "package": str, "file": str, "time": int, "first": int, "last": int},
+    "start": {
+        "model": str,
+        "run": str,
+        "package": str,
+        "engine": str,
+        "file": str,
+        "time": int,
+        "first": int,
+        "last": int,
+    },
     "step": {"step": int, "loss": float},
     "report": {"step": int, "accuracy": float},
     "evaluation": {"step": int, "accuracy": float, "split": str},

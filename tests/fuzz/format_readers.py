@@ -53,6 +53,7 @@ METRICS: list[dict[str, Any]] = [
         "model": "tiny",
         "run": "0a1b",
         "package": "",
+        "engine": "lowered",
         "file": "a",
         "time": 1,
         "first": 1,
