@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # torch reads it when it is imported, here and in the tasks that tests call: workers as many as cores would each
-    # want all of them.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.invoking import ROOT, invoke
