@@ -9,27 +9,29 @@ from pathlib import Path
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # torch reads it when it is imported, here and in the tasks that tests call: workers as many as cores would each
-    # want all of them.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.invoking import ROOT, invoke
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[EmulatedDevice]:
-    """An emulated arm64 device and its adb server, shared by all tests of the session: leave its files as they were.
-
-    It is the oldest Android that can be emulated: what works there works on the others.
-    """
+def session_device() -> Iterator[EmulatedDevice]:
+    """The device of `emulator`, from the first test that needs it to the last of all."""
     may_run = sys.platform.startswith("linux") and os.geteuid() == 0
     if not may_run and not os.environ.get("CI"):
         pytest.skip("the emulated device needs Linux and root")
     with emulated_device(Hardware(android=OLDEST)) as device:
         yield device
+
+
+@pytest.fixture(scope="module")
+def emulator(session_device: EmulatedDevice) -> Iterator[EmulatedDevice]:
+    """An emulated arm64 device and its adb server, one for all tests of a worker; each module finds it empty.
+
+    It is the oldest Android that can be emulated: what works there works on the others.
+    """
+    yield session_device
+    session_device.shell("rm -rf /data/local/tmp/*")
 
 
 @pytest.fixture(scope="session")

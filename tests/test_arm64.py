@@ -119,12 +119,17 @@ def test_what_is_on_the_device_is_its_shells_alone(first: First, emulator: Emula
     assert emulator.shell("find /data/local/tmp/train-on-device -perm /077") == ""
 
 
-def test_an_android_10_on_the_oldest_arm64_processor_trains_alike(
-    first: First, emulator: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "hardware",
+    # The oldest has no dot products and no atomics of ARMv8.1; the newest has scalable vectors.
+    [Hardware(android=10, cpu="cortex-a53"), Hardware(android=14, cpu="max")],
+    ids=["the oldest", "the newest"],
+)
+def test_other_androids_on_other_processors_train_alike(
+    hardware: Hardware, first: First, emulator: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No dot products, no atomics of ARMv8.1.
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
-    with beside(emulator, Hardware(android=10, cpu="cortex-a53")) as device:
+    with beside(emulator, hardware) as device:
         target = AdbTarget.connect(device.serial)
         target.push(first.build / "package-arm64", nothing)
         assert target.run("train.sh", ["-c", "3", "--learning-rate", "0.003"], lambda line: None) == 0
