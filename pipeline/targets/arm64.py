@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
 from pipeline.files import new_file, sha256_of
 from pipeline.packing.runtime_arm64 import build_arm64
-from pipeline.progress import OnProgress
+from pipeline.progress import OnProgress, note
 from pipeline.targets import PULLED, Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
 from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
 from pipeline.targets.adb.push import push
@@ -28,13 +31,15 @@ BUSY = 75
 DIED = 70
 AGAIN = 74
 RECONNECT_S = 60.0
+# While a job is followed: a device that restarts, or whose cable somebody needs for a while, comes back.
+AWAY_S = 900.0
+# After a push that broke has waited for the device already.
+PUSH_AGAIN_S = 5.0
 # `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
 SILENCE_S = 30.0
 DIGESTS_TIMEOUT_S = 300.0
 # The lines of a hundred thousand checkpoints.
 MOST_LISTED = 2**24
-# A line is cut there: one that never ends would fill the memory.
-LONGEST_LINE = 2**16
 
 # The preferred ABI and those of 64 bits: there are arm64 devices that prefer 32, and kernels of 64 bits without any
 # program of theirs. What is no Android has its kernel's alone.
@@ -51,6 +56,9 @@ LIST_FILE = (
     '*) n=$(stat -c %s "$f") && s=$(sha256sum <"$f") ;; '
     'esac && echo "${s%% *} $((n)) $f" || exit 1'
 )
+
+
+_T = TypeVar("_T")
 
 
 class InterruptedHere(TargetError):
@@ -81,6 +89,13 @@ class AdbTarget:
         self.check()
         if self.running():
             raise TargetError(f"{self._adb.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
+        try:
+            return push(self._adb, package, ROOT, on_bytes)
+        except ConnectionLost as lost:
+            try:
+                self._adb.reconnect(PUSH_AGAIN_S)
+            except ConnectionLost:
+                raise lost from None
         return push(self._adb, package, ROOT, on_bytes)
 
     def check(self) -> None:
@@ -138,7 +153,24 @@ class AdbTarget:
         return self._follow(on_line)
 
     def _follow(self, on_line: OnLine) -> int:
-        lines = _Lines(on_line)
+        lines = Lines(on_line)
+        try:
+            code = self._followed(lines)
+        except KeyboardInterrupt:
+            raise InterruptedHere(
+                f"interrupted here; the job on {self._adb.serial} goes on: "
+                "`invoke attach` shows it, `invoke stop` ends it"
+            ) from None
+        lines.flush()
+        if code == DIED and self.status() == "died":
+            raise TargetError(
+                f"{self._adb.serial}: the job was killed; the device may have run out of memory, or restarted: "
+                "`invoke run --target arm64 --resume` goes on"
+            )
+        return code
+
+    def _followed(self, lines: Lines) -> int:
+        """The exit code of the job, whose output goes to `lines`; a device that is away is waited for."""
         runs = True
         while True:
             try:
@@ -147,27 +179,25 @@ class AdbTarget:
                 )
                 # A script may end with that very code itself.
                 if result.code != AGAIN or not runs:
-                    break
+                    return result.code
                 runs = self.running()
             except ConnectionLost:
-                self._adb.reconnect(RECONNECT_S)
-            except KeyboardInterrupt:
-                raise InterruptedHere(
-                    f"interrupted here; the job on {self._adb.serial} goes on: "
-                    "`invoke attach` shows it, `invoke stop` ends it"
-                ) from None
-        lines.flush()
-        if result.code == DIED and self.status() == "died":
-            raise TargetError(
-                f"{self._adb.serial}: the job was killed; the device may have run out of memory, or restarted: "
-                "`invoke run --target arm64 --resume` goes on"
-            )
-        return result.code
+                serial = self._adb.serial
+                note(f"lost {serial}: waiting for it; what runs there goes on (Ctrl-C leaves it running)")
+                self._adb.reconnect(AWAY_S)
+
+    def _repeated(self, call: Callable[[], _T]) -> _T:
+        """Makes a call that does no harm when it is made twice: again, where the connection broke in it."""
+        try:
+            return call()
+        except ConnectionLost:
+            self._adb.reconnect(RECONNECT_S)
+            return call()
 
     def status(self) -> str:
         """`running SCRIPT`, `ended CODE`, `died` or `none`."""
-        result = self._adb.execute(f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none")
-        return in_line(result.text.strip())
+        asked = f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none"
+        return in_line(self._repeated(lambda: self._adb.execute(asked)).text.strip())
 
     def stop(self) -> None:
         """Ends the running job.
@@ -183,36 +213,37 @@ class AdbTarget:
 
     def clear_output(self) -> None:
         """See `Target`."""
-        self._adb.check(f"rm -rf {OUTPUT}")
+        self._repeated(lambda: self._adb.check(f"rm -rf {OUTPUT}"))
 
     def unpulled(self) -> bool:
         """See `Target`."""
         mark = f'"$(cat {PULLED} 2>/dev/null)"'
         asked = f'cd {OUTPUT} 2>/dev/null && [ -s {METRICS} ] && [ {mark} != "$(stat -c %s {METRICS})" ]'
-        return self._adb.execute(asked).code == 0
+        return self._repeated(lambda: self._adb.execute(asked)).code == 0
 
     def mark_pulled(self, size_bytes: int) -> None:
         """See `Target`."""
-        self._adb.check(f"{PRIVATE}; cd {OUTPUT} && echo {size_bytes} >{PULLED}.new && mv {PULLED}.new {PULLED}")
+        marked = f"{PRIVATE}; cd {OUTPUT} && echo {size_bytes} >{PULLED}.new && mv {PULLED}.new {PULLED}"
+        self._repeated(lambda: self._adb.check(marked))
 
     def put(self, files: Sequence[Path]) -> None:
         """See `Target`."""
+        self._repeated(lambda: self._put(files))
+
+    def _put(self, files: Sequence[Path]) -> None:
         self._adb.check(f"{PRIVATE}; mkdir -p {OUTPUT}")
         for file in files:
             send(self._adb, file, OUTPUT / file.name)
 
     def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
-        listing = self._adb.execute(
-            f"cd {OUTPUT} 2>/dev/null || exit 0; for f in {only}; do {LIST_FILE}; done",
-            timeout_s=DIGESTS_TIMEOUT_S,
-            most_bytes=MOST_LISTED,
-        )
+        listed = f"cd {OUTPUT} 2>/dev/null || exit 0; for f in {only}; do {LIST_FILE}; done"
+        listing = self._repeated(lambda: self._adb.execute(listed, timeout_s=DIGESTS_TIMEOUT_S, most_bytes=MOST_LISTED))
         if listing.code != 0:
             raise TargetError(f"{self._adb.serial}: {OUTPUT} cannot be read: {listing.complaint}")
         files = parse_output_files(listing.text)
         self._check_room(files, into)
-        return [self._pull_file(file, into) for file in files]
+        return [self._repeated(partial(self._pull_file, file, into)) for file in files]
 
     def _check_room(self, files: Sequence[OutputFile], into: Path) -> None:
         """Refuses sizes that this machine's disk cannot take, before anything is written."""
@@ -236,32 +267,6 @@ class AdbTarget:
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {ROOT}/job.sh {words}")
-
-
-class _Lines:
-    """Cuts a stream of bytes into lines and counts the bytes."""
-
-    def __init__(self, on_line: OnLine) -> None:
-        self._on_line = on_line
-        self._rest = b""
-        self.taken = 0
-
-    def take(self, data: bytes) -> None:
-        self.taken += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-        if len(self._rest) > LONGEST_LINE:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._rest:
-            self._say(self._rest)
-            self._rest = b""
-
-    def _say(self, line: bytes) -> None:
-        # Whatever else a device prints would be commands to the user's terminal.
-        self._on_line("\t".join(map(in_line, line.decode(errors="replace").split("\t"))))
 
 
 def _checkpoint(text: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError, TargetError
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, Result
+from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import (
     EXIT,
     HEADER,
@@ -27,7 +28,7 @@ from pipeline.targets.adb.parse import (
 )
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, run_marked, run_v2
-from pipeline.targets.arm64 import AdbTarget, _Lines
+from pipeline.targets.arm64 import AdbTarget
 from tests.fuzz.mutations import damaged, odd_lines
 from tests.fuzz.readers import Reader
 
@@ -110,7 +111,7 @@ def read_results(folder: Path, case: tuple[str, bytes, int]) -> None:
 def read_lines(folder: Path, chunks: list[bytes]) -> None:
     """What a job prints."""
     said: list[str] = []
-    lines = _Lines(said.append)
+    lines = Lines(said.append)
     for chunk in chunks:
         lines.take(chunk)
     lines.flush()

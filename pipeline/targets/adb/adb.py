@@ -158,8 +158,8 @@ class Adb:
                     return
             time.sleep(0.5)
         raise ConnectionLost(
-            f"{self.serial} did not come back within {timeout_s:g} s: what it runs goes on; "
-            "plug it in again and run `invoke attach`"
+            f"{self.serial} did not come back within {timeout_s:g} s: what it runs goes on; plug it in again: "
+            "`invoke attach` shows it, `invoke run --target arm64 --resume` goes on to the results"
         )
 
     def _counted(self, stdin: Stdin) -> Iterator[bytes]:

@@ -10,7 +10,11 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import read_metrics
 from pipeline.results.report import write_report
 
-START = '{"event": "start", "model": "tiny", "run": "0a", "package": "", "engine": "lowered", "file": "", "time": 1, "first": 1, "last": 2}\n'
+START = (
+    '{"event": "start", "model": "tiny", "run": "0a", "package": "", "engine": "lowered", "file": "", "time": 1, '
+    '"first": 1, "last": 2}'
+    "\n"
+)
 STEP = '{"event": "step", "step": 1, "loss": 0.5}\n'
 END = '{"event": "end", "step": 1, "seconds": 2.5}\n'
 

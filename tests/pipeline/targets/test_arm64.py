@@ -244,10 +244,30 @@ def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
             checkpoint.unlink(missing_ok=True)
 
     adb.before = spoil
-    adb.after = lose(1, "cat ") if kind == "lost" else adb.after
+    adb.after = lose(2, "cat ") if kind == "lost" else adb.after
     with pytest.raises(PipelineError):
         target.pull(tmp_path / "results")
     assert content_of(tmp_path / "results") == {}
+
+
+@pytest.mark.parametrize("word", ["job.sh status", "for f in", "cat ", "stat -c %s", ".pulled"])
+def test_a_connection_that_breaks_in_a_pull_is_made_again(disk: Path, package: Path, tmp_path: Path, word: str) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+    run(target)
+    adb.after = lose(1, word)
+    assert target.unpulled()
+    assert not target.running()
+    assert {path.name for path in target.pull(tmp_path)} == {"metrics.jsonl", "lenet_trained_2.safetensors"}
+    target.mark_pulled(3)
+    assert not target.unpulled()
+    assert adb.reconnections == 1
+
+
+def test_a_push_that_was_cut_off_is_begun_again(disk: Path, package: Path) -> None:
+    adb = Arm64()
+    adb.after = lose(1, "tar -xf")
+    assert run(pushed(adb, package)) == EXPECTED
 
 
 def test_what_was_cleared_is_not_pulled(disk: Path, package: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import TargetError
 from pipeline.targets import arm64
 from pipeline.targets.adb.adb import Result
+from pipeline.targets.adb.lines import Lines
 from pipeline.targets.arm64 import AdbTarget
 from tests.pipeline.targets.stand_in import StandIn, content_of
 
@@ -122,7 +123,7 @@ def test_names_with_blanks_quotes_and_commands_are_pulled_as_they_are(output: Pa
 
 def test_lines_of_a_job_are_no_commands_to_the_terminal_and_end() -> None:
     lines: list[str] = []
-    taken = arm64._Lines(lines.append)
+    taken = Lines(lines.append)
     taken.take(b"100:\tLoss is 0.5\n\x1b]52;c;ZXZpbA==\x07\xff\n" + b"x" * 2**20)
     assert lines[:2] == ["100:\tLoss is 0.5", "\\x1b]52;c;ZXZpbA==\\x07�"]
     taken.take(b"x")
