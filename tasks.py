@@ -275,7 +275,7 @@ def pins(c: Context) -> None:
 @task
 def check(c: Context) -> None:
     """Run what CI runs: ruff, mypy and all tests."""
-    for command in ("ruff check .", "ruff format --check .", "mypy", "pytest"):
+    for command in ("ruff check .", "ruff format --check .", "mypy", "pytest -n auto --dist loadfile"):
         c.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
 
 
