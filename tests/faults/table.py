@@ -48,6 +48,9 @@ class Fault:
 Tried = Callable[[str, str], None]
 
 FAULTS: Mapping[str, Fault] = {
+    "x86 host building": Fault("`invoke package` killed (SIGKILL)", "building", "x86", "the same command"),
+    "x86 disk building": Fault("disk full", "building", "x86", "room, the same command"),
+    "x86 two": Fault("two `invoke` in one build folder", "any", "x86", "by itself: the second one waits"),
     "x86 runner": Fault("runner killed (SIGKILL)", "training", "x86", RESUME),
     "x86 host training": Fault("`invoke run` killed (SIGKILL)", "training", "x86", RESUME),
     "x86 host evaluating": Fault("`invoke run` killed (SIGKILL)", "the last evaluation", "x86", RESUME),
@@ -77,12 +80,13 @@ FAULTS: Mapping[str, Fault] = {
         "cable pulled for longer than the host waits", "training", "device", f"`invoke attach`, {RESUME}"
     ),
     "device host pushing": Fault("`invoke run` killed (SIGKILL)", "pushing", "device", "the same `invoke run`"),
-    "device host training": Fault("`invoke run` killed (SIGKILL)", "training", "device", RESUME),
+    "device host training": Fault("`invoke train` killed (SIGKILL)", "training", "device", RESUME),
     "device host pulling": Fault("`invoke run` killed (SIGKILL)", "pulling", "device", RESUME),
     "device host other": Fault(
-        "`invoke run` killed, device ends alone, `invoke run` with other options", "training", "device", "by itself"
+        "`invoke train` killed, device ends alone, `invoke run` with other options", "training", "device", "by itself"
     ),
     "device two hosts": Fault("`invoke run` of another host", "training", "device", "by itself; the other is told"),
+    "device disk pushing": Fault("disk full", "pushing", "device", "room, `invoke run`"),
     "device disk training": Fault("disk full", "training", "device", f"room, {RESUME}"),
     "device checkpoint": Fault("bits flipped in the newest checkpoint", "going on", "device", RESUME),
     "device package": Fault("bits flipped in a file of the package", "going on", "device", RESUME),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from device_runtime.formats.metrics import read_metrics
+from device_runtime.formats.metrics import Record, read_metrics
 from pipeline.errors import TargetError
 from pipeline.targets import arm64
+from pipeline.targets.adb.places import receive
 from pipeline.targets.arm64 import AdbTarget
 from tests.device_runtime.test_resume import flip_bits
 from tests.emulator.android import OLDEST
@@ -28,7 +28,7 @@ from tests.faults.training import Host, check_as_if_nothing_had_been, curve, los
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
-OPTIONS = ("--cycles", "240", "--save-every", "40", "--augment", "crop", "--schedule", "cosine")
+OPTIONS = ("--cycles", "150", "--save-every", "25", "--augment", "crop", "--schedule", "cosine")
 ROOT = Path("train-on-device") / "package-arm64"
 KILL_RUNNER = (
     "for p in /proc/[0-9]*; do grep -q '[d]evice_runtime' $p/cmdline 2>/dev/null && kill -KILL ${p#/proc/}; done; true"
@@ -80,18 +80,22 @@ def target(host: Host, device: EmulatedDevice, whole: Path, monkeypatch: pytest.
 def test_the_runner_killed_at_three_random_moments(
     host: Host, device: EmulatedDevice, whole: Path, tried: Tried
 ) -> None:
-    moments, costs, results = random.Random(13), [], None
-    for words in ((), ("--resume",), ("--resume",)):
+    moments, costs = random.Random(13), []
+    for task, *words in (("train",), ("train", "--resume"), ("run", "--resume")):
         before = host.steps()
-        with host.started("run", *words) as run:
-            host.wait_for_steps(before + moments.randrange(1, 50))
+        with host.started(task, *words) as run:
+            host.wait_for_steps(before + moments.randrange(1, 35))
             device.shell(KILL_RUNNER)
             assert run.wait(240) == 9
-        killed = host.records()
-        costs.append(killed)
+        costs.append(since_checkpoint(host.records()))
     results = host.invoke("run", "--resume").results
     check_as_if_nothing_had_been(host, results, whole)
-    tried("device runner", lost(killed, results))
+    tried("device runner", f"{costs[0]}, {costs[1]} and {costs[2]} steps since the last checkpoint")
+
+
+def since_checkpoint(records: Sequence[Record]) -> int:
+    last = {"step": 0, "checkpoint": 0} | {r["event"]: r["step"] for r in records if "step" in r}
+    return int(last["step"] - last["checkpoint"])
 
 
 def kill_the_job(device: EmulatedDevice) -> None:
@@ -102,8 +106,8 @@ def kill_the_job(device: EmulatedDevice) -> None:
 def test_the_job_killed(
     host: Host, device: EmulatedDevice, whole: Path, name: str, kill: Callable[[EmulatedDevice], None], tried: Tried
 ) -> None:
-    with host.started("run") as run:
-        host.wait_for_steps(55)
+    with host.started("train") as run:
+        host.wait_for_steps(35)
         kill(device)
         assert run.wait(240) == 8
         assert run.stderr
@@ -146,13 +150,12 @@ def test_the_connection_breaks_at_each_stage(
     assert not job.is_alive()
     break_it.over("train")
     tried(f"device {name} training", "nothing")
-    receive = arm64.receive
 
     def breaking(*arguments: Any) -> None:
         break_it("pull")
         receive(*arguments)
 
-    monkeypatch.setattr(arm64, "receive", breaking)
+    monkeypatch.setattr("pipeline.targets.arm64.receive", breaking)
     target.pull(tmp_path)
     check_as_if_nothing_had_been(host, tmp_path, whole)
     break_it.over("pull")
@@ -219,7 +222,7 @@ def test_the_host_killed_while_it_pushes(host: Host, device: EmulatedDevice, who
 
 
 def test_the_host_killed_while_the_device_trains(host: Host, device: EmulatedDevice, whole: Path, tried: Tried) -> None:
-    with host.started("run") as run:
+    with host.started("train") as run:
         host.wait_for_steps(20)
         run.kill()
     results = host.invoke("run", "--resume").results
@@ -240,7 +243,7 @@ def test_the_host_killed_and_then_another_training(
     host: Host, target: AdbTarget, whole: Path, tmp_path: Path, tried: Tried
 ) -> None:
     runs = set(host.runs.iterdir())
-    with host.started("run") as run:
+    with host.started("train") as run:
         host.wait_for_steps(20)
         run.kill()
     told = replace(host, build=tmp_path).invoke("run", "--cycles", "3", code=8)
@@ -260,7 +263,7 @@ def test_what_a_killed_training_left_on_the_device_is_damaged(
     host: Host, device: EmulatedDevice, whole: Path, name: str, tried: Tried
 ) -> None:
     with host.started("train") as train:
-        host.wait_for_steps(90)
+        host.wait_for_steps(55)
         device.shell(KILL_RUNNER)
         assert train.wait(240) == 9
     killed = host.records()
@@ -271,23 +274,44 @@ def test_what_a_killed_training_left_on_the_device_is_damaged(
     tried(name, lost(killed, results))
 
 
-def test_a_full_disk_in_training(
-    host: Host, device: EmulatedDevice, whole: Path, monkeypatch: pytest.MonkeyPatch, tried: Tried
+@pytest.fixture
+def small(device: EmulatedDevice) -> Iterator[EmulatedDevice]:
+    """A device on whose disk a package and little more have room."""
+    with emulated_device(Hardware(android=OLDEST, disk_bytes=90 * 2**20), beside=device) as small:
+        yield small
+
+
+def fill(device: EmulatedDevice, mib: int | None = None) -> None:
+    """Fills its disk, or so much of it."""
+    count = f"bs=1048576 count={mib}" if mib else "bs=4096"
+    device.shell(f"dd if=/dev/zero of=/data/local/tmp/fill {count} 2>/dev/null || :", timeout_s=120)
+
+
+def test_a_full_disk_in_pushing_and_in_training(
+    host: Host, small: EmulatedDevice, whole: Path, monkeypatch: pytest.MonkeyPatch, tried: Tried
 ) -> None:
-    with ExitStack() as stack:
-        small = stack.enter_context(emulated_device(Hardware(android=OLDEST, disk_bytes=90 * 2**20), beside=device))
-        there = replace(host, env={**host.env, "ANDROID_SERIAL": small.serial})
-        output = f"/data/local/tmp/{ROOT}/output"
-        with there.started("run") as run:
-            wait_for(lambda: "40.safetensors" in small.shell(f"ls {output} 2>/dev/null || :"))
-            # All that is left, and no metrics can be written any more.
-            small.shell("cat /dev/zero >/data/local/tmp/fill 2>/dev/null || :", timeout_s=120)
-            assert run.wait(240) == 9
-            assert run.stderr
-            assert "No space left on device" in run.stderr.read()
-        before = small.shell(f"cat {output}/metrics.jsonl").count('"event": "step"')
-        small.shell("rm /data/local/tmp/fill")
-        results = there.invoke("run", "--resume").results
-        check_as_if_nothing_had_been(there, results, whole)
-        resumed = next(record["step"] for record in read_metrics(results) if record["event"] == "resume")
-        tried("device disk training", f"{before - resumed} steps since the checkpoint of step {resumed}")
+    there = replace(host, env={**host.env, "ANDROID_SERIAL": small.serial})
+    for name, value in there.env.items():
+        monkeypatch.setenv(name, value)
+    fill(small, 60)
+    assert "has no space in /data/local/tmp" in there.invoke("run", code=8).stderr
+    # The space that was looked at before goes while the push runs.
+    monkeypatch.setattr("pipeline.targets.adb.push._check_space", lambda adb, root, size_bytes: None)
+    with pytest.raises(TargetError, match="disk is full"):
+        AdbTarget.connect(small.serial).push(host.package, lambda done, total: None)
+    assert small.shell("ls -A /data/local/tmp") == "fill\n"
+    small.shell("rm /data/local/tmp/fill")
+    output = f"/data/local/tmp/{ROOT}/output"
+    with there.started("run") as run:
+        wait_for(lambda: "tiny_trained_25.safetensors" in small.shell(f"ls {output} 2>/dev/null || :"))
+        fill(small)
+        assert run.wait(240) == 9
+        assert run.stderr
+        assert "No space left on device" in run.stderr.read()
+    tried("device disk pushing", "nothing")
+    reached = small.shell(f"cat {output}/metrics.jsonl").count('"event": "step"')
+    small.shell("rm /data/local/tmp/fill")
+    results = there.invoke("run", "--resume").results
+    check_as_if_nothing_had_been(there, results, whole)
+    [resumed] = [record["step"] for record in read_metrics(results) if record["event"] == "resume"]
+    tried("device disk training", f"{reached - resumed} steps since the checkpoint of step {resumed}")

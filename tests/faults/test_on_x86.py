@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,12 +146,12 @@ def test_a_damaged_package(host: Host, whole: Path, killed: list[Record], tried:
 
 
 @contextmanager
-def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
+def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], object]]:
     """A disk of that size for the folder; what makes it larger."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], check=True)
     try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True) and None
+        yield partial(subprocess.run, ["mount", "-o", "remount,size=64m", folder], check=True)
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
