@@ -40,8 +40,6 @@ def test_a_job_that_has_recorded_nothing_yet_is_named(tmp_path: Path, monkeypatc
     (tmp_path / "package-x86").mkdir()
     write_manifest(tmp_path / "package-x86", Manifest("x86", "tiny", (), {}))
     monkeypatch.setattr("pipeline.run.connect", lambda settings, package: Busy(0))
-    with pytest.raises(
-        TargetError, match="x86 runs a job that has recorded no step.*: `invoke attach`"
-    ):
+    with pytest.raises(TargetError, match="x86 runs a job that has recorded no step of a training yet"):
         go_on(Settings(build=tmp_path, runs=tmp_path / "runs", resume=""))
     assert not (tmp_path / "runs").exists()
