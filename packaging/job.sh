@@ -74,12 +74,16 @@ follow() {
         alive && lives=yes
         size=$(stat -c %s "$job/log" 2>/dev/null || echo 0)
         if [ "$size" -gt "$offset" ]; then
-            tail -c "+$((offset + 1))" "$job/log" >"$part"
-            cat "$part"
-            offset=$((offset + $(stat -c %s "$part")))
+            if tail -c "+$((offset + 1))" "$job/log" >"$part"; then
+                cat "$part"
+                offset=$((offset + $(stat -c %s "$part")))
+            elif [ $lives = no ]; then
+                # A full disk takes no copy; now nothing is written any more.
+                tail -c "+$((offset + 1))" "$job/log"
+            fi
         fi
         if [ $lives = no ]; then
-            [ -f "$job/code" ] && leave "$(cat "$job/code")"
+            [ -f "$job/code" ] && leave $(($(cat "$job/code")))
             echo "the job died without an exit code" >&2
             leave 70
         fi
@@ -124,6 +128,8 @@ hold)
         trap : TERM INT HUP
         rm -f "$job/code" "$job"/part.*
         : >"$job/log"
+        # Its place on the disk, which may be full when the script ends.
+        echo " 70" >"$job/code.new"
         echo "$script" >"$job/script"
         echo $$ >"$job/pid"
         echo "$token" >"$job/token"
@@ -131,7 +137,7 @@ hold)
         *" --stay-awake "* | *" --while-charging "*) stay_awake >>"$job/log" 2>/dev/null ;;
         esac
         sh "$here/$script" "$@" >>"$job/log" 2>&1
-        echo $? >"$job/code.new"
+        printf '%3d\n' $? 1<>"$job/code.new"
         let_sleep >/dev/null 2>&1
         mv "$job/code.new" "$job/code"
     ) 9>"$job/lock"
@@ -144,7 +150,7 @@ status)
     if running; then
         echo "running $(cat "$job/script")"
     elif [ -f "$job/code" ]; then
-        echo "ended $(cat "$job/code")"
+        echo "ended $(($(cat "$job/code")))"
     elif [ -f "$job/token" ]; then
         echo died
     else

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
+from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
 from device_runtime.formats.options import words
 from pipeline.errors import RunFailed, TargetError
@@ -81,10 +82,22 @@ def go_on(settings: Settings) -> Path:
 
 
 def _brought_back(settings: Settings, target: Target, package: Path) -> Sequence[Record]:
-    """What the training recorded that is to go on; it is on the target afterwards."""
+    """What the training recorded that is to go on; it is on the target afterwards.
+
+    Raises:
+      TargetError: something else runs there.
+    """
     records = on_target(settings, target)
+    running = target.running()
     if records:
+        if not running and (last_start(records) or {})["package"] == package_digest(read_manifest(package / MANIFEST)):
+            # What of the package was damaged there.
+            push(target, package)
         return records
+    if running:
+        raise TargetError(
+            f"{target.name} runs a job that has recorded no step of a training yet: `invoke attach` shows it"
+        )
     files = to_bring_back(settings, package)
     rescue(target, settings, package)
     push(target, package)

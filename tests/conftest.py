@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
+from tests.faults import table
 from tests.invoking import ROOT, invoke
 
 
 @pytest.fixture(scope="session")
-def session_device() -> Iterator[EmulatedDevice]:
-    """The device of `emulator`, from the first test that needs it to the last of all."""
+def may_emulate() -> None:
+    """This machine can run an emulated device."""
     may_run = sys.platform.startswith("linux") and os.geteuid() == 0
     if not may_run and not os.environ.get("CI"):
         pytest.skip("the emulated device needs Linux and root")
+
+
+@pytest.fixture(scope="session")
+def session_device(may_emulate: None) -> Iterator[EmulatedDevice]:
+    """The device of `emulator`, from the first test that needs it to the last of all."""
     with emulated_device(Hardware(android=OLDEST)) as device:
         yield device
 
@@ -57,3 +63,29 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package(build: Path) -> Path:
     """The x86 package of `build`."""
     return build / "package-x86"
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> table.Tried:
+    """Takes a fault of docs/faults.md that passed, and what it cost."""
+
+    def take(name: str, lost: str) -> None:
+        assert name in table.FAULTS
+        record_property(name, lost)
+
+    return take
+
+
+_seen: dict[str, str] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps what tests tell of faults that passed."""
+    if report.when == "call" and report.passed:
+        _seen.update({name: str(lost) for name, lost in report.user_properties if name in table.FAULTS})
+
+
+def pytest_sessionfinish() -> None:
+    """Writes docs/faults.md where that is asked for."""
+    if os.environ.get(table.VARIABLE) and _seen:
+        table.write(_seen)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.metrics import read_metrics
+from tests.faults.table import Tried
 from tests.in_torch import lenet_accuracy
 from tests.invoking import ROOT, invoke, losses
 
@@ -236,7 +237,7 @@ def test_a_resumed_training_takes_no_other_options(build: Path) -> None:
     )
 
 
-def test_the_second_of_two_in_a_build_folder_waits(build: Path, tmp_path: Path) -> None:
+def test_the_second_of_two_in_a_build_folder_waits(build: Path, tmp_path: Path, tried: Tried) -> None:
     words = [sys.executable, "-m", "invoke", "train", "--cycles", "1500", "--build", str(build)]
     with subprocess.Popen([*words, "--runs", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout
@@ -245,9 +246,10 @@ def test_the_second_of_two_in_a_build_folder_waits(build: Path, tmp_path: Path) 
         assert second.code == 0, second.stderr
         assert f"waiting for another invoke that uses {build}" in second.stderr
         assert first.poll() is not None or first.wait(10) == 0
+    tried("x86 two", "nothing")
 
 
-def test_a_killed_task_leaves_no_process_and_no_half_folder(tmp_path: Path) -> None:
+def test_a_killed_task_leaves_no_process_and_no_half_folder(tmp_path: Path, tried: Tried) -> None:
     build = tmp_path / "build"
     words = [sys.executable, "-m", "invoke", "package", "--build", str(build)]
     for _ in range(4):
@@ -264,6 +266,7 @@ def test_a_killed_task_leaves_no_process_and_no_half_folder(tmp_path: Path) -> N
     done = invoke("package", "--build", build)
     assert done.code == 0, done.stderr
     assert not list(build.glob("**/.*.????????"))
+    tried("x86 host building", "nothing that was built to its end")
 
 
 def running_in(folder: Path) -> list[str]:
@@ -378,16 +381,19 @@ def test_each_task_explains_itself(name: str) -> None:
     assert "Options:" in shown.stdout
 
 
-def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path: Path, tried: Tried) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=True)
     try:
         run = invoke("package", "--build", disk / "build")
         left = {path.name for path in (disk / "build").iterdir()}
+        subprocess.run(["mount", "-o", "remount,size=1g", disk], check=True)
+        assert invoke("package", "--build", disk / "build").code == 0
     finally:
         subprocess.run(["umount", disk], check=True)
     assert run.code != 0
     assert "No space left on device" in run.stderr
     assert "Traceback" not in run.stderr
     assert not any(name.startswith(".") for name in left)
+    tried("x86 disk building", "nothing that was built to its end")

@@ -97,8 +97,22 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
     try:
         with whole_file(path) as temporary:
             save_file(tensors, temporary, metadata)
+            _sort_metadata(temporary)
     except (OSError, SafetensorError) as error:
         raise FormatError(f"{path} cannot be written: {error}; is the disk full or read-only?") from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """The library writes metadata in another order each time; the same content is to be the same bytes."""
+    with path.open("r+b") as file:
+        size_bytes = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size_bytes))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        # As the library writes it, it is as long in any order.
+        if len(text) <= size_bytes:
+            file.seek(8)
+            file.write(text.ljust(size_bytes))
 
 
 def read_checkpoint(path: Path, model: Model) -> Checkpoint:

@@ -107,10 +107,22 @@ def reboot(device: EmulatedDevice) -> None:
 
 
 def kill_server(device: EmulatedDevice) -> None:
-    """Kills the adb server that the device is connected to; `parts.start_server` and `connect` bring it back."""
-    server = _process(device, "server")
+    """Kills the adb server that the device is connected to, also one that the pipeline started in its place.
+
+    `parts.start_server` and `connect` bring it back.
+    """
+    server = processes.running(device.ledger, "server") or _later_server(device)
     processes.end(server)
     processes.forget(server, device.ledger)
+
+
+def _later_server(device: EmulatedDevice) -> processes.Background:
+    words = f"-L\0tcp:{device.adb_server_port}\0fork-server".encode()
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if words in cmdline.read_bytes():
+                return processes.note("server", int(cmdline.parent.name), device.ledger)
+    raise TargetError(f"no adb server of the emulated device {device.name} runs")
 
 
 def state(device: EmulatedDevice, serial: str | None = None) -> str:

@@ -128,6 +128,23 @@ def test_an_interrupted_user_is_told_that_the_job_goes_on(disk: Path, package: P
     assert target.status() == "running wait.sh"
 
 
+def test_who_waits_for_a_lost_device_is_told_and_may_leave(
+    disk: Path, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adb = Arm64()
+    target = pushed(adb, package)
+
+    def tired(timeout_s: float) -> None:
+        raise KeyboardInterrupt
+
+    adb.reconnect = tired  # type: ignore[method-assign]
+    adb.before = lose(1, "job.sh follow")
+    with pytest.raises(InterruptedHere, match="the job on stand-in goes on: `invoke attach` shows it"):
+        target.run("wait.sh", [], lambda line: None)
+    said = "lost stand-in: waiting for it; what runs there goes on (Ctrl-C leaves it running)\n"
+    assert capsys.readouterr().err == said
+
+
 def test_while_a_job_runs_nothing_else_starts_and_nothing_is_pushed(disk: Path, package: Path) -> None:
     adb = Arm64()
     target = pushed(adb, package)
