@@ -18,7 +18,7 @@ from pipeline.errors import TargetError
 from pipeline.targets import arm64
 from pipeline.targets.adb.places import receive
 from pipeline.targets.arm64 import AdbTarget
-from tests.device_runtime.test_resume import flip_bits
+from tests.device_runtime.interrupted import flip_bits
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import gone, kill_server, reboot, restart_adbd

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.metrics import Record, read_metrics
-from tests.device_runtime.test_resume import flip_bits
+from tests.device_runtime.interrupted import flip_bits
 from tests.emulator.processes import children
 from tests.faults.table import Tried
 from tests.faults.training import Host, check_as_if_nothing_had_been, curve, lost, wait_for

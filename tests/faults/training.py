@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_runtime.formats.metrics import Record, read_metrics
-from tests.device_runtime.test_resume import parameters
+from tests.device_runtime.interrupted import parameters
 from tests.invoking import ROOT, Invoked, invoke
 
 MODULE = """
