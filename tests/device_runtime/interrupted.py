@@ -35,3 +35,11 @@ def killed_after(whole: Path, output: Path, step: int, lines_more: int = 0) -> N
     lines = (whole / "metrics.jsonl").read_text().splitlines(keepends=True)
     saved = next(n for n, line in enumerate(lines) if f'"checkpoint", "step": {step}' in line)
     (output / "metrics.jsonl").write_text("".join(lines[: saved + 1 + lines_more]))
+
+
+def flip_bits(file: Path, count: int = 3) -> None:
+    """Flips bits near the end of a file, where a checkpoint has its weights."""
+    content = bytearray(file.read_bytes())
+    for number in range(count):
+        content[-40 - 7 * number] ^= 0x40
+    file.write_bytes(content)

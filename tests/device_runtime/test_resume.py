@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from device_runtime.formats.errors import FormatError
-from tests.device_runtime.interrupted import killed_after, parameters, records, trained
+from tests.device_runtime.interrupted import flip_bits, killed_after, parameters, records, trained
 from tests.device_runtime.small_model import execute, write_package
 from tests.invoking import ROOT
 
@@ -63,14 +63,6 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     assert warning.startswith("warning: ")
     assert "tiny_trained_21.safetensors is damaged" in warning
     assert trained(tmp_path / "killed") == trained(whole)
-
-
-def flip_bits(file: Path, count: int = 3) -> None:
-    """Flips bits near the end of a file, where a checkpoint has its weights."""
-    content = bytearray(file.read_bytes())
-    for number in range(count):
-        content[-40 - 7 * number] ^= 0x40
-    file.write_bytes(content)
 
 
 def test_a_damaged_checkpoint_is_not_evaluated(package: Path, whole: Path, tmp_path: Path) -> None:
