@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.faults import table
 from tests.invoking import ROOT, invoke
+
+# What a script starts in its background ignores Ctrl-C, and so would the tasks that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
