@@ -43,7 +43,8 @@ def folder_of(settings: Settings, start: Record) -> Path:
       FormatError: its model has no plain name.
     """
     begun = f'"run": "{start["run"]}"'
-    for metrics in sorted(settings.runs.glob(f"*/{METRICS}")):
+    # Not among what a killed process left half-written.
+    for metrics in sorted(settings.runs.glob(f"[!.]*/{METRICS}")):
         with metrics.open(errors="replace") as lines:
             if any(begun in line for line in lines if line.startswith('{"event": "start"')):
                 return metrics.parent

@@ -85,7 +85,7 @@ def _named(settings: Settings) -> Path:
 
 
 def _newest(settings: Settings) -> Path:
-    folders = [metrics.parent for metrics in settings.runs.glob(f"*-{settings.target}*/{METRICS}")]
+    folders = [metrics.parent for metrics in settings.runs.glob(f"[!.]*-{settings.target}*/{METRICS}")]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
         if not ended(read_metrics(folder)):
             return folder

@@ -25,6 +25,7 @@ from tests.emulator.faults import gone, kill_server, reboot, restart_adbd
 from tests.emulator.parts import SERVER_ENVIRONMENT
 from tests.faults.table import Tried
 from tests.faults.training import Host, check_as_if_nothing_had_been, curve, lost, wait_for
+from tests.invoking import invoke
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
@@ -204,7 +205,7 @@ def test_the_device_is_away_for_longer_than_the_host_waits(
     [said] = ended
     assert "`invoke attach` shows it, `invoke run --target arm64 --resume` goes on" in said
     assert "what runs there goes on (Ctrl-C leaves it running)" in capsys.readouterr().err
-    assert host.invoke("attach").stdout.splitlines()[-1].startswith("accuracy = ")
+    assert invoke("attach", env=dict(host.env)).stdout.splitlines()[-1].startswith("accuracy = ")
     results = host.invoke("run", "--resume").results
     check_as_if_nothing_had_been(host, results, whole)
     tried("device away", lost([], results))
@@ -281,10 +282,9 @@ def small(device: EmulatedDevice) -> Iterator[EmulatedDevice]:
         yield small
 
 
-def fill(device: EmulatedDevice, mib: int | None = None) -> None:
-    """Fills its disk, or so much of it."""
-    count = f"bs=1048576 count={mib}" if mib else "bs=4096"
-    device.shell(f"dd if=/dev/zero of=/data/local/tmp/fill {count} 2>/dev/null || :", timeout_s=120)
+def fill(device: EmulatedDevice) -> None:
+    """Fills its disk."""
+    device.shell("cat /dev/zero >/data/local/tmp/fill 2>/dev/null || :", timeout_s=120)
 
 
 def test_a_full_disk_in_pushing_and_in_training(
@@ -293,13 +293,11 @@ def test_a_full_disk_in_pushing_and_in_training(
     there = replace(host, env={**host.env, "ANDROID_SERIAL": small.serial})
     for name, value in there.env.items():
         monkeypatch.setenv(name, value)
-    fill(small, 60)
-    assert "has no space in /data/local/tmp" in there.invoke("run", code=8).stderr
-    # The space that was looked at before goes while the push runs.
-    monkeypatch.setattr("pipeline.targets.adb.push._check_space", lambda adb, root, size_bytes: None)
+    filled = Breaker(partial(fill, small))
     with pytest.raises(TargetError, match="disk is full"):
-        AdbTarget.connect(small.serial).push(host.package, lambda done, total: None)
+        AdbTarget.connect(small.serial).push(host.package, lambda done, total: filled("push"))
     assert small.shell("ls -A /data/local/tmp") == "fill\n"
+    assert "/data/local/tmp cannot be written to, or its disk is full" in there.invoke("run", code=8).stderr
     small.shell("rm /data/local/tmp/fill")
     output = f"/data/local/tmp/{ROOT}/output"
     with there.started("run") as run:
