@@ -90,7 +90,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _seen.update({name: str(lost) for name, lost in report.user_properties if name in table.FAULTS})
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes docs/faults.md where that is asked for."""
-    if os.environ.get(table.VARIABLE) and _seen:
+    if os.environ.get(table.VARIABLE) and _seen and not hasattr(session.config, "workerinput"):
         table.write(_seen)
