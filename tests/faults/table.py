@@ -17,10 +17,10 @@ RESUME = "`invoke run --resume`"
 
 HEAD = f"""# What was done to it, and what it cost
 
-Each row is a fault that a test does to a real process, file or device, the emulated one. Of a run the test then compares
-the bytes of the final parameters and the steps in the metrics with those of a training that nothing happened to: they
-are equal, each step is there once, and nothing half-written stays. Of a build it looks that the next one is whole. *Lost*
-is what had to be computed again. A row is that of the last run of its test in
+Each row is a fault that a test does to a real process, file or device, the emulated one. Of a run the test then
+compares the bytes of the final parameters and the steps in the metrics with those of a training that nothing happened
+to: they are equal, each step is there once, and nothing half-written stays. Of a build it looks that the next one is
+whole. *Lost* is what had to be computed again. A row is that of the last run of its test in
 
 ```
 {VARIABLE}=1 pytest tests/faults tests/test_x86.py
