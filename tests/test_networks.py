@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -70,20 +70,8 @@ class Trained:
     inference_model: Path
 
 
-@pytest.fixture(scope="module")
-def threads() -> Iterator[None]:
-    """The threads that torch has here, whatever other modules of tests have set.
-
-    With one, and this seed, the check refuses three of the networks: a gradient differs by 0.005 of its largest.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
-def trained(request: pytest.FixtureRequest, threads: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One network, trained by both."""
     definition = NETWORKS[request.param]
     recipe: Recipe = definition.RECIPE

@@ -183,6 +183,7 @@ def interrupted(*words: str | Path, after: str) -> str:
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(build: Path, tmp_path: Path) -> None:
+    shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
     folders = ("--build", build, "--runs", tmp_path / "runs")
     options = ("--cycles", "1500", "--learning-rate", "0.01", "--save-every", "50", "--augment", "crop")
     whole = invoke("run", *options, *folders).results
@@ -204,6 +205,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(bu
 
 
 def test_a_pulled_training_that_was_interrupted_goes_on_in_its_results_folder(build: Path, tmp_path: Path) -> None:
+    shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
     folders = ("--build", build, "--runs", tmp_path / "runs")
     interrupted("run", "--cycles", "700", "--save-every", "50", *folders, after="100:")
     other = invoke("run", "--cycles", "20", *folders)
@@ -279,6 +281,7 @@ def running_in(folder: Path) -> list[str]:
 
 
 def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path, tmp_path: Path) -> None:
+    shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
     words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' --runs '{tmp_path}' | head -n 1"
     done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("100:")

@@ -19,12 +19,15 @@ class Unequal(Exception):
     Attributes:
       step: of which step it is, from 0; None: of the evaluation.
       where: `in` which module, where that is known already.
+      gradients: where gradients alone differ, in which step and of which parameters. Rounding may have made that: the
+        input of a ReLU that is all but 0 is on one side of it here, and on the other there.
     """
 
     def __init__(self, what: str, step: int | None = None, where: str | None = None) -> None:
         super().__init__(what)
         self.step = step
         self.where = where
+        self.gradients: frozenset[tuple[int, str]] = frozenset()
 
     def line(self, where: str | None) -> str:
         """The error's message."""
@@ -50,10 +53,11 @@ class Comparison:
         self._ours, self._theirs, self._exact = ours, theirs, exact
         self._order = {name: place for place, name in enumerate(backward_order)}
         self._uncarried = uncarried
+        self._gradients: dict[tuple[int, str], Unequal] = {}
         self.measured = Measured()
 
     def run(self) -> None:
-        """Compares everything.
+        """Compares everything; gradients at last, as they alone may differ by chance.
 
         Raises:
           Unequal: something differs.
@@ -68,6 +72,10 @@ class Comparison:
             self._same("loss", own.loss, other.loss, exact_loss, "training's loss", number)
             self._check_gradients(own, other, number)
             self._check_buffers(own, other, number)
+        if self._gradients:
+            first = next(iter(self._gradients.values()))
+            first.gradients = frozenset(self._gradients)
+            raise first
 
     def _check_names(self, ours: Step, theirs: Step) -> None:
         """Refuses what trains on one side alone."""
@@ -96,7 +104,10 @@ class Comparison:
             other = theirs.gradients.get(name, zero)
             exact = partial(_gradient_of, name=name, number=number, missing=zero)
             what = f"the gradient of {name}"
-            self._same("gradients", own, other, exact, what, number, _module_of(name), scale)
+            try:
+                self._same("gradients", own, other, exact, what, number, _module_of(name), scale)
+            except Unequal as difference:
+                self._gradients[number, name] = difference
 
     def _check_buffers(self, ours: Step, theirs: Step, number: int) -> None:
         for name, own in ours.buffers.items():

@@ -39,3 +39,11 @@ def batches_of(images: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
     """Pixels and labels with what the export's preprocessing makes of them."""
     session = open_session(preprocess)
     return [Batch(pixels, session.run(["image"], {"pixels": pixels})[0], label) for pixels, label in images]
+
+
+def regrouped(batches: Sequence[Batch], shift: int) -> list[Batch]:
+    """The same images in batches of the same sizes, each `shift` places further, the last ones first."""
+    cuts = np.cumsum([len(batch.label) for batch in batches])[:-1]
+    columns = zip(*((batch.pixels, batch.image, batch.label) for batch in batches), strict=True)
+    moved = (np.split(np.roll(np.concatenate(column), shift, axis=0), cuts) for column in columns)
+    return [Batch(*parts) for parts in zip(*moved, strict=True)]

@@ -75,4 +75,9 @@ def send(adb: Adb, file: Path, final: PurePosixPath) -> None:
             stdin=Stdin(iter(lambda: content.read(CHUNK), b""), file.stat().st_size),
         )
     if result.code != 0:
-        raise TargetError(f"{adb.serial}: {final} cannot be written: {result.complaint}; push again")
+        raise TargetError(f"{adb.serial}: {final} cannot be written: {result.complaint}; {advice(result.complaint)}")
+
+
+def advice(complaint: str) -> str:
+    """What to do next when the device could not write."""
+    return "its disk is full: delete something there" if "space" in complaint.lower() else "push again"

@@ -20,7 +20,7 @@ from pipeline.progress import OnProgress
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, quote
 from pipeline.targets.adb.archive import COMPLETE, gzipped, tar_bytes, tar_stream
 from pipeline.targets.adb.parse import failed_digests, free_bytes
-from pipeline.targets.adb.places import PRIVATE, send
+from pipeline.targets.adb.places import PRIVATE, advice, send
 from pipeline.targets.adb.shell import Stdin
 
 # Room for checkpoints and metrics of a run.
@@ -84,7 +84,7 @@ def push(adb: Adb, package: Path, root: PurePosixPath, on_bytes: OnProgress) -> 
     )
     if difference.changed or difference.gone:
         _send(adb, package, root, manifest, difference, on_bytes)
-    if difference.changed or there != manifest:
+    elif there != manifest:
         send(adb, package / FILE_NAME, root / FILE_NAME)
     return adb.sent_bytes - before
 
@@ -111,6 +111,7 @@ def _send(
         _stream(adb, package, staging, difference.changed, on_bytes)
         _check_staged(adb, staging, difference.changed)
         _take_places(adb, root, staging, manifest, difference)
+        send(adb, package / FILE_NAME, root / FILE_NAME)
     except BaseException as error:
         _remove(adb, staging, root, lost=isinstance(error, ConnectionLost))
         raise
@@ -143,8 +144,7 @@ def _stream(adb: Adb, package: Path, staging: PurePosixPath, files: Sequence[Fil
     clean = f"[ -f {COMPLETE} ] || {{ cd / && rm -rf {quote(staging)}; exit $((code ? code : 1)); }}; exit $code"
     result = adb.execute(unpack + clean, stdin=stdin, timeout_s=STALL_S, live=True)
     if result.code != 0:
-        hint = "its disk is full: delete something there" if "space" in result.complaint.lower() else "push again"
-        raise TargetError(f"{adb.serial} could not unpack the package: {result.complaint}; {hint}")
+        raise TargetError(f"{adb.serial} could not unpack the package: {result.complaint}; {advice(result.complaint)}")
 
 
 def _compressed(adb: Adb, plain: Stdin) -> tuple[str, Stdin]:

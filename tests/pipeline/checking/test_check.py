@@ -19,6 +19,8 @@ from pipeline.bench.networks import NETWORKS as BENCHED
 from pipeline.checking.calm import calmed
 from pipeline.checking.check import FILE_NAME, line_of
 from pipeline.checking.differences import Measured
+from pipeline.checking.images import regrouped
+from pipeline.checking.observed import Batch
 from pipeline.errors import ModelError
 from pipeline.lowering.rules.randomness import NORMAL, UNIFORM
 from pipeline.sources.model_source import find_model, recipe_of
@@ -125,6 +127,17 @@ def test_a_number_on_one_side_alone_is_a_difference() -> None:
     assert not Measured().fits("gradients", "x", broken, whole, lambda: whole)
     assert not Measured().fits("gradients", "x", whole, broken, lambda: whole)
     assert Measured().fits("gradients", "x", broken, broken, lambda: None)
+
+
+def test_images_are_grouped_otherwise_in_batches_of_the_same_sizes() -> None:
+    numbers = np.arange(7)
+    batches = [
+        Batch(part[:, None].astype(np.uint8), part[:, None].astype(np.float32), part)
+        for part in (numbers[:4], numbers[4:])
+    ]
+    others = regrouped(batches, 3)
+    assert [batch.label.tolist() for batch in others] == [[4, 5, 6, 0], [1, 2, 3]]
+    assert all(np.array_equal(batch.image[:, 0], batch.label) for batch in others)
 
 
 def test_rounding_is_told_from_an_error_by_double_precision() -> None:
