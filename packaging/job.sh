@@ -165,8 +165,8 @@ stop)
     kill -s TERM -- "-$group"
     while running; do
         tries=$((tries + 1))
-        [ $tries -gt 100 ] && kill -s KILL -- "-$group"
-        [ $tries -gt 150 ] && { echo "the job does not end" >&2; exit 1; }
+        [ $tries -gt 200 ] && kill -s KILL -- "-$group"
+        [ $tries -gt 250 ] && { echo "the job does not end" >&2; exit 1; }
         sleep 0.1
     done
     ;;

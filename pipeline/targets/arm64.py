@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -19,7 +20,7 @@ from pipeline.targets import PULLED, Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb.lines import Lines
-from pipeline.targets.adb.parse import OutputFile, check_abi, parse_output_files
+from pipeline.targets.adb.parse import OutputFile, check_abi, free_bytes, parse_output_files
 from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
 from pipeline.targets.adb.push import push
 
@@ -35,6 +36,8 @@ RECONNECT_S = 60.0
 AWAY_S = 900.0
 # After a push that broke has waited for the device already.
 PUSH_AGAIN_S = 5.0
+# Less is no room for a line of a log.
+FULL_BYTES = 2**16
 # `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
 SILENCE_S = 30.0
 DIGESTS_TIMEOUT_S = 300.0
@@ -167,7 +170,15 @@ class AdbTarget:
                 f"{self._adb.serial}: the job was killed; the device may have run out of memory, or restarted: "
                 "`invoke run --target arm64 --resume` goes on"
             )
+        if code != 0 and self._is_full():
+            # Then what a script says of it finds no room in the log either.
+            on_line(f"error: No space left on device: delete something in {BASE}, then `invoke run --resume` goes on")
         return code
+
+    def _is_full(self) -> bool:
+        with suppress(TargetError):
+            return free_bytes(self._adb.check(f"df -k {BASE}")) < FULL_BYTES
+        return False
 
     def _followed(self, lines: Lines) -> int:
         """The exit code of the job, whose output goes to `lines`; a device that is away is waited for."""
