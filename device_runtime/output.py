@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import last_start, read_metrics
+from device_runtime.formats.whole_file import held
 
 
 @contextmanager
@@ -19,15 +18,12 @@ def one_training_in(output: Path) -> Iterator[None]:
     Raises:
       FormatError: another process holds it.
     """
-    descriptor = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with ExitStack() as holding:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holding.enter_context(held(output))
         except BlockingIOError:
             raise FormatError(f"another training writes into {output}: wait for its end, or give --output") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def set_aside(output: Path) -> None:

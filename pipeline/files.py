@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from device_runtime.formats.whole_file import held
 from pipeline.errors import PipelineError
 
 # What tempfile puts behind the prefix.
@@ -29,7 +29,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
         try:
             temporary.chmod(0o755)
-            with _held(temporary):
+            with held(temporary):
                 yield temporary
             if final.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -55,7 +55,7 @@ def new_file(final: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             temporary.chmod(0o644)
-            with _held(temporary):
+            with held(temporary):
                 yield temporary
             temporary.replace(final)
         finally:
@@ -67,7 +67,7 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*"):
         if not _TEMPORARY.fullmatch(path.name) or path.is_symlink():
             continue
-        with suppress(OSError), _held(path):
+        with suppress(OSError), held(path):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -87,35 +87,16 @@ def alone_in(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     Raises:
       PipelineError: the folder cannot be made.
     """
-    with folders_above(folder / "held"):
+    with folders_above(folder / "held"), ExitStack() as holding:
         with explain_os_error(folder):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                holding.enter_context(held(folder))
             except BlockingIOError:
                 on_wait()
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for held in (folder, *folder.glob("*/")):
-                remove_leftovers(held)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Marks a temporary file or folder as one that a living process writes.
-
-    Raises:
-      BlockingIOError: another one does.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                holding.enter_context(held(folder, wait=True))
+        for place in (folder, *folder.glob("*/")):
+            remove_leftovers(place)
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

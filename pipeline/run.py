@@ -72,7 +72,8 @@ def go_on(settings: Settings) -> Path:
             say(TRAINING_HEADING)
             if target.running():
                 _checked(target, "the job", target.attach, say)
-            if not ended(on_target(settings, target)):
+                records = on_target(settings, target)
+            if not ended(records):
                 _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
             _evaluate(settings, package, target, say)
         target.pull(results)
