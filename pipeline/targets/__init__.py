@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import UsageError
+from pipeline.machine.facts import MachineFacts
 from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
@@ -95,6 +96,10 @@ class Target(Runs, Protocol):
         Raises:
           TargetError: the target cannot take them.
         """
+        ...
+
+    def facts(self) -> MachineFacts:
+        """What it says of itself."""
         ...
 
 

@@ -14,11 +14,13 @@ from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
 from pipeline.files import new_file, sha256_of
+from pipeline.machine.facts import MachineFacts
 from pipeline.packing.runtime_arm64 import build_arm64
 from pipeline.progress import OnProgress, note
 from pipeline.targets import PULLED, Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.facts import QUESTION, parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import OutputFile, check_abi, free_bytes, parse_output_files
 from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
@@ -275,6 +277,10 @@ class AdbTarget:
             if sha256_of(temporary) != file.sha256:
                 raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
         return final
+
+    def facts(self) -> MachineFacts:
+        """See `Target`."""
+        return parse_facts(self._adb.serial, self._repeated(lambda: self._adb.execute(QUESTION)).text)
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {ROOT}/job.sh {words}")

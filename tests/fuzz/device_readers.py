@@ -11,7 +11,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError, TargetError
+from pipeline.machine import facts as machine
+from pipeline.machine.facts import write_facts
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, Result
+from pipeline.targets.adb.facts import parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import (
     EXIT,
@@ -52,6 +55,15 @@ def read_tools(folder: Path, text: str) -> None:
     for read in (free_bytes, lambda printed: check_abi("serial", printed)):
         with suppress(TargetError):
             read(text)
+
+
+def read_facts(folder: Path, text: str) -> None:
+    """What a device says of itself, as it is noted and read again."""
+    facts = parse_facts("serial", text)
+    assert "\n" not in facts.model + facts.system + facts.abi + facts.processor
+    assert facts.cores is None or 0 < facts.cores < 10_000
+    write_facts(folder, facts)
+    assert machine.read_facts(folder) == facts
 
 
 def read_v2(folder: Path, data: bytes) -> None:
@@ -159,11 +171,24 @@ TOOL_LINES = (
     *("/dev/block/dm-5 111616860 66846616  44639172  60% /data", "model/model.json: FAILED", "arm64-v8a"),
     *("sha256sum: train.sh: No such file or directory", "a: Permission denied"),
 )
+FACT_LINES = (
+    *(
+        "manufacturer: Google",
+        "model: Pixel 7",
+        "android: 14",
+        "sdk: 34",
+        "abi: arm64-v8a",
+        "possible: 0-7",
+        "cores: 8",
+    ),
+    *("MemTotal: 7734104 kB", 'system: PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"', "board: Raspberry Pi 4\0"),
+)
 WORDS = ("device", "R58", "no permissions (udev)", "OK", "FAILED", "sha256sum", "²", "9" * 5000, DIGEST, "8")
 
 READERS = (
     Reader("adb: devices", odd_lines(DEVICE_LINES, WORDS, ("\t", " ")), read_devices, (TargetError,)),
     Reader("adb: tools", odd_lines(TOOL_LINES, WORDS, (": ", " ")), read_tools, ()),
+    Reader("adb: facts", odd_lines(FACT_LINES, WORDS, (": ", "-")), read_facts, ()),
     Reader(
         "adb: listing",
         odd_lines(GOOD_FILES, WORDS, (" ", "  ", "\t")),
