@@ -24,6 +24,7 @@ ROOMS = (
     "pipeline.checking",
     *("pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
+    "pipeline.doctor",
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 

@@ -128,7 +128,7 @@ def _update(state: Path) -> Path:
     (state / "status").touch()
     signed_by = f"Signed-By: {KEYRING}\n" if KEYRING.exists() else ""
     (state / "debian.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
+        f"Types: deb\nURIs: {mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
     )
     configuration = state / CONFIGURATION_FILE
     configuration.write_text(CONFIGURATION.format(state=state))
@@ -136,7 +136,13 @@ def _update(state: Path) -> Path:
     return configuration
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """The address of a Debian mirror: that of the environment, else that of this machine's own apt sources.
+
+    Raises:
+      PackageError: they name none.
+      CommandError: apt-get failed.
+    """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))

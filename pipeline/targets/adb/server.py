@@ -85,6 +85,15 @@ def ask(server: Address, service: str, timeout_s: float = ASK_TIMEOUT_S) -> str:
         ) from error
 
 
+def version(server: Address) -> str:
+    """The version of the server's protocol with its clients, as `adb version` writes it.
+
+    Raises:
+      TargetError: it does not answer.
+    """
+    return f"1.0.{int(ask(server, 'host:version'), 16)}"
+
+
 def devices(server: Address) -> list[Listed]:
     """The devices that the server lists.
 
@@ -132,7 +141,7 @@ def ensure(server: Address) -> None:
         return
     if server.host not in HERE:
         raise TargetError(f"no adb server answers on {server.host}:{server.port}: start it there")
-    program = shutil.which("adb") or _carried(server)
+    program = program_for(server)
     # Where a variable names the whole address, adb reads that one first.
     environment = {**os.environ, PORT_VARIABLE: str(server.port)}
     try:
@@ -143,8 +152,14 @@ def ensure(server: Address) -> None:
     note(f"no adb server was on port {server.port}: {program} started one")
 
 
-def _carried(server: Address) -> str:
-    """The adb in adbutils' wheels for x86-64 Linux, macOS and Windows; what is built from source has none."""
+def program_for(server: Address) -> str:
+    """The adb on PATH, or that in adbutils' wheels for x86-64 Linux, macOS and Windows; built from source it has none.
+
+    Raises:
+      TargetError: there is no adb.
+    """
+    if found := shutil.which("adb"):
+        return found
     try:
         return str(adbutils.adb_path())
     except adbutils.AdbError as error:

@@ -1,0 +1,67 @@
+"""`invoke doctor`: everything a run needs, and what mends what is missing.
+
+It is called where something is broken: nothing that is imported before it looks needs more than the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from pipeline.doctor import debian_packages, host, packages
+from pipeline.doctor.finding import Finding, Section, State, lacking
+from pipeline.doctor.project import read_project
+from pipeline.doctor.table import print_section
+from pipeline.errors import as_typed
+from pipeline.packing.package import package_folder
+from pipeline.settings import Settings
+
+
+def doctor(settings: Settings) -> int:
+    """Prints what is found, as it is found; returns 1 if a run with these settings could not start.
+
+    Raises:
+      PipelineError: what the project requires is nowhere to be read.
+    """
+    sections = []
+    for section in examine(settings):
+        sections.append(section)
+        if not settings.json:
+            print_section(section)
+    if settings.json:
+        print(json.dumps([asdict(section) for section in sections], indent=1))
+    wrong = sum(finding.state is State.FIX for section in sections for finding in section.findings)
+    if not settings.json:
+        means = f"--target {settings.target}"
+        print(
+            as_typed(f"`invoke run {means}` can start" if not wrong else f"{wrong} to mend before `invoke run {means}`")
+        )
+    return 1 if wrong else 0
+
+
+def examine(settings: Settings) -> Iterator[Section]:
+    """Looks at one matter after the other."""
+    project = read_project()
+    on_device = settings.target != "x86" or settings.serial is not None
+    yield Section("Python", (host.interpreter(project), *packages.examine(project)))
+    yield Section("this machine", tuple(_machine(settings, on_device=on_device)))
+    architecture = "arm64"
+    yield Section("Debian's packages", tuple(debian_packages.examine(architecture, needed=on_device)))
+    yield Section("devices", tuple(_devices(settings, needed=on_device)))
+
+
+def _machine(settings: Settings, *, on_device: bool) -> Iterator[Finding]:
+    yield host.processor(needed=not on_device)
+    yield host.pip_works(settings.build / f"runtime-{settings.target}")
+    yield host.room(settings.build, host.BUILD_BYTES, "--build")
+    yield host.room(settings.runs, host.RUNS_BYTES, "--runs")
+
+
+def _devices(settings: Settings, *, needed: bool) -> list[Finding]:
+    try:
+        from pipeline.doctor import adb
+    except Exception as error:  # adbutils may be missing, or damaged in any way
+        said = f"no device was looked for: adbutils cannot be imported ({type(error).__name__}: {error})"
+        return [lacking(said, "mend that package first", needed=needed)]
+    return adb.examine(settings, package_folder(settings.build, "arm64"), needed=needed)
