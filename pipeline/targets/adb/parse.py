@@ -30,7 +30,7 @@ _FAILED = re.compile("FAILED|No such file|Permission denied")
 
 NO_DEVICE = (
     "adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`; "
-    "`invoke emulator.start` starts one that is emulated"
+    "`invoke emulator.start` in a checkout starts one that is emulated"
 )
 
 # Characters of what a device says, in an error.

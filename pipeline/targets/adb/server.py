@@ -89,9 +89,13 @@ def version(server: Address) -> str:
     """The version of the server's protocol with its clients, as `adb version` writes it.
 
     Raises:
-      TargetError: it does not answer.
+      TargetError: it does not answer, or is something else.
     """
-    return f"1.0.{int(ask(server, 'host:version'), 16)}"
+    said = ask(server, "host:version")
+    try:
+        return f"1.0.{int(said, 16)}"
+    except ValueError:
+        raise TargetError(f"what listens on port {server.port} is no adb server: set {PORT_VARIABLE}") from None
 
 
 def devices(server: Address) -> list[Listed]:
