@@ -39,31 +39,34 @@ def examine(settings: Settings, package: Path, *, needed: bool) -> list[Finding]
             chosen = choose(settings.serial).serial
         except TargetError as error:
             findings.append(lacking(str(error)))
-    findings.append(_server(needed=needed))
     try:
-        asked = [own_server()] if server.listens(own_server()) else []
-        devices = ask_devices([*asked, *emulated_servers()])
+        findings += [_server(), *_devices(chosen, _needed_bytes(package), needed=needed)]
     except TargetError as error:
-        devices, asked = [], []
         findings.append(lacking(str(error), needed=needed))
-    if not devices and not needed:
-        findings.append(
-            lacking(NO_DEVICE if asked else "no device was looked for: `invoke devices` does", needed=False)
-        )
-    for device in devices:
-        findings += _of_device(device, _needed_bytes(package), needed=device.serial == chosen)
     # What keeps a run from choosing a device is mostly the trouble of the only one.
     return list({finding.said: finding for finding in reversed(findings)}.values())[::-1]
 
 
-def _server(*, needed: bool) -> Finding:
-    try:
-        address = own_server()
-        if server.listens(address):
-            return ok(f"adb server on port {address.port}, version {server.version(address)}")
-        return ok(f"no adb server on port {address.port}; {server.program_for(address)} starts one when it is needed")
-    except TargetError as error:
-        return lacking(str(error), needed=needed)
+def _server() -> Finding:
+    """The adb server, or what starts one.
+
+    Raises:
+      TargetError: it does not answer, or none runs and there is no adb to start one.
+    """
+    address = own_server()
+    if server.listens(address):
+        return ok(f"adb server on port {address.port}, version {server.version(address)}")
+    return ok(f"no adb server on port {address.port}; {server.program_for(address)} starts one when it is needed")
+
+
+def _devices(chosen: str, needed_bytes: int, *, needed: bool) -> Iterator[Finding]:
+    """What each device is and lacks; for another than the chosen one no server is started."""
+    asked = [own_server()] if server.listens(own_server()) else []
+    devices = ask_devices([*asked, *emulated_servers()])
+    if not devices and not needed:
+        yield lacking(NO_DEVICE if asked else "no device was looked for: `invoke devices` does", needed=False)
+    for device in devices:
+        yield from _of_device(device, needed_bytes, needed=device.serial == chosen)
 
 
 def _needed_bytes(package: Path) -> int:

@@ -16,7 +16,7 @@ from pipeline.errors import CommandError, PipelineError
 from pipeline.files import check_writable
 from pipeline.packing.runtime import REQUIREMENTS
 
-PIP_TIMEOUT_S = 40.0
+PIP_TIMEOUT_S = 60.0
 # Of LeNet and its sample runtime, package, dataset and graphs take 170 MB on x86 and as much again on arm64, where
 # Debian's packages lie there unpacked for a while; with a frozen backbone and photographs it is more.
 BUILD_BYTES = 10**9

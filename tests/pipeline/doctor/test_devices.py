@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from pipeline.doctor.adb import examine
+from pipeline.doctor.finding import State
 from pipeline.packing.runtime import PACKAGING
+from pipeline.settings import Settings
 from pipeline.targets.adb import server
 from pipeline.targets.adb.adb import Adb
 from pipeline.targets.adb.parse import Address
@@ -61,6 +65,21 @@ def lines_of(doctor: Invoked, state: str) -> list[str]:
     return [line.strip().partition("  ")[2].strip() for line in doctor.stdout.splitlines() if f"  {state} " in line]
 
 
+@pytest.fixture
+def server_of(emulator: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
+    """The device, whose server is the one that is asked."""
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
+    for name in ("ADB_SERVER_SOCKET", "ANDROID_SERIAL"):
+        monkeypatch.delenv(name, raising=False)
+    return emulator
+
+
+def said(state: State, serial: str | None = None) -> list[str]:
+    """What the doctor says of adb and devices when a run on a device is asked about."""
+    findings = examine(Settings(target="arm64", serial=serial), Path("nonexistent"), needed=True)
+    return [finding.said for finding in findings if finding.state is state]
+
+
 def start(target: AdbTarget) -> None:
     """Starts train.sh as a run does, and does not follow it."""
     started = target._adb.execute(f"sh {ROOT}/job.sh start token train.sh")
@@ -88,38 +107,51 @@ def test_a_device_of_adb_shows_what_it_runs(emulator: EmulatedDevice, pushed: Ad
     assert on(emulator, "devices").stdout.splitlines()[1].endswith("train.sh")
 
 
-def test_a_device_that_cannot_be_asked_is_in_the_table_with_what_to_do(emulator: EmulatedDevice) -> None:
+def test_a_device_that_cannot_be_asked_is_in_the_table_with_what_to_do(
+    emulator: EmulatedDevice, server_of: EmulatedDevice
+) -> None:
     with unauthorized(emulator) as serial:
         listed = on(emulator, "devices")
         assert listed.code == 0
         [row] = [line for line in listed.stdout.splitlines() if line.startswith(serial)]
         assert row.split() == [serial, "unauthorized"]
         assert f"{serial} is unauthorized: confirm the key of this computer" in listed.stderr
-        doctor = on(emulator, "doctor", "--target", "arm64")
-        assert doctor.code == 1
-        assert any("several devices: choose one with --serial" in line for line in lines_of(doctor, "fix"))
-        assert any(line.startswith(f"{serial} is unauthorized") for line in lines_of(doctor, "note"))
+        [several] = said(State.FIX)
+        assert "several devices: choose one with --serial" in several
+        assert [line for line in said(State.NOTE) if line.startswith(f"{serial} is unauthorized")]
+        # One line, though the device cannot be chosen and cannot be asked.
+        [unauthorized_one] = said(State.FIX, serial)
+        assert unauthorized_one.startswith(f"{serial} is unauthorized")
 
 
-def test_without_a_device_one_line_says_how_to_connect_one() -> None:
+def test_without_a_device_one_line_says_how_to_connect_one(monkeypatch: pytest.MonkeyPatch) -> None:
     address = Address("127.0.0.1", free_port())
-    env = {"ANDROID_ADB_SERVER_PORT": str(address.port), "ANDROID_SERIAL": "", **SERVER_ENVIRONMENT}
+    env = {"ANDROID_ADB_SERVER_PORT": str(address.port), "ANDROID_SERIAL": "", "ADB_SERVER_SOCKET": ""}
+    for name, value in {**env, **SERVER_ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
     try:
-        # Where no run on a device was asked about, no server is started for it.
-        doctor = invoke("doctor", env=env)
-        assert doctor.code == 0, doctor.stdout
+        # For a run on this machine no server is started.
+        here = examine(Settings(), Path("nonexistent"), needed=False)
         assert not server.listens(address)
-        assert "no device was looked for: `invoke devices` does" in lines_of(doctor, "note")
-        listed = invoke("devices", env=env)
+        assert [finding.said for finding in here][1:] == ["no device was looked for: `invoke devices` does"]
+        listed = invoke("devices")
         assert (listed.code, listed.stdout) == (0, "")
         started, advice = listed.stderr.splitlines()
         assert started.endswith("started one")
         assert advice.startswith("adb sees no device: connect one with USB debugging on")
-        doctor = invoke("doctor", "--target", "arm64", env=env)
-        assert doctor.code == 1
-        assert [line[:19] for line in lines_of(doctor, "fix")] == ["adb sees no device:"]
+        assert said(State.FIX) == [advice]
     finally:
         end(address)
+
+
+def test_an_adb_server_that_hangs_is_named_with_what_mends_it(
+    server_of: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(listener.getsockname()[1]))
+        [hangs] = examine(Settings(), Path("nonexistent"), needed=False)
+    assert hangs.state is State.NOTE
+    assert "does not answer" in hangs.said and "`adb kill-server`" in hangs.said
 
 
 def test_a_device_that_can_run_is_ok_in_every_line(emulator: EmulatedDevice) -> None:
@@ -130,12 +162,10 @@ def test_a_device_that_can_run_is_ok_in_every_line(emulator: EmulatedDevice) -> 
     assert doctor.stdout.splitlines()[-1] == "`invoke run --target arm64` can start"
 
 
-def test_what_a_device_lacks_is_named(emulator: EmulatedDevice, pushed: AdbTarget) -> None:
+def test_what_a_device_lacks_is_named(emulator: EmulatedDevice, server_of: EmulatedDevice) -> None:
     small = Hardware(abi="armeabi-v7a", disk_bytes=20 * 2**20, executable=False)
     with emulated_device(small, beside=emulator) as device:
-        doctor = on(emulator, "doctor", "--target", "arm64", "--serial", device.serial)
-        assert doctor.code == 1
-        missing = lines_of(doctor, "fix")
+        missing = said(State.FIX, device.serial)
         assert any(f"{device.serial} is armeabi-v7a" in line for line in missing)
         assert any("MiB free in /data/local/tmp" in line for line in missing)
 
@@ -150,8 +180,7 @@ def test_a_device_that_stands_still_is_not_waited_for(emulator: EmulatedDevice) 
 
 def test_a_job_keeps_the_device_from_being_cleaned(emulator: EmulatedDevice, pushed: AdbTarget) -> None:
     start(pushed)
-    doctor = on(emulator, "doctor", "--target", "arm64")
-    assert f"{emulator.serial} runs train.sh of package-arm64" in lines_of(doctor, "fix")
+    assert said(State.FIX) == [f"{emulator.serial} runs train.sh of package-arm64"]
     cleaned = on(emulator, "clean", "--target", "arm64", "--force")
     assert cleaned.code == 8
     assert "`invoke stop` ends it" in cleaned.stderr
