@@ -192,25 +192,25 @@ def run(settings: Settings) -> None:
 @takes_options
 def status(settings: Settings) -> None:
     """Say what runs on the device."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    print(AdbTarget.connect(settings.serial).status())
+    print(connect(settings.serial).status())
 
 
 @takes_options
 def attach(settings: Settings) -> None:
     """Stream the output of the device's job, from its beginning, until it ends."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    raise SystemExit(AdbTarget.connect(settings.serial).attach(lambda line: print(line, flush=True)))
+    raise SystemExit(connect(settings.serial).attach(lambda line: print(line, flush=True)))
 
 
 @takes_options
 def stop(settings: Settings) -> None:
     """End the device's job."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    AdbTarget.connect(settings.serial).stop()
+    connect(settings.serial).stop()
 
 
 @task(name="start", help={"android": "its version: 8, 10 or 14 (default)"}, auto_shortflags=False)
@@ -265,7 +265,7 @@ def fuzz(c: Context, cases: int = 200_000, seed: int = 1) -> None:
 @task
 @one_line_errors()
 def pins(c: Context) -> None:
-    """Record the newest versions of Debian's packages in packaging/debian-arm64.toml."""
+    """Record the newest versions of Debian's packages in packaging/debian-*.toml."""
     from pipeline.packing.pins import renew
 
     changed = renew()
