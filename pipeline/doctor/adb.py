@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
@@ -12,25 +11,27 @@ from pipeline.doctor.asking import Device, ask_devices, emulated_servers, own_se
 from pipeline.doctor.devices import battery, size
 from pipeline.doctor.finding import Finding, lacking, ok
 from pipeline.errors import TargetError
+from pipeline.packing.abi import Abi
+from pipeline.packing.package import package_folder
 from pipeline.settings import Settings
 from pipeline.targets.adb import server
 from pipeline.targets.adb.adb import Adb, choose
-from pipeline.targets.adb.parse import NO_DEVICE
+from pipeline.targets.adb.parse import NO_DEVICE, abi_of
 from pipeline.targets.adb.push import SPARE_BYTES
 from pipeline.targets.adb.state import BASE, DeviceState
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import ASK_ABIS, AdbTarget
 
 # The package of LeNet and its sample; others are larger.
 FIRST_PACKAGE_BYTES = 70 * 2**20
 LOW_PERCENT = 20
 
 
-def examine(settings: Settings, package: Path, *, needed: bool) -> list[Finding]:
+def examine(settings: Settings, abi: Abi, *, needed: bool) -> list[Finding]:
     """Findings on adb and devices; one that is needed is chosen as a run does, which starts a server where none is.
 
     Args:
       settings: what the user asks for.
-      package: the package's folder, which may not be there yet.
+      abi: that a device has to have.
       needed: whether the run trains on a device.
     """
     findings, chosen = list[Finding](), ""
@@ -40,7 +41,7 @@ def examine(settings: Settings, package: Path, *, needed: bool) -> list[Finding]
         except TargetError as error:
             findings.append(lacking(str(error)))
     try:
-        findings += [_server(), *_devices(chosen, _needed_bytes(package), needed=needed)]
+        findings += [_server(), *_devices(chosen, abi, _needed_bytes(settings, abi), needed=needed)]
     except TargetError as error:
         findings.append(lacking(str(error), needed=needed))
     # What keeps a run from choosing a device is mostly the trouble of the only one.
@@ -59,26 +60,35 @@ def _server() -> Finding:
     return ok(f"no adb server on port {address.port}; {server.program_for(address)} starts one when it is needed")
 
 
-def _devices(chosen: str, needed_bytes: int, *, needed: bool) -> Iterator[Finding]:
+def _devices(chosen: str, abi: Abi, needed_bytes: int, *, needed: bool) -> Iterator[Finding]:
     """What each device is and lacks; for another than the chosen one no server is started."""
     asked = [own_server()] if server.listens(own_server()) else []
     devices = ask_devices([*asked, *emulated_servers()])
     if not devices and not needed:
         yield lacking(NO_DEVICE if asked else "no device was looked for: `invoke devices` does", needed=False)
     for device in devices:
-        yield from _of_device(device, needed_bytes, needed=device.serial == chosen)
+        yield from _of_device(device, abi, needed_bytes, needed=device.serial == chosen)
 
 
-def _needed_bytes(package: Path) -> int:
+def _check(device: Adb, abi: Abi | None) -> None:
+    """Checks what a push checks; the ABI that is wanted, or that there are packages for it.
+
+    Raises:
+      TargetError: something is not so.
+    """
+    AdbTarget(device, abi_of(device.serial, device.execute(ASK_ABIS).text, abi)).check()
+
+
+def _needed_bytes(settings: Settings, abi: Abi) -> int:
     """What a device has to take, as far as the package is made already."""
     try:
-        files = read_manifest(package / MANIFEST).files
+        files = read_manifest(package_folder(settings.build, abi.name) / MANIFEST).files
     except (OSError, FormatError):
         return FIRST_PACKAGE_BYTES + SPARE_BYTES
     return sum(file.size_bytes for file in files) + SPARE_BYTES
 
 
-def _of_device(device: Device, needed_bytes: int, *, needed: bool) -> Iterator[Finding]:
+def _of_device(device: Device, abi: Abi, needed_bytes: int, *, needed: bool) -> Iterator[Finding]:
     """What the device is, and what it lacks."""
     if device.facts is None or device.now is None:
         yield lacking(device.trouble, needed=needed)
@@ -90,7 +100,7 @@ def _of_device(device: Device, needed_bytes: int, *, needed: bool) -> Iterator[F
     )
     yield ok(f"{device.serial}: {', '.join(f'{value}{unit}' for value, unit in told if value)}")
     try:
-        AdbTarget(Adb(device.serial, device.server)).check()
+        _check(Adb(device.serial, device.server), abi if needed else None)
     except TargetError as error:
         yield lacking(str(error), needed=needed)
     if now.lacks:

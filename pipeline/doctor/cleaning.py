@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from pipeline.stages import STAMP
 from pipeline.targets.adb.adb import Adb, choose, quote
 from pipeline.targets.adb.state import BASE, FOLDER, PROBES, QUESTION, parse_state
+from pipeline.targets.local import LocalTarget
 
 REMOVE_TIMEOUT_S = 300.0
 # Where stages and the benchmark put folders, and what of the benchmark has no stamp.
@@ -30,7 +31,7 @@ def clean(settings: Settings) -> None:
     Raises:
       TargetError: a job runs there, or it holds results that nobody pulled, unless `force` says to remove them too.
     """
-    if settings.target == "x86" and settings.serial is None:
+    if settings.kind.is_here:
         clean_build(settings)
     else:
         clean_device(choose(settings.serial), settings)
@@ -59,7 +60,7 @@ def clean_build(settings: Settings) -> None:
     build = settings.build
     if not settings.force and _holds_unpulled(settings):
         raise TargetError(
-            _unpulled(str(package_folder(build, settings.target)), f"--target {settings.target} --build {build}")
+            _unpulled(str(package_folder(build, settings.kind.name)), f"--target {settings.target} --build {build}")
         )
     made = list(_made(build))
     freed = sum(_size(path) for path in made)
@@ -91,9 +92,7 @@ def _unpulled(where: str, options: str) -> str:
 
 
 def _holds_unpulled(settings: Settings) -> bool:
-    from pipeline.targets.x86 import LocalTarget
-
-    package = package_folder(settings.build, settings.target)
+    package = package_folder(settings.build, settings.kind.name)
     return package.is_dir() and LocalTarget(package).unpulled()
 
 

@@ -14,7 +14,7 @@ from pipeline.doctor.finding import Finding, Section, State, lacking
 from pipeline.doctor.project import read_project
 from pipeline.doctor.table import print_section
 from pipeline.errors import as_typed
-from pipeline.packing.package import package_folder
+from pipeline.packing.abi import ABIS, ARM64, Abi
 from pipeline.settings import Settings
 
 
@@ -33,35 +33,37 @@ def doctor(settings: Settings) -> int:
         print(json.dumps([asdict(section) for section in sections], indent=1))
     wrong = sum(finding.state is State.FIX for section in sections for finding in section.findings)
     if not settings.json:
-        means = f"--target {settings.target}"
-        print(
-            as_typed(f"`invoke run {means}` can start" if not wrong else f"{wrong} to mend before `invoke run {means}`")
-        )
+        run = f"`invoke run {settings.named}`"
+        print(as_typed(f"{run} can start" if not wrong else f"{wrong} to mend before {run}"))
     return 1 if wrong else 0
 
 
 def examine(settings: Settings) -> Iterator[Section]:
     """Looks at one matter after the other."""
     project = read_project()
-    on_device = settings.target != "x86" or settings.serial is not None
+    meant = next(abi for abi in ABIS if abi.target == settings.target)
+    on_device = settings.serial is not None or not meant.needs_serial
+    # Beside a run on this machine there is told what one on a phone would need.
+    abi = meant if on_device else ARM64
     yield Section("Python", (host.interpreter(project), *packages.examine(project)))
-    yield Section("this machine", tuple(_machine(settings, on_device=on_device)))
-    architecture = "arm64"
-    yield Section("Debian's packages", tuple(debian_packages.examine(architecture, needed=on_device)))
-    yield Section("devices", tuple(_devices(settings, needed=on_device)))
+    yield Section(
+        "this machine", tuple(_machine(settings, abi.name if on_device else settings.target, on_device=on_device))
+    )
+    yield Section("Debian's packages", tuple(debian_packages.examine(abi.debian, needed=on_device)))
+    yield Section("devices", tuple(_devices(settings, abi, needed=on_device)))
 
 
-def _machine(settings: Settings, *, on_device: bool) -> Iterator[Finding]:
+def _machine(settings: Settings, name: str, *, on_device: bool) -> Iterator[Finding]:
     yield host.processor(needed=not on_device)
-    yield host.pip_works(settings.build / f"runtime-{settings.target}")
+    yield host.pip_works(settings.build / f"runtime-{name}")
     yield host.room(settings.build, host.BUILD_BYTES, "--build")
     yield host.room(settings.runs, host.RUNS_BYTES, "--runs")
 
 
-def _devices(settings: Settings, *, needed: bool) -> list[Finding]:
+def _devices(settings: Settings, abi: Abi, *, needed: bool) -> list[Finding]:
     try:
         from pipeline.doctor import adb
     except Exception as error:  # adbutils may be missing, or damaged in any way
         said = f"no device was looked for: adbutils cannot be imported ({type(error).__name__}: {error})"
         return [lacking(said, "mend that package first", needed=needed)]
-    return adb.examine(settings, package_folder(settings.build, "arm64"), needed=needed)
+    return adb.examine(settings, abi, needed=needed)

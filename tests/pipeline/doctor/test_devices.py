@@ -12,19 +12,22 @@ import pytest
 
 from pipeline.doctor.adb import examine
 from pipeline.doctor.finding import State
+from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.settings import Settings
 from pipeline.targets.adb import server
 from pipeline.targets.adb.adb import Adb
 from pipeline.targets.adb.parse import Address
 from pipeline.targets.adb.push import push
-from pipeline.targets.arm64 import ROOT, AdbTarget
+from pipeline.targets.device import AdbTarget, package_on_device
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, unauthorized
 from tests.emulator.parts import SERVER_ENVIRONMENT, free_port
 from tests.invoking import Invoked, invoke
 from tests.pipeline.targets.adb.test_server import end
 from tests.pipeline.targets.stand_in import make_package
+
+ROOT = package_on_device(ARM64)
 
 pytestmark = pytest.mark.emulator
 
@@ -49,7 +52,7 @@ def pushed(emulator: EmulatedDevice, package: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
     device = Adb(emulator.serial)
     push(device, package, ROOT, lambda done, total: None)
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     yield target
     if target.running():
         target.stop()
@@ -76,7 +79,7 @@ def server_of(emulator: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> Emul
 
 def said(state: State, serial: str | None = None) -> list[str]:
     """What the doctor says of adb and devices when a run on a device is asked about."""
-    findings = examine(Settings(target="arm64", serial=serial), Path("nonexistent"), needed=True)
+    findings = examine(Settings(target="arm64", serial=serial), ARM64, needed=True)
     return [finding.said for finding in findings if finding.state is state]
 
 
@@ -131,7 +134,7 @@ def test_without_a_device_one_line_says_how_to_connect_one(monkeypatch: pytest.M
         monkeypatch.setenv(name, value)
     try:
         # For a run on this machine no server is started.
-        here = examine(Settings(), Path("nonexistent"), needed=False)
+        here = examine(Settings(), ARM64, needed=False)
         assert not server.listens(address)
         assert [finding.said for finding in here][1:] == ["no device was looked for: `invoke devices` does"]
         listed = invoke("devices")
@@ -149,7 +152,7 @@ def test_an_adb_server_that_hangs_is_named_with_what_mends_it(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(listener.getsockname()[1]))
-        [hangs] = examine(Settings(), Path("nonexistent"), needed=False)
+        [hangs] = examine(Settings(), ARM64, needed=False)
     assert hangs.state is State.NOTE
     assert "does not answer" in hangs.said and "`adb kill-server`" in hangs.said
 

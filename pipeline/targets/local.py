@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.manifest import PULLED
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.options import ENGINES
 from pipeline.commands import stream
@@ -17,7 +18,7 @@ from pipeline.files import new_file
 from pipeline.machine.facts import MachineFacts, facts_of_this_machine
 from pipeline.packing.runtime_x86 import build_x86
 from pipeline.progress import OnProgress
-from pipeline.targets import PULLED, Kind, OnLine
+from pipeline.targets import Kind, OnLine
 
 
 class LocalTarget:
@@ -92,4 +93,8 @@ def _checkpoint(text: str) -> str:
     return str(Path(text).resolve())
 
 
-KIND = Kind(lambda package, serial: LocalTarget(package), build_x86, _checkpoint, goes_on=False, engines=ENGINES)
+def kind(target: str) -> Kind:
+    """This machine, which `--target` means where no serial names a device."""
+    return Kind(
+        target, lambda package, serial: LocalTarget(package), build_x86, _checkpoint, is_here=True, engines=ENGINES
+    )
