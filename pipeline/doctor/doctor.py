@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from pipeline.doctor import debian_packages, host, packages
 from pipeline.doctor.finding import Finding, Section, State, lacking
@@ -46,16 +47,15 @@ def examine(settings: Settings) -> Iterator[Section]:
     # Beside a run on this machine there is told what one on a phone would need.
     abi = meant if on_device else ARM64
     yield Section("Python", (host.interpreter(project), *packages.examine(project)))
-    yield Section(
-        "this machine", tuple(_machine(settings, abi.name if on_device else settings.target, on_device=on_device))
-    )
+    runtime = settings.build / f"runtime-{abi.name if on_device else settings.target}"
+    yield Section("this machine", tuple(_machine(settings, runtime, on_device=on_device)))
     yield Section("Debian's packages", tuple(debian_packages.examine(abi.debian, needed=on_device)))
     yield Section("devices", tuple(_devices(settings, abi, needed=on_device)))
 
 
-def _machine(settings: Settings, name: str, *, on_device: bool) -> Iterator[Finding]:
+def _machine(settings: Settings, runtime: Path, *, on_device: bool) -> Iterator[Finding]:
     yield host.processor(needed=not on_device)
-    yield host.pip_works(settings.build / f"runtime-{name}")
+    yield host.pip_works(runtime)
     yield host.room(settings.build, host.BUILD_BYTES, "--build")
     yield host.room(settings.runs, host.RUNS_BYTES, "--runs")
 

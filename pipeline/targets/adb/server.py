@@ -14,7 +14,7 @@ import adbutils
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
 from pipeline.progress import note
-from pipeline.targets.adb.parse import PORT_VARIABLE, Address, Listed, parse_devices
+from pipeline.targets.adb.parse import PORT_VARIABLE, SOCKET_VARIABLE, Address, Listed, parse_devices
 from pipeline.targets.adb.shell import Broken, Silent
 
 ASK_TIMEOUT_S = 10.0
@@ -146,8 +146,9 @@ def ensure(server: Address) -> None:
     if server.host not in HERE:
         raise TargetError(f"no adb server answers on {server.host}:{server.port}: start it there")
     program = program_for(server)
-    # Where a variable names the whole address, adb reads that one first.
-    environment = {**os.environ, PORT_VARIABLE: str(server.port)}
+    # Where a variable names the whole address, adb reads that one first, and an empty one is none to it.
+    environment = {name: value for name, value in os.environ.items() if value or name != SOCKET_VARIABLE}
+    environment[PORT_VARIABLE] = str(server.port)
     try:
         run([program, "start-server"], timeout_s=START_TIMEOUT_S, env=environment)
     except CommandError as error:

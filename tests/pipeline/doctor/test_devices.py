@@ -138,7 +138,7 @@ def test_without_a_device_one_line_says_how_to_connect_one(monkeypatch: pytest.M
         assert not server.listens(address)
         assert [finding.said for finding in here][1:] == ["no device was looked for: `invoke devices` does"]
         listed = invoke("devices")
-        assert (listed.code, listed.stdout) == (0, "")
+        assert (listed.code, listed.stdout) == (0, ""), listed.stderr
         started, advice = listed.stderr.splitlines()
         assert started.endswith("started one")
         assert advice.startswith("adb sees no device: connect one with USB debugging on")
