@@ -65,7 +65,7 @@ class Settings:
             target_name,
             (*_TARGET, "status", "attach", "stop"),
             {
-                "bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+                "bench": "x86 (this machine: everything) or arm64, or x86 with --serial (a device: the lowered engine)",
                 **dict.fromkeys(("status", "attach", "stop"), "need not be given: the device says what it is"),
             },
         ),
