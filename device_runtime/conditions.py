@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from device_runtime.console import say
+from device_runtime.formats.battery import Power
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.options import minutes_of
 from device_runtime.metrics import Metrics
 from device_runtime.plan import Plan
-from device_runtime.power import Device, Power
+from device_runtime.power import Device
 
 # A pause ends when the battery is so much better than asked for: at the very limit it would come and go.
 MARGIN_PERCENT = 2

@@ -14,6 +14,7 @@ from tests.invoking import ROOT
 # The host's folders and the modules beside them, each above all that it may import.
 ROOMS = (
     *("pipeline.errors", "pipeline.progress", "pipeline.files", "pipeline.commands", "pipeline.stages"),
+    "pipeline.machine",
     *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets"),
     *("pipeline.graphs", "pipeline.options", "pipeline.optimizers", "pipeline.recipe", "pipeline.settings"),
     *("pipeline.sources.models", "pipeline.sources.onnx_files", "pipeline.sources"),
@@ -23,6 +24,7 @@ ROOMS = (
     "pipeline.checking",
     *("pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
+    "pipeline.doctor",
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 

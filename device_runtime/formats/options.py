@@ -12,7 +12,8 @@ from device_runtime.formats.option import Option, long_form, number, options_of,
 
 SCHEDULES = ("constant", "step", "cosine")
 AUGMENTATIONS = ("flip", "crop")
-ENGINES = ("lowered", "reference")
+LOWERED = "lowered"
+ENGINES = (LOWERED, "reference")
 
 DEFAULT_SEED = 1
 
@@ -195,7 +196,7 @@ class Options:
             choices=ENGINES,
             scripts=_ALL,
         ),
-    ] = "lowered"
+    ] = LOWERED
     no_cache: Annotated[
         bool, Option("pass every image through a frozen backbone each time", bool, ("run",), scripts=_ALL)
     ] = False

@@ -132,7 +132,7 @@ def _updated(state: Path) -> Path:
     (state / "status").touch()
     signed_by = f"Signed-By: {KEYRING}\n" if KEYRING.exists() else ""
     (state / "debian.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
+        f"Types: deb\nURIs: {mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
     )
     # It has its name when the lists are there.
     with new_file(configuration) as temporary:
@@ -141,7 +141,13 @@ def _updated(state: Path) -> Path:
     return configuration
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """The address of a Debian mirror: that of the environment, else that of this machine's own apt sources.
+
+    Raises:
+      PackageError: they name none.
+      CommandError: apt-get failed.
+    """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))

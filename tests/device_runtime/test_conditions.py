@@ -17,9 +17,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from device_runtime.conditions import Conditions, Pace, duration
+from device_runtime.formats.battery import Power
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.options import OptionsError, parse
-from device_runtime.power import Device, Power
+from device_runtime.power import Device
 from device_runtime.runner import run
 from tests.device_runtime.small_model import execute, write_package
 from tests.device_runtime.test_power import supply

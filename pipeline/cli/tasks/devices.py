@@ -7,6 +7,22 @@ from pipeline.settings import Settings
 
 
 @takes_options
+def doctor(settings: Settings) -> None:
+    """Say what a run needs, what is missing, and what mends it."""
+    from pipeline.doctor.doctor import doctor as look
+
+    raise SystemExit(look(settings))
+
+
+@takes_options
+def devices(settings: Settings) -> None:
+    """List the devices that adb sees."""
+    from pipeline.doctor.devices import print_devices
+
+    print_devices(settings)
+
+
+@takes_options
 def status(settings: Settings) -> None:
     """Say what runs on the device."""
     from pipeline.targets.device import connect
@@ -30,4 +46,12 @@ def stop(settings: Settings) -> None:
     connect(settings.serial).stop()
 
 
-TASKS = (status, attach, stop)
+@takes_options
+def clean(settings: Settings) -> None:
+    """Remove what runs left on the device, or what was built."""
+    from pipeline.doctor.cleaning import clean as remove
+
+    remove(settings)
+
+
+TASKS = (doctor, devices, status, attach, stop, clean)
