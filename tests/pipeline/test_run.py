@@ -8,7 +8,8 @@ import pytest
 
 from device_runtime.formats.manifest import Manifest, write_manifest
 from pipeline.errors import RunFailed, TargetError
-from pipeline.run import go_on, run_script
+from pipeline.run import go_on
+from pipeline.running.scripts import run_script
 from pipeline.settings import Settings
 from tests.pipeline.targets.saying import Saying
 
