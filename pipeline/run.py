@@ -52,7 +52,7 @@ def run(settings: Settings) -> Path:
                 _run_explained(settings, package, target, script, options_of_script(script, settings), say)
             _evaluate(settings, package, target, say)
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     print(f"results: {final}", flush=True)
     return final
 
@@ -77,7 +77,7 @@ def go_on(settings: Settings) -> Path:
                 _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
             _evaluate(settings, package, target, say)
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     print(f"results: {final}", flush=True)
     return final
 
@@ -211,5 +211,5 @@ def pull_results(settings: Settings) -> Path:
     final = folder_of(settings, start)
     with results_folder(target, final) as results:
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     return final
