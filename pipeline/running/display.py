@@ -19,6 +19,8 @@ OnMoment = Callable[[Moment], None]
 _DRAWN_PER_S = 4
 # In cells. A terminal that becomes narrower breaks its lines anew, and nothing clears what is then one more.
 _BAR_WIDTH = 40
+# What a terminal says of Ctrl-C stands behind the last line, and is to break none.
+_ROOM = len("^C") + 1
 
 
 def can_show() -> bool:
@@ -39,16 +41,17 @@ def display() -> Iterator[OnMoment]:
     from rich.live import Live
 
     last: list[Moment] = []
+    console = _console()
     live = Live(
-        get_renderable=lambda: _drawn(last[-1]) if last else "",
-        console=_console(),
+        get_renderable=lambda: _drawn(last[-1], console.width - _ROOM) if last else "",
+        console=console,
         refresh_per_second=_DRAWN_PER_S,
         transient=True,
     )
 
     def show(moment: Moment) -> None:
         last[:] = [moment]
-        live.start()
+        live.start(refresh=True)
 
     try:
         yield show
@@ -73,8 +76,9 @@ def facts(moment: Moment) -> list[str]:
     return told
 
 
-def _drawn(moment: Moment) -> RenderableType:
+def _drawn(moment: Moment, width: int) -> RenderableType:
     from rich.columns import Columns
+    from rich.constrain import Constrain
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -83,7 +87,7 @@ def _drawn(moment: Moment) -> RenderableType:
     drawn.add_row(ProgressBar(total=max(moment.steps, 1), completed=moment.step, width=_BAR_WIDTH))
     # As many side by side as the terminal is wide.
     drawn.add_row(Columns([Text(fact, no_wrap=True) for fact in facts(moment)], padding=(0, 3)))
-    return drawn
+    return Constrain(drawn, max(width, 1))
 
 
 def _console() -> Console:

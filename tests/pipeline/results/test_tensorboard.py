@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from pipeline.results.tensorboard import FOLDER, MOST_POINTS, write_tensorboard
+from tests.curves import curves
 from tests.device_runtime.interrupted import killed_after, records
 from tests.device_runtime.small_model import execute, write_package
 
@@ -20,12 +20,6 @@ TAGS = [
     "step/learning_rate",
     "step/seconds",
 ]
-
-
-def read(results: Path) -> EventAccumulator:
-    found = EventAccumulator(str(results / FOLDER), {SCALARS: 0})
-    found.Reload()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -42,26 +36,27 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_curves_are_those_of_the_record(resumed: Path) -> None:
-    found = read(resumed)
-    assert sorted(found.Tags()["scalars"]) == TAGS
+    found = curves(resumed)
+    assert sorted(found) == TAGS
     for tag, event, field in (
         ("loss/train", "step", "loss"),
         ("step/learning_rate", "step", "learning_rate"),
         ("step/seconds", "step", "seconds"),
         ("accuracy/report", "report", "accuracy"),
     ):
-        points = [(point.step, point.value) for point in found.Scalars(tag)]
-        recorded = [(r["step"], pytest.approx(r[field], rel=1e-6)) for r in records(resumed, event)]
-        assert points == recorded, tag
+        recorded = records(resumed, event)
+        assert [point.step for point in found[tag]] == [record["step"] for record in recorded]
+        # TensorBoard has 32 bits.
+        assert [point.value for point in found[tag]] == pytest.approx([record[field] for record in recorded], rel=1e-6)
     # The evaluation at the end is that of the last step once more.
-    assert [point.step for point in found.Scalars("accuracy/test")] == [20, 40, 60]
+    assert [point.step for point in found["accuracy/test"]] == [20, 40, 60]
 
 
 def test_a_training_that_went_on_is_one_curve(resumed: Path) -> None:
     assert len(list((resumed / FOLDER).iterdir())) == 1
-    points = read(resumed).Scalars("loss/train")
+    points = curves(resumed)["loss/train"]
     assert [point.step for point in points] == list(range(1, 61))
-    times = [point.wall_time for point in points]
+    times = [point.time for point in points]
     assert times == sorted(times)
     assert 0 <= times[0] - records(resumed, "start")[0]["time"] <= 60
 
@@ -73,5 +68,5 @@ def test_of_very_many_steps_some_are_written_the_last_among_them(tmp_path: Path)
     lines += [f'{{"event": "step", "step": {n + 1}, "loss": {n}}}' for n in range(steps)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     write_tensorboard(tmp_path)
-    points = [point.step for point in read(tmp_path).Scalars("loss/train")]
+    points = [point.step for point in curves(tmp_path)["loss/train"]]
     assert (len(points), points[0], points[-1]) == (MOST_POINTS, 1, steps)
