@@ -9,27 +9,27 @@ from pipeline.settings import Settings
 @takes_options
 def status(settings: Settings) -> None:
     """Say what runs on the device."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    print(AdbTarget.connect(settings.serial).status())
+    print(connect(settings.serial).status())
 
 
 @takes_options
 def attach(settings: Settings) -> None:
     """Stream the output of the device's job until it ends."""
     from pipeline.running.scripts import print_line, shown
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
     with shown(print_line) as take:
-        raise SystemExit(AdbTarget.connect(settings.serial).attach(take))
+        raise SystemExit(connect(settings.serial).attach(take))
 
 
 @takes_options
 def stop(settings: Settings) -> None:
     """End the device's job."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    AdbTarget.connect(settings.serial).stop()
+    connect(settings.serial).stop()
 
 
 TASKS = (status, attach, stop)
