@@ -22,7 +22,7 @@ ROOMS = (
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
-    *("pipeline.results", "pipeline.prepare", "pipeline.run"),
+    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
     "pipeline.doctor",
     *("pipeline.cli.tasks", "pipeline.cli"),
