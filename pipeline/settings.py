@@ -38,7 +38,7 @@ def _is_utf8(text: str) -> bool:
 
 
 # What may be said of a training that goes on: where it is, and how it is shown.
-_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake")
+_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake", "tensorboard")
 
 
 def _trainable(text: str) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Settings:
             target_name,
             (*_TARGET, "status", "attach", "stop"),
             {
-                "bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+                "bench": "x86 (this machine: everything) or arm64, or x86 with --serial (a device: the lowered engine)",
                 **dict.fromkeys(("status", "attach", "stop"), "need not be given: the device says what it is"),
             },
         ),
@@ -86,6 +86,9 @@ class Settings:
     runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "train", "pull", "doctor"))] = Path(
         "runs"
     )
+    tensorboard: Annotated[
+        bool, Option("write the training's curves for TensorBoard, too, into tensorboard/", bool, ("run", "pull"))
+    ] = False
     serial: Annotated[
         str | None,
         Option(

@@ -220,6 +220,9 @@ class Options:
         bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _TRAINING)
     ] = False
 
+    # The host gives it where it shows the training on a terminal.
+    progress: Annotated[bool, Option("print now and then, for a program, a line that says how far it is", bool)] = False
+
     def __post_init__(self) -> None:
         if self.epochs is not None and self.cycles is not None:
             raise OptionsError("give --cycles or --epochs, not both")

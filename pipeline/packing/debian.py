@@ -13,6 +13,7 @@ from pathlib import Path
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 from pipeline.errors import PackageError
+from pipeline.files import new_file
 
 SUITE = "trixie"
 MIRROR_VARIABLE = "TRAIN_ON_DEVICE_DEBIAN_MIRROR"
@@ -50,7 +51,7 @@ def download(packages: Sequence[str], state: Path) -> list[Path]:
       PackageError: this machine has no Debian sources to take the mirror from.
       CommandError: the mirror cannot be reached or has no such package.
     """
-    configuration = _update(state)
+    configuration = _updated(state)
     install = ("install", "--download-only", "-y", *packages)
     run(["apt-get", "-q", "-c", configuration, *install], timeout_s=DOWNLOAD_TIMEOUT_S)
     return sorted(_archives(state).glob("*.deb"))
@@ -67,7 +68,7 @@ def offered(packages: Sequence[str], state: Path) -> dict[str, list[Version]]:
       PackageError: this machine has no Debian sources to take the mirror from.
       CommandError: the mirror cannot be reached or has none of them.
     """
-    configuration = _update(state)
+    configuration = _updated(state)
     return parse_records(run(["apt-cache", "-c", configuration, "show", *packages], timeout_s=60))
 
 
@@ -121,8 +122,11 @@ def _archives(state: Path) -> Path:
     return state / "cache" / "archives"
 
 
-def _update(state: Path) -> Path:
-    """Fetches the mirror's lists; returns apt's configuration."""
+def _updated(state: Path) -> Path:
+    """Fetches the mirror's lists where they are not there yet; returns apt's configuration."""
+    configuration = state / CONFIGURATION_FILE
+    if configuration.exists():
+        return configuration
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (_archives(state) / "partial").mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -130,9 +134,10 @@ def _update(state: Path) -> Path:
     (state / "debian.sources").write_text(
         f"Types: deb\nURIs: {mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
     )
-    configuration = state / CONFIGURATION_FILE
-    configuration.write_text(CONFIGURATION.format(state=state))
-    run(["apt-get", "-q", "-c", configuration, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
+    # It has its name when the lists are there.
+    with new_file(configuration) as temporary:
+        temporary.write_text(CONFIGURATION.format(state=state))
+        run(["apt-get", "-q", "-c", temporary, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
     return configuration
 
 

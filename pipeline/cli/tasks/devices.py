@@ -33,9 +33,11 @@ def status(settings: Settings) -> None:
 @takes_options
 def attach(settings: Settings) -> None:
     """Stream the output of the device's job until it ends."""
+    from pipeline.running.scripts import print_line, shown
     from pipeline.targets.device import connect
 
-    raise SystemExit(connect(settings.serial).attach(lambda line: print(line, flush=True)))
+    with shown(print_line) as take:
+        raise SystemExit(connect(settings.serial).attach(take))
 
 
 @takes_options
