@@ -7,12 +7,15 @@ A message says what is wrong, where, and what to do next. A task prints it as on
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 # What a user outside the checkout calls.
 CONSOLE_COMMAND = "train-on-device"
+# Some tasks are the checkout's alone.
+INSTALLED = re.compile(r"`invoke (?!emulator\.|pins)")
 
 
 class PipelineError(Exception):
@@ -101,7 +104,7 @@ def in_line(text: str) -> str:
 def as_typed(text: str) -> str:
     """A message whose commands begin with `invoke`, with the name of the program that was called."""
     called = Path(sys.argv[0]).name
-    return text.replace("`invoke ", f"`{CONSOLE_COMMAND} ") if called == CONSOLE_COMMAND else text
+    return INSTALLED.sub(f"`{CONSOLE_COMMAND} ", text) if called == CONSOLE_COMMAND else text
 
 
 def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:
