@@ -57,7 +57,7 @@ def spans_of(page: Path) -> list[str]:
 
 def as_printed(line: str) -> re.Pattern[str]:
     """A line of a page as commands may print it: any numbers where it has numbers, and anything where it has `…`."""
-    parts = re.split(rf"(…|{_NUMBER})", line.strip())
+    parts = re.split(rf"(…|{_NUMBER})", " ".join(line.split()))
     meant = [
         re.escape(part) if number % 2 == 0 else ".*" if part == "…" else _NUMBER for number, part in enumerate(parts)
     ]
