@@ -24,6 +24,13 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import File, Manifest, Version
 from device_runtime.formats.options import Options
 from device_runtime.formats.paths import check_name, check_path
+from device_runtime.formats.predictions import (
+    Heading,
+    Predictions,
+    predictions_name,
+    read_predictions,
+    write_predictions,
+)
 from device_runtime.plan import make_plan
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.results.report import write_report
@@ -198,11 +205,44 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     assert (folder / "report.html").stat().st_size > 0
 
 
+def predicted() -> bytes:
+    """The bytes of a file of predictions."""
+    labels = np.array([0, 1, 1, 0], np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Predictions(labels, labels[::-1], np.linspace(0.5, 1, 4, dtype=np.float32))
+        write_predictions(Path(folder), made, Heading("0a1b", 2, "test", 2, 4))
+        return Path(folder, predictions_name(2)).read_bytes()
+
+
+PREDICTED = predicted()
+
+
+def read_predicted(folder: Path, content: bytes) -> None:
+    """Predictions, and which of them are wrong."""
+    (folder / "a.bin").write_bytes(content)
+    heading, found = read_predictions(folder / "a.bin")
+    assert len(found.labels) == len(found.guesses) == len(found.probabilities) == heading.images <= len(content)
+    for indices in (found.labels, found.guesses):
+        assert all(0 <= index < heading.classes for index in indices)
+    assert all(found.labels[index] != found.guesses[index] for index in found.wrong())
+
+
 LINE = st.one_of(
     *[st.just(json.dumps(record)) for record in METRICS] * 3, *[damaged_json(record) for record in METRICS]
 )
 
 READERS = (
+    Reader(
+        "predictions",
+        st.one_of(
+            damaged(PREDICTED),
+            damaged_json(json.loads(PREDICTED.splitlines()[0])).map(
+                lambda text: text.encode(errors="replace") + b"\n" + PREDICTED.partition(b"\n")[2]
+            ),
+        ),
+        read_predicted,
+        (FormatError,),
+    ),
     Reader("BMP", st.one_of(damaged(COLOUR), damaged(GREY)), read_bmp, (FormatError,)),
     Reader(
         "checkpoint",
