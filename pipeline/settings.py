@@ -68,9 +68,9 @@ class Settings:
         ),
     ] = "x86"
     model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
-    build: Annotated[Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET))] = Path(
-        "build"
-    )
+    build: Annotated[
+        Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report"))
+    ] = Path("build")
     data: Annotated[
         Path | None,
         Option(
@@ -80,7 +80,18 @@ class Settings:
             {"bench": "folder with photographs to convert and train on; without it, some are generated"},
         ),
     ] = None
-    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "train", "pull"))] = Path("runs")
+    runs: Annotated[
+        Path,
+        Option(
+            "folder that takes the results",
+            Path,
+            ("run", "train", "pull", "report", "runs"),
+            dict.fromkeys(("report", "runs"), "folder that holds the results"),
+        ),
+    ] = Path("runs")
+    output: Annotated[
+        Path | None, Option("the page that compares several (default: comparison.html in --runs)", Path, ("report",))
+    ] = None
     serial: Annotated[str | None, Option("adb serial of the device, when there are several", str, _DEVICE)] = None
     checkpoint: Annotated[
         str | None,

@@ -20,8 +20,10 @@ from device_runtime.formats.paths import check_name
 from pipeline.errors import PipelineError, TargetError
 from pipeline.files import new_folder, remove_leftovers
 from pipeline.lowering.inference import write_inference_model, write_state_dict
+from pipeline.machine.facts import write_facts
 from pipeline.progress import note
-from pipeline.results.report import write_report
+from pipeline.results.pages.report import write_report
+from pipeline.results.records.about import describe, write_about
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -66,6 +68,7 @@ def results_folder(target: Target, final: Path) -> Iterator[Path]:
     with new_folder(final) as results:
         for path in final.iterdir() if final.is_dir() else ():
             shutil.copy2(path, results)
+        write_facts(results, target.facts())
         yield results
         size_bytes = (results / METRICS).stat().st_size
     target.mark_pulled(size_bytes)
@@ -122,17 +125,19 @@ def collect(build: Path, package: Path, results: Path) -> None:
     records = read_metrics(results)
     start = last_start(records)
     manifest = read_manifest(package / MANIFEST) if (package / MANIFEST).is_file() else None
-    same = manifest is not None and start is not None and start["package"] == package_digest(manifest)
-    write_report(results, package / "dataset" if same else None)
-    if manifest is None or not same:
+    if manifest is None or start is None or start["package"] != package_digest(manifest):
+        write_report(results)
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
+    dataset = package / "dataset"
     shutil.copy(package / MANIFEST, results)
+    write_about(results, describe(dataset, build / manifest.model))
+    write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
     if not saved or not saved[-1].is_file():
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (build / name / "export", package / "model", saved[-1])
-    classes = read_description(package / "dataset").classes
+    classes = read_description(dataset).classes
     write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")

@@ -12,9 +12,10 @@ from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
 from device_runtime.formats.model import read_model
-from pipeline.errors import TargetError, UsageError
+from pipeline.errors import TargetError
 from pipeline.progress import note
 from pipeline.results.bring import held
+from pipeline.results.records.results import results_folder_of, results_folders
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -77,16 +78,11 @@ def _refuse_diverged(where: str, records: Sequence[Record]) -> None:
 
 
 def _named(settings: Settings) -> Path:
-    given = Path(str(settings.resume))
-    for folder in (given, settings.runs / given):
-        if (folder / METRICS).is_file():
-            return folder
-    raise UsageError(f"--resume {given}: neither that nor {settings.runs / given} is a folder with a {METRICS}")
+    return results_folder_of(settings.runs, Path(str(settings.resume)))
 
 
 def _newest(settings: Settings) -> Path:
-    folders = [metrics.parent for metrics in settings.runs.glob(f"[!.]*-{settings.target}*/{METRICS}")]
-    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+    for folder in results_folders(settings.runs, f"*-{settings.target}*"):
         if not ended(read_metrics(folder)):
             return folder
     raise TargetError(

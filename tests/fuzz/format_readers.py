@@ -33,7 +33,10 @@ from device_runtime.formats.predictions import (
 )
 from device_runtime.plan import make_plan
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
-from pipeline.results.report import write_report
+from pipeline.results.pages.report import write_report_page
+from pipeline.results.records import about
+from pipeline.results.records.about import describe, write_about
+from pipeline.results.records.results import read_results as read_results_folder
 from tests.device_runtime.small_model import SIZE, TINY
 from tests.fuzz.mutations import damaged, damaged_json
 from tests.fuzz.readers import Reader
@@ -70,10 +73,13 @@ METRICS: list[dict[str, Any]] = [
     {"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "step", "step": 2, "loss": 0.25, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "report", "step": 2, "accuracy": 0.5, "max_accuracy": 0.5},
+    {"event": "device", "step": 2, "rss_bytes": 90_000_000, "battery_percent": 80, "battery_celsius": 31.5},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
-    {"event": "end", "step": 2, "seconds": 2.5},
+    {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
+    {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]
+ABOUT = {"classes": ["a", "b"], "data": ["found"], "table": [["class", "train"], ["a", "3"]], "check": ""}
 TOLD = {"told": ["a line"], "left_out": {"a": 1}}
 
 
@@ -193,6 +199,13 @@ def read_manifest(folder: Path, text: str) -> None:
     manifest.check_files(folder, found)
 
 
+def read_about(folder: Path, text: str) -> None:
+    """What the host knew of a training, as the report tells it."""
+    (folder / about.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    (folder / "metrics.jsonl").write_text(json.dumps(METRICS[0]) + "\n")
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
+
+
 def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     """Metrics and the account of a dataset, as the report takes them."""
     lines, half, account = case
@@ -201,7 +214,9 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     (folder / "dataset" / ACCOUNT).write_bytes(account.encode(errors="surrogatepass"))
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
     (folder / "metrics.jsonl").write_bytes(text + half)
-    write_report(folder, folder / "dataset")
+    write_about(folder, describe(folder / "dataset", folder))
+    # Without its charts: they take more time than all else.
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
     assert (folder / "report.html").stat().st_size > 0
 
 
@@ -272,6 +287,7 @@ READERS = (
         read_manifest,
         (FormatError,),
     ),
+    Reader("about.json", damaged_json(ABOUT), read_about, (FormatError,)),
     Reader(
         "metrics.jsonl",
         st.tuples(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from device_runtime.formats.dataset import read_description
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import FILE_NAME as MODEL
 from device_runtime.formats.records import parse_object, typed
 from pipeline.checking.check import FILE_NAME as CHECK
 from pipeline.checking.check import line_of
@@ -35,8 +36,12 @@ class About:
     check: str
 
 
-def describe(dataset: Path, check: Path) -> About:
-    """What folders of a package and of a check say.
+def describe(dataset: Path, model: Path) -> About:
+    """What a dataset says, and the stages of a model.
+
+    Args:
+      dataset: its folder.
+      model: folder of the model's stages, `build/<model>/`.
 
     Raises:
       FormatError: the dataset's description is damaged.
@@ -49,8 +54,16 @@ def describe(dataset: Path, check: Path) -> About:
         description.classes,
         (found_line(description), *account.told),
         tuple(tuple(row) for row in table_of(description, account)),
-        line_of(check) if (check / CHECK).is_file() else "",
+        _checked(model),
     )
+
+
+def _checked(model: Path) -> str:
+    check, made = model / "check" / CHECK, model / "model" / MODEL
+    # With --no-check the one of an earlier model may still be there.
+    if check.is_file() and made.is_file() and check.stat().st_mtime >= made.stat().st_mtime:
+        return line_of(check.parent)
+    return ""
 
 
 def write_about(folder: Path, about: About) -> None:

@@ -13,6 +13,7 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import Manifest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.predictions import Heading, Predictions, predictions_name, read_predictions
+from pipeline.errors import UsageError
 from pipeline.machine.facts import MachineFacts, read_facts
 from pipeline.results.records.about import About, read_about
 from pipeline.results.records.training import Training, read_training
@@ -74,9 +75,22 @@ def read_results(folder: Path) -> Results:
     )
 
 
-def results_folders(runs: Path) -> list[Path]:
-    """The results folders in `runs`, the newest first; not what a killed process left half-written."""
-    return sorted((path.parent for path in runs.glob(f"[!.]*/{METRICS}")), key=lambda path: path.name, reverse=True)
+def results_folders(runs: Path, pattern: str = "*") -> list[Path]:
+    """The results folders in `runs` of such a name, the newest first; not what a killed process left half-written."""
+    folders = [path.parent for path in runs.glob(f"{pattern}/{METRICS}") if path.parent.name[0] != "."]
+    return sorted(folders, key=lambda path: path.name, reverse=True)
+
+
+def results_folder_of(runs: Path, given: Path) -> Path:
+    """The results folder that is meant by a path, or by its name in `runs`.
+
+    Raises:
+      UsageError: there is none.
+    """
+    for folder in (given, runs / given):
+        if (folder / METRICS).is_file():
+            return folder
+    raise UsageError(f"{given}: neither that nor {runs / given} is a folder with a {METRICS}")
 
 
 def _predicted(folder: Path, training: Training) -> tuple[Predicted | None, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import read_metrics
-from pipeline.results.report import write_report
+from pipeline.results.pages.report import write_report
 
 START = (
     '{"event": "start", "model": "tiny", "run": "0a", "package": "", "engine": "lowered", "file": "", "time": 1, '
