@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, last_start, read_metrics
 from device_runtime.formats.paths import check_name
-from pipeline.errors import PipelineError, TargetError
+from pipeline.errors import PipelineError, RunFailed, TargetError
 from pipeline.files import new_folder, remove_leftovers
 from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.machine.facts import write_facts
@@ -74,6 +74,31 @@ def results_folder(target: Target, final: Path) -> Iterator[Path]:
     target.mark_pulled(size_bytes)
 
 
+@contextmanager
+def training_results(target: Target, settings: Settings, package: Path, final: Path) -> Iterator[Path]:
+    """As `results_folder`, around a training: when it ends well what the target has is pulled, and the rest made of it.
+
+    So it is where the training diverged: what it recorded tells how.
+
+    Raises:
+      RunFailed: of the block.
+      TargetError: it cannot be pulled, or there is no trained checkpoint.
+    """
+    diverged: RunFailed | None = None
+    with results_folder(target, final) as results:
+        try:
+            yield results
+        except RunFailed as error:
+            if not _has_diverged(held(target)):
+                raise
+            diverged = error
+        target.pull(results)
+        collect(settings.build, package, results)
+    if diverged:
+        note(f"what it recorded until then is in {final}")
+        raise diverged
+
+
 def held(target: Target) -> list[dict[str, Any]]:
     """What the training recorded whose results the target holds; nothing where it holds none.
 
@@ -119,7 +144,7 @@ def collect(build: Path, package: Path, results: Path) -> None:
     """Adds what the host makes of pulled results: report, manifest, inference model, state dict.
 
     Raises:
-      TargetError: there is no trained checkpoint among them, or the package is another one by now.
+      TargetError: the package is another one by now, or a training that did not diverge has no checkpoint among them.
       FormatError: what was pulled is damaged.
     """
     records = read_metrics(results)
@@ -130,14 +155,20 @@ def collect(build: Path, package: Path, results: Path) -> None:
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
     dataset = package / "dataset"
     shutil.copy(package / MANIFEST, results)
-    write_about(results, describe(dataset, build / manifest.model))
+    write_about(results, describe(package, build / manifest.model))
     write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
     if not saved or not saved[-1].is_file():
+        if _has_diverged(records):
+            return
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (build / name / "export", package / "model", saved[-1])
     classes = read_description(dataset).classes
     write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
+
+
+def _has_diverged(records: Sequence[Record]) -> bool:
+    return bool(records) and records[-1]["event"] == "diverged"

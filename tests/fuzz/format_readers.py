@@ -79,7 +79,15 @@ METRICS: list[dict[str, Any]] = [
     {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]
-ABOUT = {"classes": ["a", "b"], "data": ["found"], "table": [["class", "train"], ["a", "3"]], "check": ""}
+ABOUT = {
+    "classes": ["a", "b"],
+    "data": ["found"],
+    "table": [["class", "train"], ["a", "3"]],
+    "check": "",
+    "parameters": 51,
+    "input": "4 × 4 × 1",
+    "optimizer": "adam, beta1 0.9",
+}
 TOLD = {"told": ["a line"], "left_out": {"a": 1}}
 
 
@@ -214,7 +222,9 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     (folder / "dataset" / ACCOUNT).write_bytes(account.encode(errors="surrogatepass"))
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
     (folder / "metrics.jsonl").write_bytes(text + half)
-    write_about(folder, describe(folder / "dataset", folder))
+    (folder / "model").mkdir()
+    model.write_model(folder / "model", TINY)
+    write_about(folder, describe(folder, folder))
     # Without its charts: they take more time than all else.
     write_report_page(folder / "report.html", read_results_folder(folder), [], None)
     assert (folder / "report.html").stat().st_size > 0

@@ -24,18 +24,25 @@ _MOST_POINTS = 1500
 _FEW = 40
 # A diverging loss grows beyond what an axis can be divided into.
 _LARGEST = 1e30
-# The mean over so many parts of a training is shown as its trend.
-_PARTS = 40
+# A trend is the medians over parts of a training: at most so many parts, of at least so many steps.
+_MOST_PARTS, _SHORTEST_PART = 40, 8
 _MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve with what it is called; a noisy one is drawn pale, with its trend."""
+    """A curve with what it is called.
+
+    Attributes:
+      label: empty for a curve that is alone.
+      noisy: it is drawn pale, with its trend.
+      look: which colour it has, and beyond their number which dashes; None: its place among the lines.
+    """
 
     label: str
     curve: Curve
     noisy: bool = False
+    look: int | None = None
 
 
 def charts_of(training: Training) -> list[Picture]:
@@ -76,30 +83,32 @@ def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = ()) -> bytes
       lines: what is drawn.
       resumed: steps after which the training went on.
     """
-    drawn = [line for line in lines if line.curve]
+    drawn = [(number, line) for number, line in enumerate(lines) if line.curve]
     with style():
         picture = figure()
         axes = picture.add_subplot()
-        for number, line in enumerate(drawn):
-            _draw_line(axes, line, COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)])
+        for number, line in drawn:
+            _draw_line(axes, line, number if line.look is None else line.look)
         for number, step in enumerate(resumed):
-            label = "_" if number else "went on here"
+            label = "_" if number or unit != "loss" else "went on here"
             axes.axvline(_finite([step])[0], color=GREY, linestyle=":", linewidth=1, label=label)
         axes.set_xlabel("step")
         axes.set_ylabel(unit)
-        _set_scale(axes, unit, drawn)
-        if len(drawn) > 1 or any(line.label for line in drawn) or resumed:
+        _set_steps(axes, [line for _, line in drawn])
+        _set_scale(axes, unit, [line for _, line in drawn])
+        if axes.get_legend_handles_labels()[1]:
             axes.legend(ncols=1 + len(drawn) // 8)
         return png_of(picture)
 
 
-def _draw_line(axes: Axes, line: Line, colour: str, dashes: str) -> None:
+def _draw_line(axes: Axes, line: Line, look: int) -> None:
+    colour, dashes = COLOURS[look % len(COLOURS)], LINES[look // len(COLOURS) % len(LINES)]
     steps, values = _finite(line.curve.steps), _finite(line.curve.values)
     few = len(steps) <= _FEW
     whole_steps, whole = _thinned(steps, values)
     if line.noisy and not few:
         axes.plot(whole_steps, whole, color=colour, alpha=0.3, linewidth=0.8)
-        whole_steps, whole = _means(steps, values, _PARTS)
+        whole_steps, whole = _trend(steps, values)
     axes.plot(
         whole_steps,
         whole,
@@ -113,12 +122,22 @@ def _draw_line(axes: Axes, line: Line, colour: str, dashes: str) -> None:
     )
 
 
+def _set_steps(axes: Axes, lines: Sequence[Line]) -> None:
+    """Steps are whole numbers, also where there is but one."""
+    steps = _finite([step for line in lines for step in (line.curve.steps[0], line.curve.steps[-1])])
+    if steps.min() == steps.max():
+        axes.set_xlim(steps.min() - 1, steps.min() + 1)
+    axes.locator_params(axis="x", integer=True)
+
+
 def _set_scale(axes: Axes, unit: str, lines: Sequence[Line]) -> None:
     values = np.concatenate([_finite(line.curve.values) for line in lines])
     if unit == "accuracy":
         axes.set_ylim(-0.02, 1.02)
     elif unit == "%":
         axes.set_ylim(-2, 102)
+    elif unit in ("learning rate", "MiB") and values.min() >= 0:
+        axes.set_ylim(0, 1.1 * float(values.max()) or 1)
     elif unit == "loss" and values.min() > 0 and values.max() > 1000 * np.median(values):
         axes.set_yscale("log")
     elif unit == "ms" and len(values) > 1:
@@ -135,10 +154,11 @@ def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
     return steps[chosen], values[chosen]
 
 
-def _means(steps: Values, values: Values, parts: int) -> tuple[Values, Values]:
-    """The mean over each of some parts of equal length, at its middle."""
+def _trend(steps: Values, values: Values) -> tuple[Values, Values]:
+    """The median of each part, at its middle."""
+    parts = min(_MOST_PARTS, len(steps) // _SHORTEST_PART)
     split = list(zip(np.array_split(steps, parts), np.array_split(values, parts), strict=True))
-    return np.array([part.mean() for part, _ in split]), np.array([part.mean() for _, part in split])
+    return np.array([np.median(part) for part, _ in split]), np.array([np.median(part) for _, part in split])
 
 
 def _finite(numbers: Sequence[float]) -> Values:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pipeline.errors import UsageError, in_line
 from pipeline.results.pages.charts import Line, draw, scaled
+from pipeline.results.pages.drawing import COLOURS
 from pipeline.results.pages.facts import UNKNOWN, Fact, facts_of
 from pipeline.results.pages.page import write_page
 from pipeline.results.pages.picture import Picture
 from pipeline.results.records.results import Results, read_results
-from pipeline.results.records.training import Training
+from pipeline.results.records.training import Curve, Training
 
 FILE_NAME = "comparison.html"
 
@@ -74,15 +75,17 @@ def rows_of(found: Sequence[Results]) -> list[Row]:
 
 
 def _charts(trainings: Sequence[Training], letters: Sequence[str]) -> list[Picture]:
-    named = list(zip(letters, trainings, strict=True))
+    named = list(enumerate(zip(letters, trainings, strict=True)))
+    losses = [Line(letter, training.loss, noisy=True) for _, (letter, training) in named]
+    step_times = [Line(letter, scaled(training.step_seconds, 1000), noisy=True) for _, (letter, training) in named]
     accuracies = [
-        Line(f"{letter} {split}" if len(training.accuracies) > 1 else letter, curve)
-        for letter, training in named
-        for split, curve in training.accuracies.items()
+        # A run has its colour, a split its dashes.
+        Line(f"{letter} {split}", curve, look=number % len(COLOURS) + len(COLOURS) * dashes)
+        for number, (letter, training) in named
+        for dashes, (split, curve) in enumerate([*training.accuracies.items(), *_sampled(training)])
     ]
-    step_times = [Line(letter, scaled(t.step_seconds, 1000), noisy=True) for letter, t in named]
     wanted = (
-        ("loss", "Loss", "loss", [Line(letter, training.loss, noisy=True) for letter, training in named]),
+        ("loss", "Loss", "loss", losses),
         ("accuracy", "Accuracy", "accuracy", accuracies),
         ("step_time", "Time of a step", "ms", step_times),
     )
@@ -91,3 +94,9 @@ def _charts(trainings: Sequence[Training], letters: Sequence[str]) -> list[Pictu
         for name, title, unit, lines in wanted
         if any(line.curve for line in lines)
     ]
+
+
+def _sampled(training: Training) -> list[tuple[str, Curve]]:
+    """Of a training that evaluates all images at its end alone, the accuracies on the way."""
+    points = max((len(curve.steps) for curve in training.accuracies.values()), default=0)
+    return [("some test", training.sampled)] if points <= 1 and training.sampled else []

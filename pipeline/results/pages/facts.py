@@ -40,7 +40,7 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     """How it went, in a number each: pairs of a name and a value."""
     step, memory = training.median_step_seconds, _memory(training)
     return [
-        ("accuracy", "" if training.accuracy is None else f"{training.accuracy:.4g}"),
+        ("accuracy", "" if training.accuracy is None else f"{training.accuracy:.4g} ({training.evaluated})"),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
         ("time per step", "" if step is None else f"{1000 * step:.3g} ms"),
@@ -74,8 +74,14 @@ def _memory(training: Training) -> float | None:
 def _model_rows(results: Results) -> list[tuple[str, str]]:
     training, about = results.training, results.about
     began = training.began
+    made = (
+        [("input", about.input), ("parameters", f"{about.parameters:,}"), ("optimizer", about.optimizer)]
+        if about
+        else []
+    )
     return [
         ("model", training.model),
+        *made,
         ("began", f"{began:%Y-%m-%d %H:%M:%S}" if began else ""),
         ("engine", training.engine),
         ("checked", about.check.removeprefix("checked ") if about else ""),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.files import new_file
+from pipeline.results.pages.names import short
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def write_page(template: str, path: Path, **parts: Any) -> None:
@@ -14,6 +19,15 @@ def write_page(template: str, path: Path, **parts: Any) -> None:
     Raises:
       PipelineError: the file cannot be written.
     """
+    page = _environment().get_template(template).render(**parts)
+    with new_file(path) as temporary:
+        # Names of files may hold bytes that are no text.
+        temporary.write_text(page, "utf-8", errors="replace")
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, each compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -23,7 +37,5 @@ def write_page(template: str, path: Path, **parts: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(**parts)
-    with new_file(path) as temporary:
-        # Names of files may hold bytes that are no text.
-        temporary.write_text(page, "utf-8", errors="replace")
+    environment.filters["short"] = short
+    return environment

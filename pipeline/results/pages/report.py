@@ -9,6 +9,7 @@ from pathlib import Path
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
+from pipeline.errors import in_line
 from pipeline.files import new_file
 from pipeline.results.pages.charts import charts_of
 from pipeline.results.pages.confusion import Confused, confusion_matrix, most_confused
@@ -74,13 +75,15 @@ def write_report(folder: Path, dataset: Path | None = None) -> Path:
 
 def write_report_page(path: Path, results: Results, charts: Sequence[Picture], mistakes: Mistakes | None) -> None:
     """Writes the page alone."""
-    facts = facts_of(results)
+    facts, training = facts_of(results), results.training
     write_page(
         "report.html",
         path,
         results=results,
-        training=results.training,
-        tiles=result_rows(results.training),
+        training=training,
+        title=f"{in_line(training.model)}, {training.steps:,} step{'' if training.steps == 1 else 's'}",
+        subtitle=_subtitle(results),
+        tiles=result_rows(training),
         charts=charts,
         mistakes=mistakes,
         device=_of(facts, DEVICE),
@@ -89,6 +92,12 @@ def write_report_page(path: Path, results: Results, charts: Sequence[Picture], m
         unset=[fact.name for fact in facts if fact.group == OPTIONS and not fact.value],
         versions=_of(facts, VERSIONS),
     )
+
+
+def _subtitle(results: Results) -> str:
+    began, machine = results.training.began, results.machine
+    device = " with ".join(filter(None, (machine.model, machine.processor))) if machine else ""
+    return ", on ".join(filter(None, (f"began {began:%Y-%m-%d %H:%M:%S}" if began else "", device or results.target)))
 
 
 def dataset_at_hand(build: Path, digest: str) -> Path | None:

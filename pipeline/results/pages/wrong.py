@@ -23,7 +23,7 @@ MOST = 24
 _LARGEST = 192
 # Up to that its pixels are shown as squares.
 _COARSE = 64
-_COLUMNS, _LONGEST_NAME = 6, 13
+_COLUMNS, _LONGEST_NAME = 4, 13
 
 Pixels = npt.NDArray[np.uint8]
 

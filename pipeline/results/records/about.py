@@ -9,6 +9,7 @@ from pathlib import Path
 from device_runtime.formats.dataset import read_description
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import FILE_NAME as MODEL
+from device_runtime.formats.model import read_model
 from device_runtime.formats.records import parse_object, typed
 from pipeline.checking.check import FILE_NAME as CHECK
 from pipeline.checking.check import line_of
@@ -28,38 +29,48 @@ class About:
       data: what the conversion found, in lines.
       table: a row for each class, a heading first: its images in each split, and what was left out.
       check: what the model was compared with, in a line; empty where it was not.
+      parameters: how many numbers of the model train.
+      input: size of an image, height × width × channels.
+      optimizer: its name and its options.
     """
 
     classes: tuple[str, ...]
     data: tuple[str, ...]
     table: tuple[tuple[str, ...], ...]
     check: str
+    parameters: int
+    input: str
+    optimizer: str
 
 
-def describe(dataset: Path, model: Path) -> About:
-    """What a dataset says, and the stages of a model.
+def describe(package: Path, stages: Path) -> About:
+    """What a package says, and the stages of its model.
 
     Args:
-      dataset: its folder.
-      model: folder of the model's stages, `build/<model>/`.
+      package: its folder.
+      stages: folder of the model's stages, `build/<model>/`.
 
     Raises:
-      FormatError: the dataset's description is damaged.
+      FormatError: the description of dataset or model is damaged.
       ModelError: the check's is.
     """
-    description = read_description(dataset)
+    dataset = package / "dataset"
+    description, model = read_description(dataset), read_model(package / "model")
     # A package of an older version has no account of its data.
     account = read_account(dataset) if (dataset / ACCOUNT).is_file() else Account()
     return About(
         description.classes,
         (found_line(description), *account.told),
         tuple(tuple(row) for row in table_of(description, account)),
-        _checked(model),
+        _checked(stages),
+        model.parameters_size,
+        f"{model.input.height} × {model.input.width} × {model.input.channels}",
+        ", ".join([model.optimizer.name, *(f"{name} {value:g}" for name, value in model.optimizer.options.items())]),
     )
 
 
-def _checked(model: Path) -> str:
-    check, made = model / "check" / CHECK, model / "model" / MODEL
+def _checked(stages: Path) -> str:
+    check, made = stages / "check" / CHECK, stages / "model" / MODEL
     # With --no-check the one of an earlier model may still be there.
     if check.is_file() and made.is_file() and check.stat().st_mtime >= made.stat().st_mtime:
         return line_of(check.parent)

@@ -54,9 +54,10 @@ class Training:
       began: when, in this machine's time zone; None where the device's clock tells no time.
       options: its plan, by the names of the options.
       state: ended, interrupted or diverged.
-      advice: of one that diverged, what happened and what to do.
+      advice: of one that diverged, in which step, what happened and what to do.
       steps: number of the last update that was recorded.
       learning_rate, step_seconds: of each update, as `loss`.
+      accuracy, evaluated: of the last evaluation, and the split that it was of; None and empty where there was none.
       accuracies: over all images of a split, by its name.
       sampled: accuracy on some of the test images, which reports on the way have.
       resumed: after which updates it went on.
@@ -76,18 +77,14 @@ class Training:
     loss: Curve
     learning_rate: Curve
     step_seconds: Curve
+    accuracy: float | None
+    evaluated: str
     accuracies: Mapping[str, Curve]
     sampled: Curve
     sensors: Sensors
     resumed: tuple[int, ...]
     peak_memory_bytes: int | None
     seconds: float | None
-
-    @property
-    def accuracy(self) -> float | None:
-        """Of the last evaluation; None where there was none."""
-        last = [(curve.steps[-1], curve.values[-1]) for curve in self.accuracies.values()]
-        return max(last)[1] if last else None
 
     @property
     def median_step_seconds(self) -> float | None:
@@ -106,6 +103,7 @@ def read_training(folder: Path) -> Training:
     if start is None:
         raise FormatError(f"{folder}: metrics.jsonl says of no training that it began: pull again, or train again")
     steps = [record for record in records if record["event"] == "step"]
+    evaluations = [record for record in records if record["event"] == "evaluation"]
     end = records[-1]
     peak = _number(end, "peak_memory_bytes")
     return Training(
@@ -116,12 +114,14 @@ def read_training(folder: Path) -> Training:
         began=_time(start["time"]),
         options={name: value for name, value in start.items() if name not in _TOLD_APART},
         state=_state(end),
-        advice=f"{end.get('what', '')}: {end['advice']}" if end["event"] == "diverged" else "",
+        advice=f"step {end['step']}: {end.get('what', '')}: {end['advice']}" if end["event"] == "diverged" else "",
         steps=steps[-1]["step"] if steps else start["first"] - 1,
         loss=_curve(steps, "loss"),
         learning_rate=_curve(steps, "learning_rate"),
         step_seconds=_curve(steps, "seconds"),
-        accuracies=_by_split(records),
+        accuracy=float(evaluations[-1]["accuracy"]) if evaluations else None,
+        evaluated=evaluations[-1]["split"] if evaluations else "",
+        accuracies=_by_split(evaluations),
         sampled=_curve(records, "accuracy", lambda record: record["event"] == "report"),
         sensors=_sensors(records),
         resumed=tuple(record["step"] for record in records if record["event"] == "resume" and _number(record, "step")),
@@ -141,8 +141,7 @@ def _time(seconds: int) -> datetime | None:
         return None
 
 
-def _by_split(records: Sequence[Record]) -> Mapping[str, Curve]:
-    evaluations = [record for record in records if record["event"] == "evaluation"]
+def _by_split(evaluations: Sequence[Record]) -> Mapping[str, Curve]:
     splits = dict.fromkeys(record["split"] for record in evaluations)
     return {split: _curve((r for r in evaluations if r["split"] == split), "accuracy") for split in splits}
 
