@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,11 +83,13 @@ def _named(settings: Settings) -> Path:
 
 
 def _newest(settings: Settings) -> Path:
-    for folder in results_folders(settings.runs, f"*-{settings.target}*"):
+    # A second one of the same time has a number behind its name.
+    of_kind = re.compile(rf".*-{re.escape(settings.kind.name)}(-\d+)?")
+    for folder in (folder for folder in results_folders(settings.runs) if of_kind.fullmatch(folder.name)):
         if not ended(read_metrics(folder)):
             return folder
     raise TargetError(
-        f"there is no training to go on with, neither on {settings.target} nor in {settings.runs}: "
+        f"there is no training to go on with, neither on {settings.kind.name} nor in {settings.runs}: "
         "start one without --resume"
     )
 

@@ -75,10 +75,9 @@ def read_results(folder: Path) -> Results:
     )
 
 
-def results_folders(runs: Path, pattern: str = "*") -> list[Path]:
-    """The results folders in `runs` of such a name, the newest first; not what a killed process left half-written."""
-    folders = [path.parent for path in runs.glob(f"{pattern}/{METRICS}") if path.parent.name[0] != "."]
-    return sorted(folders, key=lambda path: path.name, reverse=True)
+def results_folders(runs: Path) -> list[Path]:
+    """The results folders in `runs`, the newest first; not what a killed process left half-written."""
+    return sorted((path.parent for path in runs.glob(f"[!.]*/{METRICS}")), key=lambda path: path.name, reverse=True)
 
 
 def results_folder_of(runs: Path, given: Path) -> Path:
