@@ -144,7 +144,7 @@ def collect(build: Path, package: Path, results: Path) -> None:
     """Adds what the host makes of pulled results: report, manifest, inference model, state dict.
 
     Raises:
-      TargetError: the package is another one by now, or a training that did not diverge has no checkpoint among them.
+      TargetError: the package is another one by now, or a training that ended well left no checkpoint.
       FormatError: what was pulled is damaged.
     """
     records = read_metrics(results)
@@ -160,7 +160,8 @@ def collect(build: Path, package: Path, results: Path) -> None:
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
     if not saved or not saved[-1].is_file():
-        if _has_diverged(records):
+        if records[-1]["event"] != "end":
+            note("no checkpoint was saved before the training ended: there is no trained model among its results")
             return
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model

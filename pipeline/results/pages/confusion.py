@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # A cell is so wide that a number fits, a row so high that a name does, and a matrix as large as can be drawn.
-_MOST_NUMBERED, _MOST_NAMED, _MOST_DRAWN = 12, 40, 2000
+_MOST_NUMBERED, _MOST_NAMED, _MOST_DRAWN = 12, 24, 2000
+# Of more cells than there are pixels most would vanish: the largest of each block is shown.
+_MOST_CELLS = 150
 _MOST_PAIRS = 12
 _TICKS = 10
 _LONGEST_NAME = 16
@@ -57,7 +59,8 @@ def confusion_matrix(predictions: Predictions, names: Sequence[str]) -> Picture 
         drawn = figure(size * 0.9, size)
         axes = drawn.add_subplot()
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        edges = (-0.5, count - 0.5, count - 0.5, -0.5)
+        image = axes.imshow(_blocks(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest", extent=edges)
         axes.grid(visible=False)
         axes.set_xlabel("guess")
         axes.set_ylabel("truth")
@@ -71,9 +74,17 @@ def confusion_matrix(predictions: Predictions, names: Sequence[str]) -> Picture 
         return Picture("confusion", "Confusion matrix", png_of(drawn))
 
 
+def _blocks(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The largest share of each block of classes, so that a side has no more than `_MOST_CELLS`."""
+    side = -(-len(shares) // _MOST_CELLS)
+    starts = np.arange(0, len(shares), side)
+    largest: npt.NDArray[np.float64] = np.maximum.reduceat(np.maximum.reduceat(shares, starts, axis=0), starts, axis=1)
+    return largest
+
+
 def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
     shown = [short(name, _LONGEST_NAME) for name in names]
-    size = 9 if len(names) <= _MOST_NUMBERED else 6
+    size = 9 if len(names) <= _MOST_NUMBERED else 7
     flat = len(names) <= _MOST_NUMBERED and max(map(len, shown)) <= 2
     axes.set_xticks(range(len(names)), shown, fontsize=size, rotation=0 if flat else 90)
     axes.set_yticks(range(len(names)), shown, fontsize=size)

@@ -26,7 +26,7 @@ def test_where_nothing_is_wrong_nothing_is_confused() -> None:
     assert most_confused(guessed([0, 1], [0, 1]), NAMES) == []
 
 
-@pytest.mark.parametrize("classes", [2, 12, 13, 40, 41, 1000, 2000])
+@pytest.mark.parametrize("classes", [2, 12, 13, 24, 25, 151, 2000])
 def test_a_matrix_of_some_classes_is_drawn(classes: int, capfd: pytest.CaptureFixture[str]) -> None:
     names = [f"$\\frac{index}$" for index in range(classes)]
     labels = list(range(classes))
