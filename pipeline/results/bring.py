@@ -24,6 +24,8 @@ from pipeline.machine.facts import write_facts
 from pipeline.progress import note
 from pipeline.results.pages.report import write_report
 from pipeline.results.records.about import describe, write_about
+from pipeline.results.tensorboard import FOLDER as TENSORBOARD
+from pipeline.results.tensorboard import write_tensorboard
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -66,8 +68,8 @@ def results_folder(target: Target, final: Path) -> Iterator[Path]:
     """
     remove_leftovers(final.parent)
     with new_folder(final) as results:
-        for path in final.iterdir() if final.is_dir() else ():
-            shutil.copy2(path, results)
+        if final.is_dir():
+            shutil.copytree(final, results, dirs_exist_ok=True)
         write_facts(results, target.facts())
         yield results
         size_bytes = (results / METRICS).stat().st_size
@@ -93,7 +95,7 @@ def training_results(target: Target, settings: Settings, package: Path, final: P
                 raise
             diverged = error
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     if diverged:
         note(f"what it recorded until then is in {final}")
         raise diverged
@@ -134,14 +136,14 @@ def rescue(target: Target, settings: Settings, package: Path) -> None:
     with results_folder(target, final) as results:
         target.pull(results)
         try:
-            collect(settings.build, package, results)
+            collect(settings, package, results)
         except (PipelineError, FormatError) as error:
             note(f"{final} has what {target.name} wrote alone: {error}")
     note(f"{target.name} still held a training that was not pulled: its results are in {final}")
 
 
-def collect(build: Path, package: Path, results: Path) -> None:
-    """Adds what the host makes of pulled results: report, manifest, inference model, state dict.
+def collect(settings: Settings, package: Path, results: Path) -> None:
+    """Adds what the host makes of pulled results: report, TensorBoard's, manifest, inference model, state dict.
 
     Raises:
       TargetError: the package is another one by now, or a training that ended well left no checkpoint.
@@ -150,12 +152,15 @@ def collect(build: Path, package: Path, results: Path) -> None:
     records = read_metrics(results)
     start = last_start(records)
     manifest = read_manifest(package / MANIFEST) if (package / MANIFEST).is_file() else None
+    # Curves that are there already would end where the training was interrupted.
+    if settings.tensorboard or (results / TENSORBOARD).is_dir():
+        write_tensorboard(results)
     if manifest is None or start is None or start["package"] != package_digest(manifest):
         write_report(results)
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
     dataset = package / "dataset"
     shutil.copy(package / MANIFEST, results)
-    write_about(results, describe(package, build / manifest.model))
+    write_about(results, describe(package, settings.build / manifest.model))
     write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
@@ -165,7 +170,7 @@ def collect(build: Path, package: Path, results: Path) -> None:
             return
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
-    made_of = (build / name / "export", package / "model", saved[-1])
+    made_of = (settings.build / name / "export", package / "model", saved[-1])
     classes = read_description(dataset).classes
     write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")

@@ -18,9 +18,6 @@ from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
 
-# In a target's output folder: how many bytes of the training's record were brought away.
-PULLED = ".pulled"
-
 
 class Runs(Protocol):
     """A machine on which scripts of a package run."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.manifest import PULLED
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.options import ENGINES
 from pipeline.commands import stream
@@ -17,7 +18,7 @@ from pipeline.files import new_file
 from pipeline.machine.facts import MachineFacts, facts_of_this_machine
 from pipeline.packing.runtime_x86 import build_x86
 from pipeline.progress import OnProgress
-from pipeline.targets import PULLED, Kind, OnLine
+from pipeline.targets import Kind, OnLine
 
 
 class LocalTarget:
