@@ -24,9 +24,10 @@ _INCHES, _DPI = 4.8, 180
 @contextmanager
 def style() -> Iterator[None]:
     """Within it figures are made and drawn; what matplotlib would say on stderr is no user's business."""
+    # Before it is imported: then it looks for a folder of its own.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl
 
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     chosen = mpl.rc_context(
         {
             "font.family": "DejaVu Sans",
