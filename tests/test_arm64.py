@@ -118,7 +118,7 @@ def test_the_report_tells_of_the_device_and_of_what_it_predicted(first: First, e
     results = read_results(first.run.results)
     assert results.predicted is not None, results.unpredicted
     predictions = results.predicted.predictions
-    assert 1 - len(predictions.wrong()) / len(predictions.labels) == first.run.accuracies[-1]
+    assert 1 - len(predictions.wrong()) / len(predictions.labels) == pytest.approx(first.run.accuracies[-1], abs=1e-5)
     names = {path.stem for path in first.run.results.glob("*.png")}
     assert names >= {"loss", "accuracy", "confusion", "wrong_images"}
 
