@@ -71,9 +71,9 @@ class Settings:
         ),
     ] = "x86"
     model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
-    build: Annotated[Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET))] = Path(
-        "build"
-    )
+    build: Annotated[
+        Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report"))
+    ] = Path("build")
     data: Annotated[
         Path | None,
         Option(
@@ -83,9 +83,18 @@ class Settings:
             {"bench": "folder with photographs to convert and train on; without it, some are generated"},
         ),
     ] = None
-    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "train", "pull", "doctor"))] = Path(
-        "runs"
-    )
+    runs: Annotated[
+        Path,
+        Option(
+            "folder that takes the results",
+            Path,
+            ("run", "train", "pull", "doctor", "report", "runs"),
+            dict.fromkeys(("report", "runs"), "folder that holds the results"),
+        ),
+    ] = Path("runs")
+    output: Annotated[
+        Path | None, Option("the page that compares several (default: comparison.html in --runs)", Path, ("report",))
+    ] = None
     tensorboard: Annotated[
         bool, Option("write the training's curves for TensorBoard, too, into tensorboard/", bool, ("run", "pull"))
     ] = False

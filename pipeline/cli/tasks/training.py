@@ -45,4 +45,20 @@ def pull(settings: Settings) -> None:
     print(pull_results(settings))
 
 
-TASKS = (run, train, eval_, pull)
+@takes_options
+def report(settings: Settings) -> None:
+    """Report on results again, or compare several."""
+    from pipeline.results.reporting import report as write
+
+    print(write(settings))
+
+
+@takes_options
+def runs(settings: Settings) -> None:
+    """List the results."""
+    from pipeline.results.listing import list_runs
+
+    list_runs(settings.runs)
+
+
+TASKS = (run, train, eval_, pull, report, runs)
