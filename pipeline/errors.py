@@ -64,6 +64,10 @@ class RunFailed(PipelineError):
     exit_code = 9
 
 
+class PictureError(PipelineError):
+    """A picture that was named cannot be read; what is said of the others was said."""
+
+
 class Interrupted(PipelineError):
     """The user ended a training; the message says how to go on."""
 
