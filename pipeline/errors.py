@@ -1,13 +1,21 @@
 """Every failure that a user can meet, each a class with its own exit code.
 
-A message says what is wrong, where, and what to do next. `tasks.py` prints it as one line on stderr and exits with
+A message says what is wrong, where, and what to do next. A task prints it as one line on stderr and exits with
 `exit_code`; whatever is not a `PipelineError` is a programming error and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+# What a user outside the checkout calls.
+CONSOLE_COMMAND = "train-on-device"
+# Some tasks are the checkout's alone.
+INSTALLED = re.compile(r"`invoke (?!emulator\.|pins)")
 
 
 class PipelineError(Exception):
@@ -95,6 +103,12 @@ def readable(name: str) -> str:
 def in_line(text: str) -> str:
     """What may hold any character, names of files above all, as printable text of one line."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in readable(text))
+
+
+def as_typed(text: str) -> str:
+    """A message whose commands begin with `invoke`, with the name of the program that was called."""
+    called = Path(sys.argv[0]).name
+    return INSTALLED.sub(f"`{CONSOLE_COMMAND} ", text) if called == CONSOLE_COMMAND else text
 
 
 def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from pipeline.errors import as_typed, in_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn
@@ -36,7 +38,12 @@ def stage(name: str) -> Iterator[None]:
 
 def note(line: str) -> None:
     """Tells what a stage found that the user may want to know."""
-    print(line, file=sys.stderr, flush=True)
+    print(as_typed(line), file=sys.stderr, flush=True)
+
+
+def tell_error(text: str) -> None:
+    """Tells what a task ended with, in one line."""
+    print(f"error: {as_typed(in_line(text))}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -148,6 +148,16 @@ class Settings:
     no_check: Annotated[
         bool, Option("train a model also where it is not what torch, or its ONNX file, computes", bool, _CHOICE)
     ] = False
+    paths: Annotated[
+        tuple[Path, ...],
+        Option(
+            "images, and folders of them",
+            Path,
+            ("infer", "report"),
+            {"report": "results folders, or their names; several are laid side by side (default: the newest)"},
+            words=True,
+        ),
+    ] = ()
     networks: Annotated[
         tuple[str, ...],
         Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),
@@ -178,7 +188,7 @@ def options_for(task: str) -> dict[str, Option]:
     return {name: option for name, option in declared.items() if task in option.tasks}
 
 
-def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
+def read_settings(typed: Mapping[str, str | bool | list[str] | None]) -> Settings:
     """The settings that say what the user typed: texts, switches, and None for what was not given.
 
     Raises:
@@ -187,7 +197,7 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
     own, runners = options_of(Settings), options_of(RunnerOptions)
     values, words = dict[str, Any](), list[str]()
     defaults = {declared.name: declared.default for declared in fields(Settings)}
-    given = [name for name, value in typed.items() if value is not None and value is not False]
+    given = [name for name, value in typed.items() if value not in (None, False, [])]
     if "resume" in given and (others := [name for name in given if name not in _BESIDE_RESUME]):
         raise UsageError(
             f"--resume goes on with the options that the training was started with: leave out {long_form(others[0])}, "
@@ -197,16 +207,19 @@ def read_settings(typed: Mapping[str, str | bool | None]) -> Settings:
         # An empty text says "none" where that can be meant.
         if value is None or value is False or (value == "" and defaults.get(name) in (None, ())):
             continue
+        if isinstance(value, list):
+            values[name] = tuple(read_option(name, own[name], word) for word in value)
+            continue
         if isinstance(value, str) and name not in _ANY_BYTES and not _is_utf8(value):
             raise UsageError(f"{long_form(name)} {value}: that name is not UTF-8, which libraries here need: rename it")
         if name in own:
             # A switch, or an option that stands alone.
             flag = "" if own[name].alone else True
-            values[name] = flag if value is True else read_option(name, own[name], value)
+            values[name] = flag if value is True else read_option(name, own[name], str(value))
         else:
             if runners[name].host:
                 read_option(name, runners[name], str(value))
-            words += [long_form(name), *([] if value is True else [value])]
+            words += [long_form(name), *([] if value is True else [str(value)])]
     try:
         return Settings(**values, runner=parse_of_task(words))
     except OptionsError as error:

@@ -23,6 +23,7 @@ ROOMS = (
     "pipeline.checking",
     *("pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
+    *("pipeline.cli.tasks", "pipeline.cli"),
 )
 
 DEVICE_PACKAGES = {"device_runtime", "numpy", "onnxruntime", "safetensors"}

@@ -19,6 +19,7 @@ class Option:
       meant: what it means to some of them, where that is something else.
       choices: the texts it takes; none for all that `read` reads.
       letter: its short form on the runner's command line.
+      words: whether it also takes the words after the task's name, each of them, and may be given several times.
       alone: whether it may be typed without a value, which then is empty.
       host: of the runner's options, whether the host reads it before, and tells what is wrong in its own words.
       scripts: of the runner's options, whether evaluations take it too, or train.sh alone.
@@ -30,6 +31,7 @@ class Option:
     meant: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     letter: str = ""
+    words: bool = False
     alone: bool = False
     host: bool = False
     scripts: tuple[str, ...] = ("train.sh",)

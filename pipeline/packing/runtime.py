@@ -13,7 +13,7 @@ from pathlib import Path
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 
-PACKAGING = Path(__file__).parents[2] / "packaging"
+PACKAGING = Path(__file__).parent / "files"
 REQUIREMENTS = PACKAGING / "requirements-device.txt"
 RULES = PACKAGING / "runtime.toml"
 VERSIONS = "versions.json"

@@ -109,7 +109,7 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
     if not devices:
         raise TargetError(
             "adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`; "
-            "`invoke emulator.start` starts one that is emulated"
+            "`invoke emulator.start` in a checkout starts one that is emulated"
         )
     if serial is None and len(devices) > 1:
         raise TargetError(f"adb sees several devices: choose one with --serial: {listed}")

@@ -1,0 +1,106 @@
+"""How a function of the settings becomes a task: its options, its lock, its errors."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from inspect import Parameter, Signature
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from invoke.context import Context
+from invoke.tasks import Task, task
+
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.option import Option
+from pipeline.errors import PipelineError
+from pipeline.files import alone_in
+from pipeline.progress import note, tell_error
+from pipeline.settings import Settings, options_for, read_settings
+
+Body = Callable[[Settings], None]
+
+# Tasks that change the build folder, or would be disturbed if another did.
+BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "bench")
+
+
+def takes_options(body: Body) -> Task[Body]:
+    """A task of a function of the settings: it takes the options whose declaration names it."""
+    name = body.__name__.rstrip("_")
+    options = options_for(name)
+
+    @functools.wraps(body)
+    def run_task(c: Context, **typed: Any) -> None:
+        with one_line_errors():
+            settings = read_settings(typed)
+            with _alone_in(settings.build) if name in BUILDING else nullcontext():
+                body(settings)
+
+    # invoke reads a task's options from here.
+    run_task.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter("c", Parameter.POSITIONAL_OR_KEYWORD),
+            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=_absent(o)) for n, o in options.items()),
+        ]
+    )
+    made: Task[Body] = task(
+        name=name,
+        help={n: option.help_for(name) for n, option in options.items()},
+        # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
+        auto_shortflags=False,
+        optional=[n for n, option in options.items() if option.alone],
+        iterable=[n for n, option in options.items() if option.words],
+    )(run_task)
+    return made
+
+
+def _absent(option: Option) -> bool | None:
+    """What invoke hands over for an option that was not typed; of it invoke also takes what is a switch."""
+    return False if option.read is bool else None
+
+
+def _alone_in(build: Path) -> AbstractContextManager[None]:
+    return alone_in(build, lambda: note(f"waiting for another task that uses {build}; --build names another folder"))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns an error of the pipeline or of a file into one line on stderr and its exit code.
+
+    SIGTERM cleans up as an interrupt does.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A folder's name may be any bytes, and is printed as it is.
+        sys.stdout.reconfigure(errors="surrogateescape")
+    try:
+        yield
+    except PipelineError as error:
+        tell_error(str(error))
+        raise SystemExit(error.exit_code) from None
+    except FormatError as error:
+        tell_error(str(error))
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Who read our output has gone; what is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Whether a file exists is such an error itself where its folder may not be read.
+        if error.filename is None:
+            raise
+        tell_error(f"{error.filename}: {error.strerror}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(143)

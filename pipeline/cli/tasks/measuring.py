@@ -1,0 +1,17 @@
+"""What is measured."""
+
+from __future__ import annotations
+
+from pipeline.cli.tasks.declaring import takes_options
+from pipeline.settings import Settings
+
+
+@takes_options
+def bench(settings: Settings) -> None:
+    """Measure steps, memory and photographs against rivals."""
+    from pipeline.bench.run import bench as run_bench
+
+    run_bench(settings)
+
+
+TASKS = (bench,)

@@ -1,0 +1,48 @@
+"""From a model and data to results: all of it, and the part of it that runs on the target."""
+
+from __future__ import annotations
+
+from pipeline.cli.tasks.declaring import takes_options
+from pipeline.settings import Settings
+
+
+@takes_options
+def run(settings: Settings) -> None:
+    """Package, push, train, evaluate and pull the results."""
+    from pipeline.run import go_on
+    from pipeline.run import run as run_all
+
+    if settings.resume is None:
+        run_all(settings)
+    else:
+        go_on(settings)
+
+
+@takes_options
+def train(settings: Settings) -> None:
+    """Train the package on its target."""
+    from pipeline.run import run_on_existing, train_on
+
+    if settings.resume is None:
+        run_on_existing(settings, "train.sh")
+    else:
+        train_on(settings)
+
+
+@takes_options
+def eval_(settings: Settings) -> None:
+    """Evaluate the last checkpoint of the target's package."""
+    from pipeline.run import run_on_existing
+
+    run_on_existing(settings, "eval.sh")
+
+
+@takes_options
+def pull(settings: Settings) -> None:
+    """Pull checkpoints and metrics of the last training."""
+    from pipeline.run import pull_results
+
+    print(pull_results(settings))
+
+
+TASKS = (run, train, eval_, pull)
