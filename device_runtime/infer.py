@@ -98,7 +98,7 @@ def probabilities_of(logits: npt.NDArray[Any], how: str) -> Logits:
     if how == "sigmoid":
         # exp of what is not above 0 alone: it never overflows.
         small = np.exp(-np.abs(values))
-        return np.where(values >= 0, 1, small) / (1 + small)
+        return np.asarray(np.where(values >= 0, 1, small) / (1 + small))
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 

@@ -24,12 +24,14 @@ from pipeline.targets import kind_of, target_name
 _MODEL = ("export", "artifacts", "package", "run")
 _DATA = (*_MODEL, "convert")
 _CHOICE = ("package", "run")
-_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "bench")
-_DEVICE = ("train", "eval", "pull", "run", "status", "attach", "stop", "bench")
+_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench")
+_DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench")
 
 
 # What Python alone reads.
 _ANY_BYTES = ("data",)
+
+_OF_RESULTS = dict.fromkeys(("infer", "eval"), "folder that has the results")
 
 
 def _is_utf8(text: str) -> bool:
@@ -76,11 +78,27 @@ class Settings:
         Option(
             "folder with the dataset; without it, a sample of real MNIST digits",
             Path,
-            (*_DATA, "bench"),
-            {"bench": "folder with photographs to convert and train on; without it, some are generated"},
+            (*_DATA, "eval", "bench"),
+            {
+                "eval": "with --run: the folder with the images to evaluate it on",
+                "bench": "folder with photographs to convert and train on; without it, some are generated",
+            },
         ),
     ] = None
-    runs: Annotated[Path, Option("folder that takes the results", Path, ("run", "train", "pull"))] = Path("runs")
+    runs: Annotated[
+        Path, Option("folder that takes the results", Path, ("run", "train", "pull", "infer", "eval"), _OF_RESULTS)
+    ] = Path("runs")
+    run: Annotated[
+        str | None,
+        Option(
+            "a finished run: its results folder, or the name of one in --runs (default: the newest)",
+            str,
+            ("infer", "eval"),
+            {"eval": "evaluate this finished run on --data: its results folder, or the name of one in --runs"},
+        ),
+    ] = None
+    top: Annotated[int, Option("so many classes of each picture", positive_whole_number, ("infer",))] = 1
+    json: Annotated[bool, Option("print JSON", bool, ("infer",))] = False
     serial: Annotated[str | None, Option("adb serial of the device, when there are several", str, _DEVICE)] = None
     checkpoint: Annotated[
         str | None,

@@ -21,7 +21,7 @@ ROOMS = (
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
-    *("pipeline.results", "pipeline.prepare", "pipeline.run"),
+    *("pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from device_runtime.formats.answers import Answers
 from pipeline.datasets.photographs.walk import walk
-from pipeline.errors import PictureError, UsageError, in_line, readable
+from pipeline.errors import PictureError, UsageError, brief, in_line, readable
 from pipeline.inference.asking import ask
 from pipeline.inference.images import decoded, strips_of
 from pipeline.inference.table import columns
@@ -99,12 +99,12 @@ def _ask(settings: Settings, model: TrainedModel, pictures: Pictures) -> Answere
 
 
 def _refuse_unread(pictures: Pictures, answered: Answered) -> None:
-    unread = {file for file, _ in answered.problems}
-    failed = [file for file, named in zip(pictures.files, pictures.named, strict=True) if named and file in unread]
-    if failed or not answered.files:
-        count = len(failed or unread)
-        raise PictureError(f"{count} of {len(pictures.files)} pictures cannot be read: {in_line(str(answered.problems[0][0]))}"
-                           f"{' and others' if count > 1 else ''}")
+    unread = [file for file, _ in answered.problems]
+    named = {file for file, named in zip(pictures.files, pictures.named, strict=True) if named}
+    failed = [file for file in unread if file in named] or ([] if answered.files else unread)
+    if failed:
+        names = brief([str(file) for file in failed], 5)
+        raise PictureError(f"{len(failed)} of {len(pictures.files)} pictures cannot be read: {names}")
 
 
 def _as_table(model: TrainedModel, files: Sequence[Path], answers: Answers, settings: Settings) -> list[str]:

@@ -31,7 +31,8 @@ def write_inference_model(
     """Puts a checkpoint's parameters into the forward graph, the preprocessing before it, and writes `file`.
 
     Args:
-      export_folder, model_folder: what the export and the lowering wrote.
+      export_folder: what the export wrote.
+      model_folder: what the lowering wrote.
       checkpoint: of that model.
       file: takes the inference model.
       metadata: what it says of itself, by key.

@@ -92,9 +92,7 @@ def _decode_all(
     depth = depth_of(outcomes)
     if folder and depth < 16:
         whiter = replace(preparation, white=2**depth - 1)
-        again = [
-            replace(job, preparation=whiter) for job, o in zip(jobs, outcomes, strict=True) if o.peak is not None
-        ]
+        again = [replace(job, preparation=whiter) for job, o in zip(jobs, outcomes, strict=True) if o.peak is not None]
         decode(again, workers, lambda done, total: None)
     return outcomes, depth
 

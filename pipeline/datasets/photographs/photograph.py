@@ -89,7 +89,9 @@ def load_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> npt.ND
 
 
 def read_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> Photograph:
-    """Decodes an image: EXIF orientation obeyed; of a photograph, shorter side to 256 (bilinear, antialiased), its centre 224×224.
+    """Decodes an image: EXIF orientation obeyed, scaled and its centre cut out as `preparation` says.
+
+    Of a photograph that is the shorter side to 256 (bilinear, antialiased), and the centre 224×224.
 
     Of an animation, and of a file of several pages, the first is taken. What becomes of other pixels than RGB of 8 bits
     `plain` says.

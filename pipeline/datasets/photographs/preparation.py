@@ -81,7 +81,11 @@ def parse_preparation(text: str) -> Preparation:
     if preparation.resize_height < preparation.height or preparation.resize_width < preparation.width:
         raise ValueError("a part is cut out that is larger than the picture")
     colour = preparation.background
-    if len(colour) != CHANNELS[RGB] or not 0 <= min(colour) <= max(colour) <= 255 or not 0 < preparation.white <= WHITE_16:
+    if (
+        len(colour) != CHANNELS[RGB]
+        or not 0 <= min(colour) <= max(colour) <= 255
+        or not 0 < preparation.white <= WHITE_16
+    ):
         raise ValueError("its colours are none")
     known = Preparation(1, 1, 1, 1)
     for name in ("orientation", "filter", "layout", "dtype", "normalised"):

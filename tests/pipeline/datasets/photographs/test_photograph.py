@@ -98,7 +98,10 @@ def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path: Path) -
     image = Image.fromarray(random, "RGBA")
     image.save(tmp_path / "a.png")
     whole = Image.alpha_composite(Image.new("RGBA", image.size, (10, 200, 90, 255)), image).convert("RGB")
-    assert difference(load_photograph(tmp_path / "a.png", replace(PHOTOGRAPH, background=(10, 200, 90))), plainly(whole)) <= 1
+    assert (
+        difference(load_photograph(tmp_path / "a.png", replace(PHOTOGRAPH, background=(10, 200, 90))), plainly(whole))
+        <= 1
+    )
 
 
 KEYS: dict[str, int | tuple[int, int, int]] = {"L": 30, "RGB": (10, 20, 30), "P": 3, "I;16": 300}
