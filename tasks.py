@@ -14,15 +14,19 @@ from pipeline.cli.tasks.declaring import one_line_errors
 program.adopt()
 
 
-@task(name="start", help={"android": "its version: 8, 10 or 14 (default)"}, auto_shortflags=False)
+@task(
+    name="start",
+    help={"android": "its version: 8, 10 or 14 (default)", "abi": "arm64-v8a (default) or x86_64 (for --target x86)"},
+    auto_shortflags=False,
+)
 @one_line_errors()
-def emulator_start(c: Context, android: str = "14") -> None:
+def emulator_start(c: Context, android: str = "14", abi: str = "arm64-v8a") -> None:
     """Start an emulated device (Linux, root)."""
     from pipeline.targets.adb.emulated import Emulated, register
-    from tests.emulator.android import read_number
+    from tests.emulator.android import read_abi, read_number
     from tests.emulator.device import Hardware, start
 
-    device = start(hardware=Hardware(android=read_number(android)))
+    device = start(hardware=Hardware(read_number(android), read_abi(abi)))
     register(device.name, Emulated(device.serial, device.adb_server_port))
     print(f"export ANDROID_ADB_SERVER_PORT={device.adb_server_port} ANDROID_SERIAL={device.serial}")
 
@@ -45,8 +49,8 @@ def emulator_status(c: Context) -> None:
     from tests.emulator import device
 
     for running in device.status():
-        android = running.hardware.android
-        print(f"{running.name}: Android {android}, {running.serial}, adb server on port {running.adb_server_port}")
+        what = f"Android {running.hardware.android} on {running.hardware.abi}"
+        print(f"{running.name}: {what}, {running.serial}, adb server on port {running.adb_server_port}")
 
 
 @task(help={"cases": "how many, over all readers", "seed": "where they begin"})

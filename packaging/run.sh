@@ -1,5 +1,5 @@
 # Sourced by train.sh and its like, which set `here` to the package's folder. Plain POSIX sh.
-# Starts the runner with the package's own interpreter and libraries, or on x86 with the host's interpreter.
+# Starts the runner with the package's own interpreter and libraries, or on the host with the host's interpreter.
 
 # Without PYTHONSAFEPATH the folder one happens to be in would come before the package.
 export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 ORT_DISABLE_TELEMETRY=1
@@ -7,11 +7,12 @@ export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 ORT_DISABLE
 module=device_runtime
 
 run() {
-    loader="$here/runtime/lib/ld-linux-aarch64.so.1"
-    if [ -f "$loader" ]; then
+    # A device's runtime has one, of its ABI.
+    for loader in "$here"/runtime/lib/ld-linux-*; do
+        [ -f "$loader" ] || continue
         PYTHONHOME="$here/runtime" PYTHONPATH="$here:$here/runtime/site-packages" \
             exec "$loader" --library-path "$here/runtime/lib" "$here/runtime/bin/python3" -m "$module" "$@"
-    fi
+    done
     case " $* " in
     # onnxruntime-training is the host's own: the package's onnxruntime has the same name and must not hide it.
     *" --engine reference "* | *" --engine=reference "*) PYTHONPATH="$here" ;;

@@ -77,7 +77,7 @@ class PictureError(PipelineError):
 
 
 class Interrupted(PipelineError):
-    """The user ended a training; the message says how to go on."""
+    """The user ended a training, of which the message says how to go on, or waits for an answer no more."""
 
     exit_code = 130
 

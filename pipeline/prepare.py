@@ -24,7 +24,6 @@ from pipeline.recipe import Preprocessing, Recipe
 from pipeline.settings import Settings
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
 from pipeline.stages import build_once, key_of, program_digest
-from pipeline.targets import kind_of
 
 COLOURS = 3
 
@@ -164,7 +163,7 @@ def _artifacts_for_lowering(prepared: Prepared, settings: Settings) -> Path | No
     export_folder = export_model(prepared)
     if not is_joint(export_folder):
         return make_artifacts(prepared)
-    if "reference" not in kind_of(settings.target).engines or not (export_folder / REFERENCE).exists():
+    if "reference" not in settings.kind.engines or not (export_folder / REFERENCE).exists():
         return None
     try:
         return make_artifacts(prepared)
@@ -212,13 +211,13 @@ def make_package(
     runtime = make_runtime(settings)
     with stage("package"):
         return build_package(
-            settings.target,
+            settings.kind.name,
             prepared.source.name,
             runtime,
             prepared.model,
             prepared.dataset,
             into or settings.build,
-            kind_of(settings.target).engines,
+            settings.kind.engines,
             extra,
         )
 
@@ -267,7 +266,7 @@ def check_reference_made(prepared: Prepared) -> None:
 def make_runtime(settings: Settings) -> Path:
     """Runs the runtime stage if its pins changed; returns its folder."""
     with stage("runtime"):
-        return kind_of(settings.target).build_runtime(settings.build)
+        return settings.kind.build_runtime(settings.build)
 
 
 def _chosen(recipe: Recipe, settings: Settings) -> Recipe:

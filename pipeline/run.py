@@ -21,7 +21,7 @@ from pipeline.results.bring import collect, folder_of, held, rescue, results_fol
 from pipeline.results.going_on import on_target, to_bring_back
 from pipeline.results.interruption import explained
 from pipeline.settings import Settings
-from pipeline.targets import OnLine, Runs, Target, kind_of
+from pipeline.targets import OnLine, Runs, Target
 
 UNTRAINED_HEADING = "==Evaluating Untrained Model==="
 TRAINING_HEADING = "========Training on Device====="
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Path:
     """
     # First, because the stages may take minutes: a folder or a device that is missing is told at once.
     check_writable(settings.runs)
-    package = package_folder(settings.build, settings.target)
+    package = package_folder(settings.build, settings.kind.name)
     target = free_target(settings, package)
     prepared = prepare(settings)
     check_run(prepared, settings)
@@ -142,7 +142,7 @@ def push(target: Target, package: Path) -> None:
 
 def connect(settings: Settings, package: Path) -> Target:
     """The target that the settings name."""
-    return kind_of(settings.target).connect(package, settings.serial)
+    return settings.kind.connect(package, settings.serial)
 
 
 def options_of_script(script: str, settings: Settings) -> list[str]:
@@ -192,16 +192,16 @@ def existing_package(settings: Settings) -> Path:
     Raises:
       TargetError: there is none.
     """
-    package = package_folder(settings.build, settings.target)
+    package = package_folder(settings.build, settings.kind.name)
     if not (package / MANIFEST).is_file():
-        raise TargetError(f"{package} does not exist: run `invoke package --target {settings.target}` first")
+        raise TargetError(f"{package} does not exist: run `invoke package {settings.named}` first")
     return package
 
 
 def run_on_existing(settings: Settings, script: str) -> None:
     """Pushes the package that is there and runs one of its scripts, whose output goes to stdout."""
     checkpoint = settings.checkpoint
-    start = ["-f", kind_of(settings.target).checkpoint(checkpoint)] if checkpoint else []
+    start = ["-f", settings.kind.checkpoint(checkpoint)] if checkpoint else []
     package = existing_package(settings)
     trains = script == "train.sh"
     target = free_target(settings, package) if trains else connect(settings, package)
@@ -236,7 +236,7 @@ def pull_results(settings: Settings) -> Path:
     target = connect(settings, package)
     start = last_start(held(target))
     if start is None:
-        raise TargetError(f"{target.name} holds no results: run `invoke train --target {settings.target}` first")
+        raise TargetError(f"{target.name} holds no results: run `invoke train {settings.named}` first")
     final = folder_of(settings, start)
     with results_folder(target, final) as results:
         target.pull(results)

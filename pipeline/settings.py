@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number, read_option
 from pipeline.recipe import FROZEN_DTYPES, LOSSES
-from pipeline.targets import kind_of, target_name
+from pipeline.targets import Kind, kind_of, target_name
 
 # Tasks that read the model, that convert the dataset, and that talk to a target.
 _MODEL = ("export", "artifacts", "package", "run")
@@ -63,10 +63,13 @@ class Settings:
     target: Annotated[
         str,
         Option(
-            "x86 (this machine) or arm64 (a device connected by adb)",
+            "arm64 (a device connected by adb) or x86 (this machine; with --serial such a device)",
             target_name,
-            _TARGET,
-            {"bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)"},
+            (*_TARGET, "status", "attach", "stop"),
+            {
+                "bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+                **dict.fromkeys(("status", "attach", "stop"), "need not be given: the device says what it is"),
+            },
         ),
     ] = "x86"
     model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
@@ -99,14 +102,21 @@ class Settings:
     ] = None
     top: Annotated[int, Option("so many classes of each picture", positive_whole_number, ("infer",))] = 1
     json: Annotated[bool, Option("print JSON", bool, ("infer",))] = False
-    serial: Annotated[str | None, Option("adb serial of the device, when there are several", str, _DEVICE)] = None
+    serial: Annotated[
+        str | None,
+        Option(
+            "adb serial of the device, when there are several; makes --target x86 a device",
+            str,
+            ("runtime", "package", *_DEVICE),
+        ),
+    ] = None
     checkpoint: Annotated[
         str | None,
         Option(
-            "evaluate this one, not the last: x86: its file; arm64: its name in the device's output folder",
+            "evaluate this one, not the last: its file; on a device, its name in the output folder there",
             str,
             ("train", "eval"),
-            {"train": "go on from this one: x86: its file; arm64: its name in the device's output folder"},
+            {"train": "go on from this one: its file; on a device, its name in the output folder there"},
         ),
     ] = None
     resume: Annotated[
@@ -191,8 +201,20 @@ class Settings:
     def __post_init__(self) -> None:
         if self.runner.cycles == 0:
             raise UsageError("--cycles 0 trains nothing: give at least 1")
-        if self.runner.engine not in kind_of(self.target).engines:
-            raise UsageError(f"--engine {self.runner.engine} does not run on {self.target}: use --engine lowered")
+        engine = self.runner.engine
+        if engine not in self.kind.engines:
+            here = ", or leave out --serial" if engine in kind_of(self.target, None).engines else ""
+            raise UsageError(f"--engine {engine} does not run on {self.kind.name}: use --engine lowered{here}")
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of machine that is meant."""
+        return kind_of(self.target, self.serial)
+
+    @property
+    def named(self) -> str:
+        """The options that mean that machine."""
+        return f"--target {self.target}" + (f" --serial {self.serial}" if self.serial else "")
 
     @property
     def seed(self) -> int:

@@ -20,8 +20,9 @@ from safetensors.numpy import load_file
 from device_runtime.formats.manifest import read_manifest
 from pipeline.datasets.layouts.idx import find_files
 from pipeline.errors import TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.targets.adb.adb import Adb
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget, connect
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, gone, unauthorized, unplugged
 from tests.emulator.services import change_battery
@@ -78,7 +79,7 @@ def first(emulator: EmulatedDevice, data: Path, tmp_path_factory: pytest.TempPat
 def target(emulator: EmulatedDevice, first: First, monkeypatch: pytest.MonkeyPatch) -> AdbTarget:
     """The device with the package of the first run on it."""
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
-    return AdbTarget.connect(emulator.serial)
+    return connect(emulator.serial, ARM64)
 
 
 def nothing(done: int, total: int) -> None:
@@ -130,7 +131,7 @@ def test_other_androids_on_other_processors_train_alike(
 ) -> None:
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, hardware) as device:
-        target = AdbTarget.connect(device.serial)
+        target = connect(device.serial, ARM64)
         target.push(first.build / "package-arm64", nothing)
         assert target.run("train.sh", ["-c", "3", "--learning-rate", "0.003"], lambda line: None) == 0
         target.pull(tmp_path)
@@ -189,7 +190,7 @@ def test_the_first_push_of_lenet_and_the_sample_takes_at_most_30_mb(
     assert made.code == 0, made.stderr
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, Hardware()) as device:
-        assert AdbTarget.connect(device.serial).push(tmp_path / "package-arm64", nothing) <= 30 * 10**6
+        assert connect(device.serial, ARM64).push(tmp_path / "package-arm64", nothing) <= 30 * 10**6
 
 
 def test_changed_and_removed_files_follow(first: First, emulator: EmulatedDevice, target: AdbTarget) -> None:
@@ -348,7 +349,7 @@ def test_a_disk_that_fills_up_during_the_push_is_left_clean(
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, Hardware(disk_bytes=40 * 2**20)) as device:
         with pytest.raises(TargetError, match="disk is full"):
-            AdbTarget.connect(device.serial).push(first.build / "package-arm64", nothing)
+            connect(device.serial, ARM64).push(first.build / "package-arm64", nothing)
         assert device.shell("ls -A /data/local/tmp") == ""
 
 
@@ -357,7 +358,7 @@ def test_a_device_that_goes_away_during_the_push_is_named_and_can_be_pushed_to_a
 ) -> None:
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(emulator.adb_server_port))
     with beside(emulator, Hardware()) as device, contextlib.ExitStack() as cut:
-        target = AdbTarget.connect(device.serial)
+        target = connect(device.serial, ARM64)
         pulled: list[int] = []
 
         def pull_the_cable(done: int, total: int) -> None:

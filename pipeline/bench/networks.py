@@ -71,21 +71,21 @@ def choose(names: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
-def build_network(name: str, target: str, build: Path) -> Built:
-    """Runs the stages up to the package in `build`/bench/`name`, where their inputs changed."""
+def build_network(name: str, of: Settings) -> Built:
+    """Runs the stages up to the package in the build folder's bench/`name`, for that target, where inputs changed."""
     import onnx
 
     from pipeline.capture.split import split_parameters
 
     network = NETWORKS[name]
-    settings = Settings(target, network.model, build)
+    settings = Settings(of.target, network.model, of.build, serial=of.serial)
     if network.pixels is None:
         prepared = prepare(settings)
     else:
-        dataset = _random_dataset(network.pixels, build)
+        dataset = _random_dataset(network.pixels, of.build)
         prepared = prepared_on(dataset, find_model(network.model), settings)
     extra = {PRODUCT_FILE: _product_model()}
-    package = make_package(prepared, settings, build / "bench" / name, extra)
+    package = make_package(prepared, settings, of.build / "bench" / name, extra)
     recipe, channels = prepared.recipe, prepared.pixels.channels
     image = (recipe.batch_size, channels, recipe.preprocessing.height, recipe.preprocessing.width)
     forward = onnx.load(prepared.export / "forward.onnx")

@@ -20,7 +20,7 @@ from pipeline.files import explain_os_error
 from pipeline.prepare import make_package, prepared_on
 from pipeline.settings import Settings
 from pipeline.sources.model_source import find_model
-from pipeline.targets.x86 import LocalTarget
+from pipeline.targets.local import LocalTarget
 
 WORKERS = (1, 2)
 EPOCHS = 10

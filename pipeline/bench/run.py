@@ -28,21 +28,21 @@ def bench(settings: Settings) -> None:
       PipelineError: an option cannot be meant, the device is missing, or the lowered engine does not run.
     """
     names = choose(settings.networks)
-    here = settings.target == "x86"
+    here = settings.kind.is_here
     if settings.data:
         if not here:
-            raise UsageError("--data: photographs are measured on this machine; leave it out, or use --target x86")
+            raise UsageError("--data: photographs are measured on this machine; leave it out, or --target and --serial")
         list_photographs(settings.data)
     # Before a network is built, which takes minutes for a device.
     connect(settings, settings.build)
     networks: dict[str, NetworkResult] = {}
     for name in names:
-        networks[name] = _measure_network(build_network(name, settings.target, settings.build), settings)
+        networks[name] = _measure_network(build_network(name, settings), settings)
         _print(*network_lines(networks[name]), "")
     conversion, cache = measure_photographs(settings.data, settings.build) if here else (None, None)
     if conversion and cache:
         _print(*conversion_lines(conversion), *cache_lines(cache))
-    result = BenchResult(settings.target, settings.repeats, networks, conversion, cache)
+    result = BenchResult(settings.kind.name, settings.repeats, networks, conversion, cache)
     with new_file(settings.build / "bench.json") as temporary:
         temporary.write_text(to_json(result))
 
@@ -52,7 +52,7 @@ def _measure_network(built: Built, settings: Settings) -> NetworkResult:
     rescue(target, settings, built.package)
     push(target, built.package)
     runner = train(target, ["-c", str(RUNNER_STEPS)])
-    if settings.target == "x86":
+    if settings.kind.is_here:
         threads = measure_here(built, settings.repeats, settings.seconds, settings.build)
     else:
         threads = measure_on(target, built.step_flops, settings.repeats, settings.seconds)

@@ -13,7 +13,7 @@ from device_runtime.formats.answers import FILE_NAME as ANSWERS
 from device_runtime.formats.answers import MODEL, Answers, read_answers
 from device_runtime.formats.dataset import FILE_NAME as DATASET
 from device_runtime.formats.dataset import Strip
-from pipeline.errors import PipelineError
+from pipeline.errors import Interrupted, PipelineError
 from pipeline.inference.images import describe
 from pipeline.packing.package import build_inference_package
 from pipeline.prepare import make_runtime
@@ -21,6 +21,7 @@ from pipeline.results.trained import TrainedModel
 from pipeline.run import free_target, push, run_script
 from pipeline.settings import Settings
 from pipeline.targets import Target
+from pipeline.targets.device import InterruptedHere
 
 # How long runs with one image are timed.
 TIMED_S = 1.0
@@ -43,7 +44,7 @@ def ask(
       PipelineError: the target cannot be reached or does not answer.
       FormatError: the answer is damaged.
     """
-    package = build_inference_package(settings.target, make_runtime(settings), settings.build)
+    package = build_inference_package(settings.kind.name, make_runtime(settings), settings.build)
     target = free_target(settings, package)
     push(target, package)
     describe(folder, model, strips)
@@ -52,6 +53,9 @@ def ask(
         target.clear_output()
         target.put([folder / name for name in (MODEL, DATASET, *(strip.file for strip in strips))])
         return _answers(settings, model, target, sum(strip.count for strip in strips), top, timed)
+    except InterruptedHere:
+        # A job on a device goes on, but nobody waits for this one's answer.
+        raise Interrupted("interrupted") from None
     finally:
         # What went wrong before is to be told, not that this cannot be done then either.
         with suppress(PipelineError):

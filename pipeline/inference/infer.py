@@ -123,7 +123,7 @@ def _latency_line(answers: Answers, settings: Settings) -> str:
     threads = f"{answers.threads} thread{'s' if answers.threads > 1 else ''}"
     return (
         f"latency {answers.median_ms:.3g} ms: median of {answers.runs} runs at batch 1, {threads}, "
-        f"onnxruntime {answers.onnxruntime} on {settings.target} ({answers.machine})"
+        f"onnxruntime {answers.onnxruntime} on {settings.kind.name} ({answers.machine})"
     )
 
 
@@ -149,7 +149,7 @@ def _as_json(model: TrainedModel, answered: Answered, skipped: int, settings: Se
         "runs": answers.runs,
         "threads": answers.threads,
         "onnxruntime": answers.onnxruntime,
-        "target": settings.target,
+        "target": settings.kind.name,
         "machine": answers.machine,
     }
     unread = [{"file": readable(str(file)), "problem": problem} for file, problem in answered.problems]

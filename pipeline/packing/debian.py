@@ -142,7 +142,7 @@ def _mirror() -> str:
         mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))
     if not mirror:
         raise PackageError(
-            "the apt sources of this machine name no Debian mirror to take arm64 packages from: "
+            "the apt sources of this machine name no Debian mirror to take a device's packages from: "
             f"set {MIRROR_VARIABLE} to the address of one"
         )
     return mirror

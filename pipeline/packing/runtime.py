@@ -27,11 +27,11 @@ class Rules:
 
     Attributes:
       unused: glob patterns of what the runner never loads of the wheels.
-      python: version of the CPython that arm64 brings.
-      platforms: wheel platforms that its libraries are new enough for.
+      python: version of the CPython that a device gets.
+      platforms: wheel platforms, without their machine, that its libraries are new enough for.
       packages: Debian packages that loader, libraries, CPython and numpy come from.
-      libraries: names of the libraries to take from them.
-      unused_numpy: glob patterns of what arm64 leaves out of numpy.
+      libraries: names of the libraries to take from them, beside the loader.
+      unused_numpy: glob patterns of what a device's numpy leaves out.
       unused_stdlib: glob patterns of what the runner never loads of the standard library.
     """
 
@@ -47,15 +47,15 @@ class Rules:
 def read_rules() -> Rules:
     """Reads packaging/runtime.toml."""
     record = tomllib.loads(RULES.read_text())
-    arm64 = record["arm64"]
+    device = record["device"]
     return Rules(
         unused=tuple(record["wheels"]["unused"]),
-        python=arm64["python"],
-        platforms=tuple(arm64["platforms"]),
-        packages=tuple(arm64["packages"]),
-        libraries=tuple(arm64["libraries"]),
-        unused_numpy=tuple(arm64["unused_numpy"]),
-        unused_stdlib=tuple(arm64["unused_stdlib"]),
+        python=device["python"],
+        platforms=tuple(device["platforms"]),
+        packages=tuple(device["packages"]),
+        libraries=tuple(device["libraries"]),
+        unused_numpy=tuple(device["unused_numpy"]),
+        unused_stdlib=tuple(device["unused_stdlib"]),
     )
 
 

@@ -31,7 +31,7 @@ from pipeline.targets import Target
 
 def results_path(settings: Settings, model_name: str, began: datetime) -> Path:
     """runs/<time>-<model>-<target>/, a name that nothing has yet."""
-    name = f"{began:%Y%m%d-%H%M%S}-{model_name}-{settings.target}"
+    name = f"{began:%Y%m%d-%H%M%S}-{model_name}-{settings.kind.name}"
     folder, count = settings.runs / name, 1
     while folder.exists():
         count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,12 +86,14 @@ def _named(settings: Settings) -> Path:
 
 
 def _newest(settings: Settings) -> Path:
-    folders = [metrics.parent for metrics in settings.runs.glob(f"[!.]*-{settings.target}*/{METRICS}")]
+    # A second one of the same time has a number behind its name.
+    of_kind = re.compile(rf"[^.].*-{re.escape(settings.kind.name)}(-\d+)?")
+    folders = [path.parent for path in settings.runs.glob(f"*/{METRICS}") if of_kind.fullmatch(path.parent.name)]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
         if not ended(read_metrics(folder)):
             return folder
     raise TargetError(
-        f"there is no training to go on with, neither on {settings.target} nor in {settings.runs}: "
+        f"there is no training to go on with, neither on {settings.kind.name} nor in {settings.runs}: "
         "start one without --resume"
     )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from device_runtime.formats.metrics import read_metrics
 from pipeline.errors import Interrupted
 from pipeline.settings import Settings
-from pipeline.targets import kind_of
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def explained(settings: Settings, package: Path, script: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if kind_of(settings.target).goes_on or script != "train.sh":
+        if not settings.kind.is_here or script != "train.sh":
             raise
         raise Interrupted(_how_to_go_on(settings, package / "output")) from None
 

@@ -1,18 +1,18 @@
 """Reads a package.
 Writes what a machine hands back of a run.
-Belongs here: another machine: a module with a `KIND`, named as `--target` says it. This file chooses.
+Belongs here: another way to a machine: a module with a `kind`, which this file chooses. ABIs are `packing/abi.py`'s.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import UsageError
+from pipeline.packing.abi import ABIS
 from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
@@ -100,26 +100,28 @@ class Target(Runs, Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a target before it is connected; each module here has one, `KIND`.
+    """What is known of a target before it is connected.
 
     Attributes:
+      name: tells it from others; ends the names of its folders: runtime, package, results.
       connect: takes the package's folder and the adb serial, None for the only device; returns the target.
       build_runtime: takes the build folder; makes the runtime folder of the package and returns it.
       checkpoint: takes what `--checkpoint` says; returns the path that the runner on the target reads.
-      goes_on: whether a training goes on when the host no longer watches.
+      is_here: whether it is this machine: what runs there ends with who started it.
       engines: what can train there.
     """
 
+    name: str
     connect: Callable[[Path, str | None], Target]
     build_runtime: Callable[[Path], Path]
     checkpoint: Callable[[str], str]
-    goes_on: bool
+    is_here: bool
     engines: tuple[str, ...]
 
 
 def names() -> list[str]:
-    """Names of the targets, without importing any of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    """What `--target` may be."""
+    return sorted(abi.target for abi in ABIS)
 
 
 def target_name(text: str) -> str:
@@ -133,7 +135,8 @@ def target_name(text: str) -> str:
     return text
 
 
-def kind_of(name: str) -> Kind:
-    """The target of that name."""
-    kind: Kind = importlib.import_module(f"{__name__}.{name}").KIND
+def kind_of(target: str, serial: str | None) -> Kind:
+    """The kind of machine that `--target` and `--serial` mean; the environment's serial makes no device of this one."""
+    here = serial is None and any(abi.target == target and abi.needs_serial for abi in ABIS)
+    kind: Kind = importlib.import_module(f"{__name__}.{'local' if here else 'device'}").kind(target)
     return kind

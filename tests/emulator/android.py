@@ -1,4 +1,4 @@
-"""The versions of Android that can be emulated: their numbers, tools, and what those know (androids.toml)."""
+"""The Androids that can be emulated: their ABIs, numbers, tools, and what those know (androids.toml)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.errors import UsageError
+from pipeline.packing.abi import ABIS
 
 TABLE = Path(__file__).parent / "androids.toml"
 NEWEST = 14
@@ -62,6 +63,18 @@ def androids() -> Mapping[int, Android]:
         )
         for number, entry in table.items()
     }
+
+
+def read_abi(text: str) -> str:
+    """Reads `--abi`.
+
+    Raises:
+      UsageError: a device of that ABI cannot be emulated.
+    """
+    names = [abi.android for abi in ABIS]
+    if text not in names:
+        raise UsageError(f"--abi {text}: give {' or '.join(names)}")
+    return text
 
 
 def read_number(text: str) -> int:

@@ -6,7 +6,7 @@
 #   DATA          folder of this machine that becomes /data/local/tmp, or `tmpfs`
 #   PROPERTIES    file that becomes /system/build.prop
 #   DATA_OPTIONS  mount options of /data/local/tmp
-#   CPU           what qemu emulates
+#   CPU           what qemu emulates of arm64
 #   SERVICES      folder of what dumpsys and settings answer from
 set -eu
 root=$1 tools=$2 data=$3 properties=$4 data_options=$5 cpu=$6 services=$7

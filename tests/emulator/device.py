@@ -1,4 +1,4 @@
-"""The emulated arm64 adb device: adbd, mksh and toybox under qemu in namespaces of their own, and a real adb server.
+"""The emulated adb device: adbd, mksh and toybox in namespaces of their own, under qemu if of arm64, and an adb server.
 
 Writes `<cache>/devices/<name>/`: `ledger` (what was started), `device.json`, `data/` (the device's /data/local/tmp),
 adb's keys and logs. It is all gone when the device has been stopped.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
 from pipeline.files import new_file
+from pipeline.packing.abi import ARM64
 from tests.emulator import binfmt, parts, processes
 from tests.emulator.image import DEFAULT_CACHE, SHELL_ID, Image, image
 from tests.emulator.parts import EmulatedDevice, Hardware
@@ -75,7 +76,7 @@ def start(
         serial=f"127.0.0.1:{parts.free_port()}",
         adb_server_port=beside.adb_server_port if beside else parts.free_port(),
         folder=_devices(cache) / name,
-        image=image(cache),
+        image=image(cache, hardware.runs),
         hardware=hardware,
     )
     try:
@@ -121,7 +122,8 @@ def _start(device: EmulatedDevice, *, own_server: bool) -> None:
     device.data.mkdir(parents=True)
     device.data.chmod(0o771)
     os.chown(device.data, SHELL_ID, SHELL_ID)
-    binfmt.register(_binfmt_entry(device.name), device.image.qemu, _mounted_marker(device.folder.parent.parent))
+    if device.hardware.runs == ARM64:
+        binfmt.register(_binfmt_entry(device.name), device.image.qemu, _mounted_marker(device.folder.parent.parent))
     if own_server:
         parts.start_server(device)
     parts.boot(device)

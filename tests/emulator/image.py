@@ -1,7 +1,7 @@
 """The files of the emulated device and of the host tools beside it, built once and cached by content.
 
-Writes `<cache>/image-<digest>/`: `root/`, the device's root; `tools-<version>/`, its /system/bin as that version of
-Android; `host/`, what this machine runs (adb, qemu-aarch64).
+Writes `<cache>/image-<digest>/`: `<machine>/root/`, the root of devices of that ABI; `<machine>/tools-<version>/`,
+their /system/bin as that version of Android; `host/`, what this machine runs (adb, qemu-aarch64).
 The device's adbd and toybox need a glibc; theirs lies in adbd's own folder, where no other program looks for one.
 """
 
@@ -20,15 +20,18 @@ from pipeline.commands import run
 from pipeline.errors import PackageError
 from pipeline.files import new_folder
 from pipeline.packing import debian
+from pipeline.packing.abi import ABIS, ARM64, X86_64, Abi
 from tests.emulator.android import OLD_TOOL, Android, androids
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = Path.home() / ".cache" / "train-on-device" / "emulator"
-PACKAGES = ("adbd:arm64", "mksh:arm64", "toybox:arm64", "adb:amd64", "qemu-user:amd64", "patchelf:amd64")
+DEVICE_PACKAGES = ("adbd", "mksh", "toybox")
+HOST_PACKAGES = ("adb:amd64", "qemu-user:amd64", "patchelf:amd64")
 # Android's own programs, each a script of the same name here.
 COMMANDS = ("getprop", "dumpsys", "settings")
 SOURCES = (
-    *("image.py", "../../pipeline/packing/debian.py", "android.py", "androids.toml", "old_tool.sh"),
+    *("image.py", "../../pipeline/packing/debian.py", "../../pipeline/packing/abi.py"),
+    *("android.py", "androids.toml", "old_tool.sh"),
     *(f"{command}.sh" for command in COMMANDS),
 )
 APEX = PurePosixPath("/apex/com.android.adbd")
@@ -38,7 +41,7 @@ SHELL_ID = 2000
 
 @dataclass(frozen=True)
 class Image:
-    """A built image; both folders are only read by the devices that run from it."""
+    """What devices of one ABI run from; both folders are only read by them."""
 
     root: Path
     host: Path
@@ -67,8 +70,12 @@ class Image:
         return [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, self.host / program]
 
 
-def image(cache: Path = DEFAULT_CACHE) -> Image:
-    """The image of this version of the emulator; downloads (90 MB) and builds it when `cache` does not hold it yet.
+def image(cache: Path = DEFAULT_CACHE, abi: Abi = ARM64) -> Image:
+    """The image of this version of the emulator; downloads (100 MB) and builds it when `cache` does not hold it yet.
+
+    Args:
+      cache: takes it, with that of the other ABIs.
+      abi: of the device.
 
     Raises:
       PackageError: this machine is no x86-64 one, or has no Debian sources.
@@ -77,12 +84,15 @@ def image(cache: Path = DEFAULT_CACHE) -> Image:
     if platform.machine() != "x86_64":
         raise PackageError(f"the emulated device runs on x86_64 machines, and this one is {platform.machine()}")
     folder = cache / f"image-{_digest()}"
-    built = Image(folder / "root", folder / "host")
     with _only_one_builder(cache):
         if not folder.exists():
             with new_folder(folder) as temporary:
                 _build(temporary)
-    return built
+    return _image_in(folder, abi)
+
+
+def _image_in(folder: Path, abi: Abi) -> Image:
+    return Image(folder / abi.machine / "root", folder / "host")
 
 
 def _digest() -> str:
@@ -100,16 +110,20 @@ def _only_one_builder(cache: Path) -> Iterator[None]:
 
 def _build(folder: Path) -> None:
     work = folder / "work"
-    archives = debian.download(PACKAGES, work / "apt")
-    debian.unpack([archive for archive in archives if archive.name.endswith("_arm64.deb")], work / "arm64")
-    debian.unpack([archive for archive in archives if archive.name.endswith("_amd64.deb")], work / "amd64")
-    built = Image(folder / "root", folder / "host")
-    _build_host(work / "amd64" / "usr", built.host)
-    _build_root(work / "arm64" / "usr", built)
-    for number, android in androids().items():
-        _build_tools(work / "arm64" / "usr", built, built.tools(number), android)
-    # The device's shell is another user, and this one's umask may keep files from others.
-    run(["chmod", "-R", "a+rX", built.root, *map(built.tools, androids())], timeout_s=60)
+    archives: list[Path] = []
+    for abi in ABIS:
+        # Packages of two ABIs do not go together: each has a state of apt's own.
+        on_device = [f"{name}:{abi.debian}" for name in DEVICE_PACKAGES]
+        archives += debian.download([*on_device, *(HOST_PACKAGES if abi == X86_64 else ())], work / f"apt-{abi.debian}")
+        debian.unpack([path for path in archives if path.name.endswith(f"_{abi.debian}.deb")], work / abi.debian)
+    _build_host(work / X86_64.debian / "usr", folder / "host")
+    for abi in ABIS:
+        built = _image_in(folder, abi)
+        _build_root(work / abi.debian / "usr", built, abi)
+        for number, android in androids().items():
+            _build_tools(work / abi.debian / "usr", built, built.tools(number), android, abi)
+        # The device's shell is another user, and this one's umask may keep files from others.
+        run(["chmod", "-R", "a+rX", built.root.parent], timeout_s=60)
     (folder / "packages.txt").write_text("".join(f"{archive.name}\n" for archive in archives))
     shutil.rmtree(work)
 
@@ -121,13 +135,13 @@ def _build_host(unpacked: Path, host: Path) -> None:
         shutil.copy(unpacked / "bin" / program, host)
 
 
-def _build_root(unpacked: Path, built: Image) -> None:
+def _build_root(unpacked: Path, built: Image, abi: Abi) -> None:
     apex = built.root / APEX.relative_to("/")
     for folder in (apex / "bin", built.root / "system" / "etc", *(built.root / name for name in MOUNT_POINTS)):
         folder.mkdir(parents=True)
-    _copy_libraries(unpacked / "lib" / "aarch64-linux-gnu", apex / "lib64")
+    _copy_libraries(unpacked / "lib" / f"{abi.machine}-linux-gnu", apex / "lib64")
     shutil.copy(unpacked / "lib" / "android-sdk" / "platform-tools" / "adbd", apex / "bin")
-    _relocate(apex / "bin" / "adbd", built)
+    _relocate(apex / "bin" / "adbd", built, abi)
     shutil.copy(HERE / "old_tool.sh", built.root / OLD_TOOL.removeprefix("/"))
     (built.root / "system" / "build.prop").touch()
     (built.root / "data" / "system").mkdir()
@@ -138,11 +152,11 @@ def _build_root(unpacked: Path, built: Image) -> None:
     (built.root / "etc").symlink_to("/system/etc")
 
 
-def _build_tools(unpacked: Path, built: Image, folder: Path, android: Android) -> None:
+def _build_tools(unpacked: Path, built: Image, folder: Path, android: Android, abi: Abi) -> None:
     folder.mkdir()
-    shutil.copy(unpacked / "lib" / "aarch64-linux-musl" / "bin" / "mksh", folder / "sh")
+    shutil.copy(unpacked / "lib" / f"{abi.machine}-linux-musl" / "bin" / "mksh", folder / "sh")
     shutil.copy(unpacked / "bin" / "toybox", folder)
-    _relocate(folder / "toybox", built)
+    _relocate(folder / "toybox", built, abi)
     for command in COMMANDS:
         _write_program(folder / command, (HERE / f"{command}.sh").read_text())
     # What an Android lacks must fail here as it would on a phone.
@@ -165,7 +179,7 @@ def _copy_libraries(source: Path, folder: Path) -> None:
         shutil.copy(library, folder)
 
 
-def _relocate(program: Path, built: Image) -> None:
-    paths = ["--set-interpreter", f"{APEX}/lib64/ld-linux-aarch64.so.1", "--set-rpath", f"{APEX}/lib64"]
+def _relocate(program: Path, built: Image, abi: Abi) -> None:
+    paths = ["--set-interpreter", f"{APEX}/lib64/{abi.loader}", "--set-rpath", f"{APEX}/lib64"]
     # DT_RUNPATH, the default, would not hold for the libraries that these libraries need.
     run([*built.patchelf, "--force-rpath", *paths, program], timeout_s=60)

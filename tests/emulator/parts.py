@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
+from pipeline.packing.abi import ARM64, X86_64, Abi
 from pipeline.targets.adb import server
 from pipeline.targets.adb.parse import Address
 from tests.emulator import processes
@@ -22,7 +23,9 @@ from tests.emulator.services import services
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
-ABIS_32 = "armeabi-v7a,armeabi"
+ABIS_32 = {"arm64-v8a": "armeabi-v7a,armeabi", "x86_64": "x86"}
+# Since Android 11 emulators of x86-64 translate apps of arm64, and say so.
+ABIS_64 = {"arm64-v8a": "arm64-v8a", "x86_64": "x86_64,arm64-v8a"}
 HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Without these the server would take the phones and emulators of the one who runs the tests for its own.
 SERVER_ENVIRONMENT = {"ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "0"}
@@ -34,9 +37,10 @@ class Hardware:
 
     Attributes:
       android: version of Android whose tools and properties it has, one of androids.toml.
-      abi: what it says its ABI is (`ro.product.cpu.abi`); it runs arm64 programs whatever it says.
-      cpu: what qemu emulates: `cortex-a53` is the oldest that phones with arm64 have, `cortex-a76` what those of
-        today have at least, `max` has everything; its scalable vectors take qemu three times as long.
+      abi: what it says its ABI is (`ro.product.cpu.abi`); with x86_64 it runs this machine's own programs, at full
+        speed, with all others those of arm64.
+      cpu: what qemu emulates of arm64: `cortex-a53` is the oldest that phones with arm64 have, `cortex-a76` what those
+        of today have at least, `max` has everything; its scalable vectors take qemu three times as long.
       disk_bytes: size of /data/local/tmp, which is then a memory disk; that of this machine's disk when None.
       executable: whether programs can be started from /data/local/tmp.
     """
@@ -46,6 +50,11 @@ class Hardware:
     cpu: str = "cortex-a76"
     disk_bytes: int | None = None
     executable: bool = True
+
+    @property
+    def runs(self) -> Abi:
+        """The ABI of its programs."""
+        return X86_64 if self.abi == X86_64.android else ARM64
 
 
 @dataclass(frozen=True)
@@ -161,12 +170,12 @@ def boot(device: EmulatedDevice) -> None:
 
 def _properties(hardware: Hardware) -> dict[str, str | int]:
     android = androids()[hardware.android]
-    is_64_bit = hardware.abi.startswith("arm64")
+    abis_64, abis_32 = ABIS_64.get(hardware.abi, ""), ABIS_32[hardware.runs.android]
     return {
         "ro.product.cpu.abi": hardware.abi,
-        "ro.product.cpu.abilist": f"{hardware.abi},{ABIS_32}" if is_64_bit else ABIS_32,
-        "ro.product.cpu.abilist32": ABIS_32,
-        "ro.product.cpu.abilist64": hardware.abi if is_64_bit else "",
+        "ro.product.cpu.abilist": ",".join(filter(None, (abis_64, abis_32))),
+        "ro.product.cpu.abilist32": abis_32,
+        "ro.product.cpu.abilist64": abis_64,
         "ro.product.model": "train-on-device emulator",
         "ro.build.version.release": android.release,
         "ro.build.version.sdk": android.sdk,

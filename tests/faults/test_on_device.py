@@ -16,9 +16,10 @@ import pytest
 
 from device_runtime.formats.metrics import Record, read_metrics
 from pipeline.errors import TargetError
-from pipeline.targets import arm64
+from pipeline.packing.abi import ARM64
+from pipeline.targets import device as device_module
 from pipeline.targets.adb.places import receive
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget, connect
 from tests.device_runtime.interrupted import flip_bits
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
@@ -76,7 +77,7 @@ def nothing_before(device: EmulatedDevice, whole: Path) -> None:
 def target(host: Host, device: EmulatedDevice, whole: Path, monkeypatch: pytest.MonkeyPatch) -> AdbTarget:
     for name, value in host.env.items():
         monkeypatch.setenv(name, value)
-    return AdbTarget.connect(device.serial)
+    return connect(device.serial, ARM64)
 
 
 def test_the_runner_killed_at_three_random_moments(
@@ -157,7 +158,7 @@ def test_the_connection_breaks_at_each_stage(
         break_it("pull")
         receive(*arguments)
 
-    monkeypatch.setattr("pipeline.targets.arm64.receive", breaking)
+    monkeypatch.setattr("pipeline.targets.adb.pull.receive", breaking)
     target.pull(tmp_path)
     check_as_if_nothing_had_been(host, tmp_path, whole)
     break_it.over("pull")
@@ -190,7 +191,7 @@ def test_the_device_is_away_for_longer_than_the_host_waits(
     capsys: pytest.CaptureFixture[str],
     tried: Tried,
 ) -> None:
-    monkeypatch.setattr(arm64, "AWAY_S", 3.0)
+    monkeypatch.setattr(device_module, "AWAY_S", 3.0)
     ended: list[str] = []
 
     def train() -> None:
@@ -296,7 +297,7 @@ def test_a_full_disk_in_pushing_and_in_training(
         monkeypatch.setenv(name, value)
     filled = Breaker(partial(fill, small))
     with pytest.raises(TargetError, match="disk is full"):
-        AdbTarget.connect(small.serial).push(host.package, lambda done, total: filled("push"))
+        connect(small.serial, ARM64).push(host.package, lambda done, total: filled("push"))
     assert small.shell("ls -A /data/local/tmp") == "fill\n"
     assert re.search("has no space in|its disk is full", there.invoke("run", code=8).stderr)
     small.shell("rm /data/local/tmp/fill")

@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError, TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, Result
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import (
@@ -19,7 +20,7 @@ from pipeline.targets.adb.parse import (
     STDERR,
     STDOUT,
     Address,
-    check_abi,
+    abi_of,
     choose_device,
     failed_digests,
     free_bytes,
@@ -28,7 +29,7 @@ from pipeline.targets.adb.parse import (
 )
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, run_marked, run_v2
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget
 from tests.fuzz.mutations import damaged, odd_lines
 from tests.fuzz.readers import Reader
 
@@ -49,7 +50,7 @@ def read_devices(folder: Path, text: str) -> None:
 def read_tools(folder: Path, text: str) -> None:
     """What df, sha256sum and getprop print."""
     assert all("\n" not in path for path in failed_digests(text))
-    for read in (free_bytes, lambda printed: check_abi("serial", printed)):
+    for read in (free_bytes, lambda printed: abi_of("serial", printed)):
         with suppress(TargetError):
             read(text)
 
@@ -102,7 +103,7 @@ class Pretender(Adb):
 
 def read_results(folder: Path, case: tuple[str, bytes, int]) -> None:
     """A pull."""
-    pulled = AdbTarget(Pretender(*case)).pull(folder / "results")
+    pulled = AdbTarget(Pretender(*case), ARM64).pull(folder / "results")
     for path in pulled:
         assert path.parent == folder / "results"
         assert path.read_bytes() == CONTENT

@@ -9,25 +9,25 @@ from pipeline.settings import Settings
 @takes_options
 def status(settings: Settings) -> None:
     """Say what runs on the device."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    print(AdbTarget.connect(settings.serial).status())
+    print(connect(settings.serial).status())
 
 
 @takes_options
 def attach(settings: Settings) -> None:
     """Stream the output of the device's job until it ends."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    raise SystemExit(AdbTarget.connect(settings.serial).attach(lambda line: print(line, flush=True)))
+    raise SystemExit(connect(settings.serial).attach(lambda line: print(line, flush=True)))
 
 
 @takes_options
 def stop(settings: Settings) -> None:
     """End the device's job."""
-    from pipeline.targets.arm64 import AdbTarget
+    from pipeline.targets.device import connect
 
-    AdbTarget.connect(settings.serial).stop()
+    connect(settings.serial).stop()
 
 
 TASKS = (status, attach, stop)

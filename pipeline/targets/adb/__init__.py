@@ -1,4 +1,4 @@
 """Reads what a device says over adb.
 Writes files and processes on the device.
-Belongs here: the protocol: shell, exit codes, push, lost connections; trainings are `../arm64.py`'s.
+Belongs here: the protocol: shell, exit codes, push, lost connections; trainings are `../device.py`'s.
 """

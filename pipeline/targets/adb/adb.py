@@ -6,10 +6,10 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import TargetError
 from pipeline.progress import note
@@ -29,12 +29,15 @@ from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, m
 
 CALL_TIMEOUT_S = 60.0
 OPEN_TIMEOUT_S = 30.0
+RECONNECT_S = 60.0
 # Most answers are a line or two; whoever asks for more says so.
 MOST_ANSWERED = 2**20
 # A device that was connected again is offline until both sides have agreed; one that is known by its name in mDNS the
 # server looks for by itself, every 10 s.
 SETTLE_S = 12.0
 AGAIN = "plug it in again and repeat the command"
+
+_T = TypeVar("_T")
 
 
 class ConnectionLost(TargetError):
@@ -159,8 +162,16 @@ class Adb:
             time.sleep(0.5)
         raise ConnectionLost(
             f"{self.serial} did not come back within {timeout_s:g} s: what it runs goes on; plug it in again: "
-            "`invoke attach` shows it, `invoke run --target arm64 --resume` goes on to the results"
+            "`invoke attach` shows it"
         )
+
+    def repeated(self, call: Callable[[], _T]) -> _T:
+        """Makes a call that does no harm when it is made twice: again, where the connection broke in it."""
+        try:
+            return call()
+        except ConnectionLost:
+            self.reconnect(RECONNECT_S)
+            return call()
 
     def _counted(self, stdin: Stdin) -> Iterator[bytes]:
         for chunk in stdin.chunks:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, in_line
+from pipeline.packing.abi import ABIS, Abi
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = 0, 1, 2, 3, 4
 HEADER = struct.Struct("<BI")
 # adbd sends at most 1 MiB in one.
 MOST_IN_PACKET = 2**24
-
-ARM64 = ("arm64-v8a", "aarch64", "arm64")
-
 
 SOCKET_VARIABLE = "ADB_SERVER_SOCKET"
 HOST_VARIABLE = "ANDROID_ADB_SERVER_HOST"
@@ -127,16 +125,22 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
     return chosen.serial
 
 
-def check_abi(serial: str, abi: str) -> None:
-    """Looks for arm64 in what a device says it executes, separated by commas, the preferred one first.
+def abi_of(serial: str, text: str, wanted: Abi | None = None) -> Abi:
+    """The ABI of a device, of what it says it executes, separated by commas, the preferred one first.
+
+    It is the first of 64 bits: an emulator of x86-64 also says arm64, whose apps it translates, but no such programs.
 
     Raises:
-      TargetError: it is not there.
+      TargetError: there is no package for it, or it is not the wanted one.
     """
-    abis = [word for word in abi.strip().split(",") if word]
-    if not set(abis).intersection(ARM64):
-        named = abis[0][:_SHOWN] if abis else "of no known ABI"
-        raise TargetError(f"{serial} is {named}, not arm64-v8a: the package is for arm64 only")
+    words = [word for word in text.strip().split(",") if word]
+    named = f"{serial} is {words[0][:_SHOWN] if words else 'of no known ABI'}, not"
+    abi = next((abi for word in words for abi in ABIS if word in (abi.android, abi.machine, abi.debian)), None)
+    if abi is None:
+        raise TargetError(f"{named} {' or '.join(abi.android for abi in ABIS)}: no package runs there")
+    if wanted is not None and abi != wanted:
+        raise TargetError(f"{named} {wanted.android}: give {abi.options(serial)}")
+    return abi
 
 
 def free_bytes(df: str) -> int:

@@ -11,8 +11,9 @@ import pytest
 from device_runtime.formats.manifest import Version
 from pipeline.errors import PackageError
 from pipeline.packing import pins
+from pipeline.packing.abi import ABIS, ARM64, X86_64, Abi
 from pipeline.packing.debian import parse_records
-from pipeline.packing.pins import changes, check_digests, fetch_pinned, read_pins, renew
+from pipeline.packing.pins import changes, check_digests, fetch_pinned, pins_of, read_pins, renew
 from pipeline.packing.runtime import read_rules
 
 # The smallest of the runtime's packages.
@@ -39,13 +40,14 @@ SHA256: ef
 
 @pytest.fixture
 def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of pins in the place of the project's."""
-    monkeypatch.setattr(pins, "PINS", tmp_path / "pins.toml")
-    return tmp_path / "pins.toml"
+    """The file of the pins for arm64, in the place of the project's."""
+    monkeypatch.setattr(pins, "PACKAGING", tmp_path)
+    return pins_of(ARM64)
 
 
-def test_the_pins_are_those_of_the_runtimes_packages() -> None:
-    pinned = read_pins()
+@pytest.mark.parametrize("abi", ABIS, ids=lambda abi: abi.debian)
+def test_the_pins_are_those_of_the_runtimes_packages(abi: Abi) -> None:
+    pinned = read_pins(abi)
     assert list(pinned) == list(read_rules().packages)
     assert all(pin.version and re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in pinned.values())
 
@@ -71,31 +73,32 @@ def test_archives_that_are_something_else_or_missing_are_all_named(tmp_path: Pat
     with pytest.raises(
         PackageError, match=r"libc6 2\.41-12, zlib1g 1:1\.3 of this mirror has another SHA-256 than .*pins"
     ):
-        check_digests(expected, [archive])
+        check_digests(Path("pins"), expected, [archive])
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_a_package_without_a_pin_names_the_command_that_pins_it(pin: Path, text: str) -> None:
     pin.write_text(text)
     with pytest.raises(PackageError, match=r"does not pin libc6, libffi8: run `invoke pins`"):
-        fetch_pinned(["libc6", NAME], pin.parent)
+        fetch_pinned(ARM64, ["libc6", NAME], pin.parent)
 
 
 @pytest.mark.parametrize("text", ["[", '"libc6" = 1\n', '"libc6" = { version = "1" }\n', '"libc6" = { size = 1 }\n'])
 def test_pins_that_cannot_be_read_are_one_error(pin: Path, text: str) -> None:
     pin.write_text(text)
-    with pytest.raises(PackageError, match=r"pins\.toml cannot be read .*run `invoke pins`"):
-        read_pins()
+    with pytest.raises(PackageError, match=r"debian-arm64\.toml cannot be read .*run `invoke pins`"):
+        read_pins(ARM64)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("abi", ABIS, ids=lambda abi: abi.debian)
 def test_the_pinned_version_is_fetched_alone_and_without_a_word(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    abi: Abi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions, archives = fetch_pinned([NAME], tmp_path)
-    expected = read_pins()[NAME]
+    versions, archives = fetch_pinned(abi, [NAME], tmp_path)
+    expected = read_pins(abi)[NAME]
     assert versions == {NAME: expected}
-    assert [archive.name for archive in archives] == [f"{NAME}_{expected.version}_arm64.deb"]
+    assert [archive.name for archive in archives] == [f"{NAME}_{expected.version}_{abi.debian}.deb"]
     assert capsys.readouterr().err == ""
 
 
@@ -104,8 +107,8 @@ def test_a_version_that_the_mirror_has_no_more_gives_way_to_the_newest_and_a_lin
     pin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pin.write_text(f'"{NAME}" = {{ version = "3.0-1", sha256 = "{"0" * 64}" }}\n')
-    versions, archives = fetch_pinned([NAME], pin.parent)
-    check_digests(versions, archives)
+    versions, archives = fetch_pinned(ARM64, [NAME], pin.parent)
+    check_digests(pin, versions, archives)
     newest = versions[NAME].version
     assert newest != "3.0-1"
     assert capsys.readouterr().err == f"Debian replaced {NAME} 3.0-1 by {newest}: run `invoke pins` to record it\n"
@@ -116,12 +119,12 @@ def test_another_content_of_the_same_version_is_an_error(pin: Path, tmp_path: Pa
     version = renewed(pin)[NAME].version
     pin.write_text(f'"{NAME}" = {{ version = "{version}", sha256 = "{"0" * 64}" }}\n')
     with pytest.raises(PackageError, match=rf"{NAME} {re.escape(version)} of this mirror has another SHA-256"):
-        fetch_pinned([NAME], tmp_path)
+        fetch_pinned(ARM64, [NAME], tmp_path)
 
 
 @pytest.mark.slow
 def test_renewed_pins_are_what_the_mirror_has(pin: Path) -> None:
-    assert list(renewed(pin)) == list(read_rules().packages)
+    assert list(renewed(pin)) == list(read_pins(X86_64)) == list(read_rules().packages)
     assert renew() == []
 
 
@@ -138,4 +141,4 @@ def test_a_package_that_the_mirror_lacks_is_named_and_the_pins_stay(pin: Path, m
 def renewed(pin: Path) -> dict[str, Version]:
     renew()
     assert pin.is_file()
-    return read_pins()
+    return read_pins(ARM64)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import ast
 import re
 import struct
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 from pipeline.errors import CommandError, PackageError
-from pipeline.packing import runtime_arm64, runtime_x86
+from pipeline.packing import runtime_device, runtime_x86
+from pipeline.packing.abi import ABIS, ARM64, X86_64, Abi
 from pipeline.packing.runtime import drop, read_rules, read_versions, write_versions
-from pipeline.packing.runtime_arm64 import build_arm64
+from pipeline.packing.runtime_device import build_device
 from pipeline.packing.runtime_x86 import build_x86
 from tests.emulator.image import image
 from tests.invoking import ROOT
 
-ARM64_LIMIT_MB = 58
+LIMITS_MB = {ARM64: 58, X86_64: 66}
+# Of x86-64 no kernel has larger pages.
+PAGE_BYTES = {ARM64: 16 * 1024, X86_64: 4 * 1024}
 LOAD_SEGMENT = 1
 
 TINY_SESSION = """
@@ -38,10 +41,34 @@ print(tensors["w"].shape, binding.get_outputs()[0].numpy().sum())
 """
 
 
-@pytest.fixture(scope="module")
-def arm64(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A freshly assembled arm64 runtime."""
-    yield build_arm64(tmp_path_factory.mktemp("build arm64"))
+@dataclass(frozen=True)
+class Runtime:
+    """The runtime of an ABI."""
+
+    abi: Abi
+    folder: Path
+
+    def start(self, *words: str | Path, env: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Starts its loader, under qemu where that has to be, and returns what is printed."""
+        emulated: list[str | Path] = [image().qemu] if self.abi == ARM64 else []
+        loader: list[str | Path] = [self.folder / "lib" / self.abi.loader, "--library-path", self.folder / "lib"]
+        return run([*emulated, *loader, *words], timeout_s=120, env=env)
+
+    def python(self, *words: str | Path) -> str:
+        """Runs its interpreter as a package does."""
+        environment = {
+            "PYTHONHOME": str(self.folder),
+            "PYTHONPATH": str(self.folder / "site-packages"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return self.start(self.folder / "bin" / "python3", "-s", *words, env=environment)
+
+
+@pytest.fixture(scope="module", params=ABIS, ids=lambda abi: abi.name)
+def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    """A freshly assembled runtime of each ABI."""
+    abi: Abi = request.param
+    return Runtime(abi, build_device(abi, tmp_path_factory.mktemp(f"build {abi.name}")))
 
 
 @pytest.fixture
@@ -116,40 +143,43 @@ def test_a_failed_download_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
 
 def test_libraries_that_are_missing_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"holds libx\.so\.1, liby\.so\.2"):
-        runtime_arm64._copy_libraries(tmp_path, tmp_path / "lib", ("libx.so.1", "liby.so.2"))
+        runtime_device._copy_libraries(tmp_path, tmp_path / "lib", ("libx.so.1", "liby.so.2"), "aarch64-linux-gnu")
 
 
 @pytest.mark.slow
-def test_the_arm64_runtime_is_small_enough(arm64: Path) -> None:
-    assert int(run(["du", "-sm", arm64], timeout_s=60).split()[0]) <= ARM64_LIMIT_MB
-    assert int(run(["du", "-sb", arm64], timeout_s=60).split()[0]) <= ARM64_LIMIT_MB * 10**6
+def test_a_devices_runtime_is_small_enough(runtime: Runtime) -> None:
+    assert int(run(["du", "-sm", runtime.folder], timeout_s=60).split()[0]) <= LIMITS_MB[runtime.abi]
+    assert int(run(["du", "-sb", runtime.folder], timeout_s=60).split()[0]) <= LIMITS_MB[runtime.abi] * 10**6
 
 
 @pytest.mark.slow
-def test_the_arm64_runtime_has_no_links_and_the_loader_and_interpreter_can_be_executed(arm64: Path) -> None:
-    assert [path for path in arm64.rglob("*") if path.is_symlink()] == []
-    for program in ("lib/ld-linux-aarch64.so.1", "bin/python3"):
-        assert (arm64 / program).stat().st_mode & 0o111 == 0o111
+def test_a_devices_runtime_has_no_links_and_the_loader_and_interpreter_can_be_executed(runtime: Runtime) -> None:
+    assert [path for path in runtime.folder.rglob("*") if path.is_symlink()] == []
+    for program in (f"lib/{runtime.abi.loader}", "bin/python3"):
+        assert (runtime.folder / program).stat().st_mode & 0o111 == 0o111
 
 
 @pytest.mark.slow
-def test_the_arm64_runtime_names_version_and_digest_of_every_package_and_wheel(arm64: Path) -> None:
-    versions = read_versions(arm64)
+def test_a_devices_runtime_names_version_and_digest_of_every_package_and_wheel(runtime: Runtime) -> None:
+    versions = read_versions(runtime.folder)
     assert set(versions) == {*read_rules().packages, "onnxruntime", "safetensors"}
     assert all(version.version and re.fullmatch("[0-9a-f]{64}", version.sha256) for version in versions.values())
 
 
 @pytest.mark.slow
-def test_a_second_build_of_the_arm64_runtime_starts_no_program(arm64: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_build_of_a_devices_runtime_starts_no_program(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
-    assert build_arm64(arm64.parent) == arm64
+    assert build_device(runtime.abi, runtime.folder.parent) == runtime.folder
 
 
 @pytest.mark.slow
-def test_every_file_of_the_arm64_runtime_can_be_loaded_in_pages_of_16_kib(arm64: Path) -> None:
-    alignments = [alignment for path in arm64.rglob("*") if path.is_file() for alignment in load_alignments(path)]
+def test_every_file_of_a_devices_runtime_can_be_loaded_in_the_largest_pages_of_its_abi(runtime: Runtime) -> None:
+    files = [path for path in runtime.folder.rglob("*") if path.is_file()]
+    alignments = [alignment for path in files for alignment in load_alignments(path)]
     assert len(alignments) > 50
-    assert min(alignments) >= 16 * 1024
+    assert min(alignments) >= PAGE_BYTES[runtime.abi]
 
 
 def load_alignments(path: Path) -> list[int]:
@@ -164,23 +194,25 @@ def load_alignments(path: Path) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_every_library_of_the_arm64_runtime_finds_what_it_links_to(arm64: Path) -> None:
-    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
-    # The loader's exit code says whether it found all: this machine has no arm64 libraries of its own to find.
-    for binary in (arm64 / "bin" / "python3", *arm64.rglob("*.cpython-*.so"), *arm64.rglob("*.abi3.so")):
-        run([*loader, "--list", binary], timeout_s=60)
+def test_every_library_of_a_devices_runtime_finds_what_it_links_to(runtime: Runtime) -> None:
+    folder = runtime.folder
+    for binary in (folder / "bin" / "python3", *folder.rglob("*.cpython-*.so"), *folder.rglob("*.abi3.so")):
+        # The loader's exit code says whether it found all; this machine may have some of the same ABI.
+        found = re.findall(r"=> (\S.*) \(", runtime.start("--list", binary))
+        assert found
+        assert all(Path(path).is_relative_to(folder) for path in found), found
 
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_the_arm64_runtime_runs_a_session_with_nothing_but_its_own_files(arm64: Path, tmp_path: Path) -> None:
+def test_a_devices_runtime_runs_a_session_with_nothing_but_its_own_files(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY_SESSION)
-    assert run_python(arm64, tmp_path / "tiny.py", tiny_model(tmp_path)) == "(5,) 6.0\n"
+    assert runtime.python(tmp_path / "tiny.py", tiny_model(tmp_path)) == "(5,) 6.0\n"
 
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_the_arm64_runtime_has_every_module_that_the_runner_imports(arm64: Path) -> None:
+def test_a_devices_runtime_has_every_module_that_the_runner_imports(runtime: Runtime) -> None:
     trees = [ast.parse(path.read_text()) for path in (ROOT / "device_runtime").rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
@@ -188,35 +220,15 @@ def test_the_arm64_runtime_has_every_module_that_the_runner_imports(arm64: Path)
     # The reference engine's is the host's own.
     foreign = sorted(name for name in names if not name.startswith(("device_runtime", "onnxruntime.training")))
     assert {"json", "numpy", "onnxruntime"} <= set(foreign)
-    assert run_python(arm64, "-c", f"import {', '.join(foreign)}; print('all')") == "all\n"
+    assert runtime.python("-c", f"import {', '.join(foreign)}; print('all')") == "all\n"
 
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_numpy_on_arm64_multiplies_and_says_that_it_has_no_lapack(arm64: Path) -> None:
+def test_numpy_on_a_device_multiplies_and_says_that_it_has_no_lapack(runtime: Runtime) -> None:
     multiplied = (
         "import numpy as np; print(np.dot(np.full((2, 3), 2, np.float32), np.ones((3, 2), np.float32)).tolist())"
     )
-    assert run_python(arm64, "-c", multiplied) == "[[6.0, 6.0], [6.0, 6.0]]\n"
+    assert runtime.python("-c", multiplied) == "[[6.0, 6.0], [6.0, 6.0]]\n"
     with pytest.raises(CommandError, match=r"numpy\.linalg needs inv of LAPACK, which this runtime leaves out"):
-        run_python(arm64, "-c", "import numpy as np; np.linalg.inv(np.eye(2))")
-
-
-def run_python(arm64: Path, *words: str | Path) -> str:
-    """What the runtime's interpreter prints, emulated."""
-    loader: list[str | Path] = [image().qemu, arm64 / "lib" / "ld-linux-aarch64.so.1", "--library-path", arm64 / "lib"]
-    environment = {
-        "PYTHONHOME": str(arm64),
-        "PYTHONPATH": str(arm64 / "site-packages"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    return run([*loader, arm64 / "bin" / "python3", "-s", *words], timeout_s=120, env=environment)
-
-
-@pytest.mark.slow
-def test_the_x86_runtime_is_loaded_in_place_of_the_hosts_wheels(tmp_path: Path) -> None:
-    site_packages = build_x86(tmp_path / "build") / "site-packages"
-    (tmp_path / "tiny.py").write_text(TINY_SESSION + "print(onnxruntime.__file__)\n")
-    command: list[str | Path] = [sys.executable, "-s", tmp_path / "tiny.py", tiny_model(tmp_path)]
-    printed = run(command, timeout_s=120, env={"PYTHONPATH": str(site_packages)})
-    assert printed == f"(5,) 6.0\n{site_packages}/onnxruntime/__init__.py\n"
+        runtime.python("-c", "import numpy as np; np.linalg.inv(np.eye(2))")

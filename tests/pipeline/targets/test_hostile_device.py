@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from pipeline.errors import TargetError
-from pipeline.targets import arm64
+from pipeline.packing.abi import ARM64
+from pipeline.targets import device
 from pipeline.targets.adb.adb import Result
 from pipeline.targets.adb.lines import Lines
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget, package_on_device
 from tests.pipeline.targets.stand_in import StandIn, content_of
 
 CONTENT = b"weights\n"
@@ -36,9 +37,9 @@ class Liar(StandIn):
 @pytest.fixture
 def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The output folder on the device, which holds one file."""
-    folder = tmp_path / "device" / "output"
+    monkeypatch.setattr(device, "BASE", PurePosixPath(tmp_path / "device"))
+    folder = Path(package_on_device(ARM64)) / "output"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(arm64, "OUTPUT", PurePosixPath(folder))
     (folder / "good").write_bytes(CONTENT)
     return folder
 
@@ -46,7 +47,7 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refusal(listing: str, into: Path) -> str:
     """The error of a pull, before which and after which there is nothing of the device's on the host."""
     with pytest.raises(TargetError) as caught:
-        AdbTarget(Liar(listing)).pull(into / "results")
+        AdbTarget(Liar(listing), ARM64).pull(into / "results")
     assert not any(path.name == "evil" for path in into.rglob("*"))
     assert not (into / "results").exists()
     return str(caught.value)
@@ -96,19 +97,19 @@ def test_no_byte_more_than_was_listed_is_written(output: Path, tmp_path: Path) -
 
     device.execute = endless  # type: ignore[method-assign]
     with pytest.raises(TargetError, match="good arrived damaged: run `invoke pull` again"):
-        AdbTarget(device).pull(tmp_path / "results")
+        AdbTarget(device, ARM64).pull(tmp_path / "results")
     assert content_of(tmp_path / "results") == {}
 
 
 def test_what_it_lists_truly_is_pulled(output: Path, tmp_path: Path) -> None:
-    AdbTarget(Liar(f"{DIGEST} {len(CONTENT)} good\n")).pull(tmp_path / "results")
+    AdbTarget(Liar(f"{DIGEST} {len(CONTENT)} good\n"), ARM64).pull(tmp_path / "results")
     assert content_of(tmp_path / "results") == {"good": CONTENT}
 
 
 def test_a_file_whose_name_has_two_lines_is_refused_and_the_others_do_not_arrive(output: Path, tmp_path: Path) -> None:
     (output / "a\nevil").write_bytes(CONTENT)
     with pytest.raises(TargetError, match="nothing was pulled"):
-        AdbTarget(StandIn()).pull(tmp_path / "results")
+        AdbTarget(StandIn(), ARM64).pull(tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -116,7 +117,7 @@ def test_names_with_blanks_quotes_and_commands_are_pulled_as_they_are(output: Pa
     names = {"it's", "$(touch evil)", "a;b", '"x" *', "`id`", "ümlaut"}
     for name in names:
         (output / name).write_bytes(CONTENT)
-    AdbTarget(StandIn()).pull(tmp_path / "results")
+    AdbTarget(StandIn(), ARM64).pull(tmp_path / "results")
     assert content_of(tmp_path / "results").keys() == names | {"good"}
     assert not list(tmp_path.rglob("evil"))
 

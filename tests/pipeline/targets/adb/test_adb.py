@@ -13,11 +13,12 @@ import adbutils
 import pytest
 
 from pipeline.errors import TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.targets.adb.adb import Adb, ConnectionLost, Result, choose
 from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Packets
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Stdin
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget
 
 SERIAL = "192.168.0.7:5555"
 Answer = Callable[[socket.socket, str], None]
@@ -255,7 +256,7 @@ def test_what_a_device_says_of_its_results_is_not_believed(
 
     server.shell = lies
     with pytest.raises(TargetError, match=message):
-        AdbTarget(choose(None)).pull(tmp_path / "runs" / "results")
+        AdbTarget(choose(None), ARM64).pull(tmp_path / "runs" / "results")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not (tmp_path / "evil").exists()
 

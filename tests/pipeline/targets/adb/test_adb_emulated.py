@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from pipeline.errors import TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets import OnLine
 from pipeline.targets.adb import adb
@@ -20,13 +21,15 @@ from pipeline.targets.adb import server as server_module
 from pipeline.targets.adb.adb import Adb, ConnectionLost
 from pipeline.targets.adb.push import push
 from pipeline.targets.adb.shell import Stdin
-from pipeline.targets.arm64 import ROOT, AdbTarget
+from pipeline.targets.device import AdbTarget, package_on_device
 from tests.emulator import processes
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import restart_adbd, unplugged
 from tests.pipeline.targets.stand_in import make_package
 
 pytestmark = pytest.mark.emulator
+
+ROOT = package_on_device(ARM64)
 
 FOLDER = "/data/local/tmp"
 FILES: dict[str, str | bytes] = {
@@ -54,8 +57,8 @@ def device(emulator: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
     emulator.shell(f"cd {FOLDER} && [ ! -d {ROOT.parent} ] || mv {ROOT.parent} put-aside")
     yield Adb(emulator.serial)
-    if AdbTarget(Adb(emulator.serial)).status().startswith("running"):
-        AdbTarget(Adb(emulator.serial)).stop()
+    if AdbTarget(Adb(emulator.serial), ARM64).status().startswith("running"):
+        AdbTarget(Adb(emulator.serial), ARM64).stop()
     emulator.shell(f"cd {FOLDER} && rm -rf {ROOT.parent} && [ ! -d put-aside ] || mv put-aside {ROOT.parent}")
 
 
@@ -100,7 +103,7 @@ def test_results_come_back_from_an_android_of_any_age(
     make_package(package, {"train.sh": f"{writes}\n"})
     with emulated_device(Hardware(android=android)) as device:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(device.adb_server_port))
-        target = AdbTarget(Adb(device.serial))
+        target = AdbTarget(Adb(device.serial), ARM64)
         for _ in range(2):
             target.push(package, ignored)
         assert target.run("train.sh", [], lambda line: None) == 3
@@ -152,7 +155,7 @@ def test_a_device_unplugged_during_a_push_cleans_itself_up(
 
 
 def test_a_job_goes_on_unplugged_and_its_lines_come_once(emulator: EmulatedDevice, device: Adb, package: Path) -> None:
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     target.push(package, ignored)
     lines: list[str] = []
     job, codes = started(target, "eval.sh", lines.append)
@@ -167,11 +170,11 @@ def test_a_job_goes_on_unplugged_and_its_lines_come_once(emulator: EmulatedDevic
 @pytest.mark.parametrize("v2", [True, False], ids=["shell-v2", "exec"])
 def test_a_job_goes_on_when_adbd_is_killed(emulator: EmulatedDevice, device: Adb, package: Path, v2: bool) -> None:
     device._v2 = v2
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     target.push(package, ignored)
     lines: list[str] = []
     job, codes = started(target, "eval.sh", lines.append)
-    wait_for(lambda: AdbTarget(Adb(emulator.serial)).status() == "running eval.sh")
+    wait_for(lambda: AdbTarget(Adb(emulator.serial), ARM64).status() == "running eval.sh")
     restart_adbd(emulator)
     job.join(timeout=90)
     assert (codes, lines) == ([5], LINES)
@@ -182,7 +185,7 @@ def test_followers_that_take_turns_add_nothing_to_a_long_jobs_lines(device: Adb,
     job = (PACKAGING / "job.sh").read_text().replace("-ge 15", "-ge 2")
     make_package(package, {"job.sh": job, "eval.sh": "echo a; sleep 4; printf b; sleep 4; echo c; exit 74\n"})
     device._v2 = v2
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     target.push(package, ignored)
     lines: list[str] = []
     assert target.run("eval.sh", [], lines.append) == 74
@@ -190,7 +193,7 @@ def test_followers_that_take_turns_add_nothing_to_a_long_jobs_lines(device: Adb,
 
 
 def test_a_running_job_is_attached_to_and_no_other_starts(emulator: EmulatedDevice, device: Adb, package: Path) -> None:
-    target, other = AdbTarget(device), AdbTarget(Adb(emulator.serial))
+    target, other = AdbTarget(device, ARM64), AdbTarget(Adb(emulator.serial), ARM64)
     target.push(package, ignored)
     job, codes = started(target, "eval.sh")
     wait_for(lambda: other.status() == "running eval.sh")
@@ -210,7 +213,7 @@ def test_followers_that_lost_their_caller_end_while_the_job_goes_on(
     emulator: EmulatedDevice, device: Adb, package: Path, v2: bool
 ) -> None:
     device._v2 = v2
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     target.push(package, ignored)
     job, codes = started(target, "train.sh")
     wait_for(lambda: bool(followers(emulator)))
@@ -229,7 +232,7 @@ def test_a_job_is_stopped_and_a_killed_one_keeps_no_lock(
     emulator: EmulatedDevice, device: Adb, package: Path, v2: bool
 ) -> None:
     device._v2 = v2
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     target.push(package, ignored)
     errors: list[str] = []
 
@@ -305,7 +308,7 @@ def test_results_with_a_name_of_two_lines_are_refused_and_plain_ones_are_pulled(
     device.check(
         f"mkdir {ROOT}/output && cd {ROOT}/output && echo x >'$(touch evil) it is.txt' && echo y >metrics.jsonl"
     )
-    target = AdbTarget(device)
+    target = AdbTarget(device, ARM64)
     assert {path.name for path in target.pull(tmp_path / "first")} == {"$(touch evil) it is.txt", "metrics.jsonl"}
     device.check(f"cd {ROOT}/output && echo z >\"$(printf 'a\\n%064d 1 ..' 0)\"")
     with pytest.raises(TargetError, match="nothing was pulled"):

@@ -8,13 +8,14 @@ import time
 import pytest
 
 from pipeline.errors import TargetError
+from pipeline.packing.abi import ARM64, X86_64
 from pipeline.targets.adb.parse import (
     Address,
     Listed,
     OutputFile,
     Packets,
+    abi_of,
     address_of,
-    check_abi,
     choose_device,
     failed_digests,
     free_bytes,
@@ -74,15 +75,36 @@ def test_a_device_that_cannot_be_used(devices: list[Listed], serial: str | None,
         choose_device(devices, serial)
 
 
-@pytest.mark.parametrize("abi", ["arm64-v8a\n", "aarch64\n", "arm64-v8a\r\n"])
-def test_arm64(abi: str) -> None:
-    check_abi("serial", abi)
+ABIS_SAID = {
+    "arm64-v8a,arm64-v8a\n": ARM64,
+    "aarch64\n": ARM64,
+    "arm64-v8a,\r\n": ARM64,
+    # A phone that prefers programs of 32 bits.
+    "armeabi-v7a,arm64-v8a\n": ARM64,
+    # An emulator that translates apps of arm64.
+    "x86_64,x86_64,arm64-v8a\n": X86_64,
+    "x86,x86_64\n": X86_64,
+    "x86_64\n": X86_64,
+}
 
 
-@pytest.mark.parametrize("abi", ["armeabi-v7a\n", "x86_64\n", ""])
-def test_not_arm64(abi: str) -> None:
-    with pytest.raises(TargetError, match="not arm64-v8a"):
-        check_abi("serial", abi)
+@pytest.mark.parametrize("said", ABIS_SAID)
+def test_the_abi_is_the_first_of_64_bits(said: str) -> None:
+    assert abi_of("serial", said) == abi_of("serial", said, ABIS_SAID[said]) == ABIS_SAID[said]
+
+
+@pytest.mark.parametrize("said", ["armeabi-v7a,\n", "riscv64\n", ""])
+def test_an_abi_without_a_package_is_refused_whatever_is_wanted(said: str) -> None:
+    for wanted in (None, ARM64, X86_64):
+        with pytest.raises(TargetError, match=r"^serial is .*, not arm64-v8a or x86_64: no package runs there$"):
+            abi_of("serial", said, wanted)
+
+
+def test_a_device_of_the_other_abi_is_told_with_the_options_that_it_takes() -> None:
+    with pytest.raises(TargetError, match=r"^R58 is arm64-v8a, not x86_64: give --target arm64$"):
+        abi_of("R58", "arm64-v8a,arm64-v8a\n", X86_64)
+    with pytest.raises(TargetError, match=r"is x86_64, not arm64-v8a: give --target x86 --serial emulator-5554$"):
+        abi_of("emulator-5554", "x86_64,x86_64,arm64-v8a\n", ARM64)
 
 
 ANDROID_DF = """Filesystem     1K-blocks     Used Available Use% Mounted on

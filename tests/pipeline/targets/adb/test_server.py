@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets.adb import server
 from pipeline.targets.adb.adb import Adb, ConnectionLost, choose
 from pipeline.targets.adb.emulated import Emulated, forget, register
 from pipeline.targets.adb.parse import Address
-from pipeline.targets.arm64 import AdbTarget
+from pipeline.targets.device import AdbTarget
 from tests.emulator import processes
 from tests.emulator.device import EmulatedDevice, emulated_device
 from tests.emulator.faults import state
@@ -140,7 +141,7 @@ def test_a_followed_job_goes_on_after_the_server_was_killed(
     own_device: EmulatedDevice, alone: Address, tmp_path: Path
 ) -> None:
     device = Adb(own_device.serial, Address("127.0.0.1", own_device.adb_server_port))
-    target, lines = AdbTarget(device), list[str]()
+    target, lines = AdbTarget(device, ARM64), list[str]()
     files: dict[str, str | bytes] = {"job.sh": (PACKAGING / "job.sh").read_bytes(), "eval.sh": LINES}
     target.push(make_package(tmp_path / "package", files), lambda done, total: None)
     killer = threading.Timer(2, kill_server, [own_device])

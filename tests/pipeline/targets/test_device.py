@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from pipeline.errors import PipelineError, TargetError
+from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
-from pipeline.targets import arm64
-from pipeline.targets.adb.adb import ConnectionLost, Result
-from pipeline.targets.arm64 import AdbTarget, InterruptedHere
+from pipeline.targets import device
+from pipeline.targets.adb.adb import ConnectionLost
+from pipeline.targets.device import AdbTarget, InterruptedHere, package_on_device
 from tests.pipeline.targets.stand_in import StandIn, content_of, lose, make_package
 
 WRITES = "mkdir -p output; echo weights >output/lenet_trained_2.safetensors; echo '{}' >output/metrics.jsonl\n"
@@ -24,13 +25,11 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """What is /data/local/tmp on a device; a job that a test leaves is ended."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    root = PurePosixPath(folder) / "train-on-device" / "package-arm64"
-    monkeypatch.setattr(arm64, "BASE", PurePosixPath(folder))
-    monkeypatch.setattr(arm64, "ROOT", root)
-    monkeypatch.setattr(arm64, "OUTPUT", root / "output")
+    monkeypatch.setattr(device, "BASE", PurePosixPath(folder))
+    job = root() / "job.sh"
     yield folder
-    if (Path(root) / "job.sh").exists():
-        subprocess.run(["sh", root / "job.sh", "stop"], capture_output=True, timeout=60, check=False)
+    if job.exists():
+        subprocess.run(["sh", job, "stop"], capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -48,16 +47,9 @@ def package(tmp_path: Path) -> Path:
     )
 
 
-class Arm64(StandIn):
-    """Says that it is an arm64 device."""
-
-    abi = "arm64-v8a"
-
-    def execute(self, command: str, **options):  # type: ignore[no-untyped-def]
-        """See `Adb`."""
-        if "ro.product.cpu.abi" in command:
-            return Result(0, f"{self.abi}\n".encode(), b"")
-        return super().execute(command, **options)
+def root() -> Path:
+    """Where the package is on the device."""
+    return Path(package_on_device(ARM64))
 
 
 def ignored(done: int, total: int) -> None:
@@ -65,7 +57,7 @@ def ignored(done: int, total: int) -> None:
 
 
 def pushed(adb: StandIn, package: Path) -> AdbTarget:
-    target = AdbTarget(adb)
+    target = AdbTarget(adb, ARM64)
     target.push(package, ignored)
     return target
 
@@ -79,13 +71,13 @@ EXPECTED = (3, ["line 1", "line 2", "line 3", "last"])
 
 
 def test_lines_come_one_by_one_and_the_exit_code_is_the_scripts(disk: Path, package: Path) -> None:
-    assert run(pushed(Arm64(), package)) == EXPECTED
+    assert run(pushed(StandIn(), package)) == EXPECTED
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("word", ["job.sh start", "job.sh follow"])
 def test_a_lost_connection_changes_nothing(disk: Path, package: Path, word: str, moment: str) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     setattr(adb, moment, lose(2 if word == "job.sh follow" else 1, word))
     assert run(target) == EXPECTED
@@ -93,7 +85,7 @@ def test_a_lost_connection_changes_nothing(disk: Path, package: Path, word: str,
 
 
 def test_a_device_that_does_not_come_back_is_an_error(disk: Path, package: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
 
     def away(timeout_s: float) -> None:
@@ -101,12 +93,12 @@ def test_a_device_that_does_not_come_back_is_an_error(disk: Path, package: Path)
 
     adb.reconnect = away  # type: ignore[method-assign]
     adb.before = lose(1, "job.sh follow")
-    with pytest.raises(ConnectionLost, match="did not come back"):
+    with pytest.raises(ConnectionLost, match="did not come back, `invoke run --target arm64 --resume` goes on to"):
         run(target)
 
 
 def test_a_full_disk_of_the_host_is_not_taken_for_a_lost_device(disk: Path, package: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
 
     def full(line: str) -> None:
@@ -118,7 +110,7 @@ def test_a_full_disk_of_the_host_is_not_taken_for_a_lost_device(disk: Path, pack
 
 
 def test_an_interrupted_user_is_told_that_the_job_goes_on(disk: Path, package: Path) -> None:
-    target = pushed(Arm64(), package)
+    target = pushed(StandIn(), package)
 
     def interrupted(line: str) -> None:
         raise KeyboardInterrupt
@@ -131,7 +123,7 @@ def test_an_interrupted_user_is_told_that_the_job_goes_on(disk: Path, package: P
 def test_who_waits_for_a_lost_device_is_told_and_may_leave(
     disk: Path, package: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
 
     def tired(timeout_s: float) -> None:
@@ -146,7 +138,7 @@ def test_who_waits_for_a_lost_device_is_told_and_may_leave(
 
 
 def test_while_a_job_runs_nothing_else_starts_and_nothing_is_pushed(disk: Path, package: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     adb.after = lose(1, "job.sh follow")
 
@@ -168,7 +160,7 @@ def test_while_a_job_runs_nothing_else_starts_and_nothing_is_pushed(disk: Path, 
 
 
 def test_attach_shows_a_job_from_its_beginning_and_needs_one(disk: Path, package: Path) -> None:
-    target = pushed(Arm64(), package)
+    target = pushed(StandIn(), package)
     with pytest.raises(TargetError, match="has run no job: start one with"):
         target.attach(lambda line: None)
     run(target)
@@ -177,15 +169,15 @@ def test_attach_shows_a_job_from_its_beginning_and_needs_one(disk: Path, package
 
 
 def test_a_device_without_a_package_has_no_job(disk: Path) -> None:
-    assert AdbTarget(Arm64()).status() == "none"
+    assert AdbTarget(StandIn(), ARM64).status() == "none"
     with pytest.raises(TargetError, match=r"stand-in: no job runs$"):
-        AdbTarget(Arm64()).stop()
+        AdbTarget(StandIn(), ARM64).stop()
 
 
 @pytest.mark.parametrize("code", [70, 74])
 def test_a_scripts_own_exit_code_is_not_taken_for_what_job_sh_says(disk: Path, package: Path, code: int) -> None:
     make_package(package, {"train.sh": f"echo line; exit {code}\n"})
-    assert run(pushed(Arm64(), package)) == (code, ["line"])
+    assert run(pushed(StandIn(), package)) == (code, ["line"])
 
 
 def test_a_follower_that_gives_up_on_a_long_job_is_followed_by_another(disk: Path, package: Path) -> None:
@@ -197,13 +189,13 @@ def test_a_follower_that_gives_up_on_a_long_job_is_followed_by_another(disk: Pat
             "train.sh": "for i in 1 2 3; do printf 'line '; sleep 1; echo $i; done; printf last; exit 3\n",
         },
     )
-    adb = Arm64()
+    adb = StandIn()
     assert run(pushed(adb, package)) == EXPECTED
     assert adb.reconnections == 0
 
 
 def test_results_that_cannot_be_listed_are_not_taken_for_none(disk: Path, package: Path, tmp_path: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     run(target)
     tools = tmp_path / "tools"
@@ -217,7 +209,7 @@ def test_results_that_cannot_be_listed_are_not_taken_for_none(disk: Path, packag
 
 
 def test_results_are_pulled_whole(disk: Path, package: Path, tmp_path: Path) -> None:
-    target = pushed(Arm64(), package)
+    target = pushed(StandIn(), package)
     run(target)
     pulled = target.pull(tmp_path / "results")
     assert {path.name for path in pulled} == {"lenet_trained_2.safetensors", "metrics.jsonl"}
@@ -228,10 +220,10 @@ def test_results_are_pulled_whole(disk: Path, package: Path, tmp_path: Path) -> 
 
 
 def test_a_file_that_grows_is_pulled_as_it_was_listed(disk: Path, package: Path, tmp_path: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     run(target)
-    metrics = Path(arm64.ROOT) / "output" / "metrics.jsonl"
+    metrics = root() / "output" / "metrics.jsonl"
 
     # A line that is being written is none yet.
     metrics.write_text(metrics.read_text() + '{"mo')
@@ -249,10 +241,10 @@ def test_a_file_that_grows_is_pulled_as_it_was_listed(disk: Path, package: Path,
 def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
     disk: Path, package: Path, tmp_path: Path, kind: str
 ) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     run(target)
-    checkpoint = Path(arm64.ROOT) / "output" / "lenet_trained_2.safetensors"
+    checkpoint = root() / "output" / "lenet_trained_2.safetensors"
 
     def spoil(command: str) -> None:
         if command.startswith("cat ") and kind == "damaged":
@@ -269,7 +261,7 @@ def test_a_pull_that_fails_leaves_no_file_under_a_final_name(
 
 @pytest.mark.parametrize("word", ["job.sh status", "for f in", "cat ", "stat -c %s", ".pulled"])
 def test_a_connection_that_breaks_in_a_pull_is_made_again(disk: Path, package: Path, tmp_path: Path, word: str) -> None:
-    adb = Arm64()
+    adb = StandIn()
     target = pushed(adb, package)
     run(target)
     adb.after = lose(1, word)
@@ -282,13 +274,13 @@ def test_a_connection_that_breaks_in_a_pull_is_made_again(disk: Path, package: P
 
 
 def test_a_push_that_was_cut_off_is_begun_again(disk: Path, package: Path) -> None:
-    adb = Arm64()
+    adb = StandIn()
     adb.after = lose(1, "tar -xf")
     assert run(pushed(adb, package)) == EXPECTED
 
 
 def test_what_was_cleared_is_not_pulled(disk: Path, package: Path, tmp_path: Path) -> None:
-    target = pushed(Arm64(), package)
+    target = pushed(StandIn(), package)
     assert target.pull(tmp_path) == []
     run(target)
     target.clear_output()
@@ -297,7 +289,7 @@ def test_what_was_cleared_is_not_pulled(disk: Path, package: Path, tmp_path: Pat
 
 
 def test_a_training_is_unpulled_until_what_it_recorded_is_marked(disk: Path, package: Path, tmp_path: Path) -> None:
-    target = pushed(Arm64(), package)
+    target = pushed(StandIn(), package)
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     target.put([tmp_path / "metrics.jsonl"])
     assert target.unpulled()
@@ -316,29 +308,15 @@ def test_a_link_that_leads_out_of_our_folder_is_refused_by_name(
     disk: Path, package: Path, tmp_path: Path, planted: str
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
-    link = Path(arm64.ROOT).parent / planted
+    link = root().parent / planted
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TargetError, match=f"{link} would lead what is written there elsewhere: remove"):
-        AdbTarget(Arm64()).push(package, ignored)
+        AdbTarget(StandIn(), ARM64).push(package, ignored)
     assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def test_an_arm64_device_that_prefers_32_bit_is_one(disk: Path, package: Path) -> None:
-    adb = Arm64()
-    adb.abi = "armeabi-v7a,arm64-v8a"
-    pushed(adb, package)
-
-
-def test_another_abi_is_refused_before_anything_is_written(disk: Path, package: Path) -> None:
-    adb = Arm64()
-    adb.abi = "armeabi-v7a"
-    with pytest.raises(TargetError, match="is armeabi-v7a, not arm64-v8a"):
-        pushed(adb, package)
-    assert list(disk.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_refused(disk: Path, package: Path) -> None:
     disk.rmdir()
     with pytest.raises(TargetError, match="cannot be written to, or its disk is full"):
-        pushed(Arm64(), package)
+        pushed(StandIn(), package)

@@ -1,7 +1,7 @@
-"""The arm64 runtime: glibc's loader and libraries, CPython, numpy and wheels in a folder that needs only a kernel.
+"""A device's runtime: glibc's loader and libraries, CPython, numpy and wheels in a folder that needs only a kernel.
 
-Android has no glibc and no Python, so the folder brings both, from Debian's arm64 packages; it starts as
-`lib/ld-linux-aarch64.so.1 --library-path lib bin/python3`. numpy is Debian's as well, linked to the reference BLAS.
+Android has no glibc and no Python, so the folder brings both, from Debian's packages for the device's ABI; it starts as
+`lib/<loader> --library-path lib bin/python3`. numpy is Debian's as well, linked to the reference BLAS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from device_runtime.formats.manifest import Version
 from pipeline.errors import PackageError
 from pipeline.files import new_folder
 from pipeline.packing import debian
-from pipeline.packing.pins import PINS, fetch_pinned
+from pipeline.packing.abi import Abi
+from pipeline.packing.pins import fetch_pinned, pins_of
 from pipeline.packing.runtime import (
     PACKAGING,
     REQUIREMENTS,
@@ -30,44 +31,44 @@ from pipeline.stages import build_once, key_of
 NO_LAPACK = PACKAGING / "no_lapack.py"
 
 
-def build_arm64(build: Path) -> Path:
-    """Makes build/runtime-arm64/; what is there for the same pins and lists is kept.
+def build_device(abi: Abi, build: Path) -> Path:
+    """Makes build/runtime-<name>/ for devices of that ABI; what is there for the same pins and lists is kept.
 
     Raises:
       PackageError: this machine has no Debian sources to take the packages from.
       CommandError: apt-get, dpkg-deb or pip failed; the message carries what it said.
     """
-    folder = build / "runtime-arm64"
+    folder = build / f"runtime-{abi.name}"
     rules = read_rules()
-    texts = [path.read_text() for path in (REQUIREMENTS, PINS, NO_LAPACK)]
-    key = key_of("arm64", texts, rules, debian.SUITE)
-    build_once(folder, key, lambda: _assemble(folder, rules))
+    texts = [path.read_text() for path in (REQUIREMENTS, pins_of(abi), NO_LAPACK)]
+    key = key_of(abi, texts, rules, debian.SUITE)
+    build_once(folder, key, lambda: _assemble(abi, folder, rules))
     return folder
 
 
-def _assemble(folder: Path, rules: Rules) -> None:
+def _assemble(abi: Abi, folder: Path, rules: Rules) -> None:
+    platforms = [f"{platform}_{abi.machine}" for platform in rules.platforms]
     with new_folder(folder) as temporary:
-        versions = _add_debian(temporary, rules)
-        versions |= install_wheels(temporary, [REQUIREMENTS], rules.unused, rules.platforms, rules.python)
+        versions = _add_debian(abi, temporary, rules)
+        versions |= install_wheels(temporary, [REQUIREMENTS], rules.unused, platforms, rules.python)
         write_versions(temporary, versions)
 
 
-def _add_debian(folder: Path, rules: Rules) -> dict[str, Version]:
+def _add_debian(abi: Abi, folder: Path, rules: Rules) -> dict[str, Version]:
     work = folder / "debian"
-    versions, archives = fetch_pinned(rules.packages, (work / "apt").resolve())
+    versions, archives = fetch_pinned(abi, rules.packages, (work / "apt").resolve())
     debian.unpack(archives, work / "root")
-    _copy_libraries(work / "root", folder / "lib", rules.libraries)
+    _copy_libraries(work / "root", folder / "lib", (abi.loader, *rules.libraries), f"{abi.machine}-linux-gnu")
     _copy_python(work / "root" / "usr", folder, rules)
     _copy_numpy(work / "root" / "usr" / "lib" / "python3" / "dist-packages", folder / "site-packages", rules)
     shutil.rmtree(work)
     return versions
 
 
-def _copy_libraries(root: Path, folder: Path, libraries: Sequence[str]) -> None:
+def _copy_libraries(root: Path, folder: Path, libraries: Sequence[str], triplet: str) -> None:
     """Copies each library's content under the name that programs ask for: a package pushed by adb has no links."""
     folder.mkdir()
-    names = ("usr/lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu/blas", "lib/aarch64-linux-gnu", "usr/lib", "lib")
-    places = [root / name for name in names]
+    places = [root / name for name in (f"usr/lib/{triplet}", f"usr/lib/{triplet}/blas", "usr/lib", "usr/lib64")]
     found = {name: next((p / name for p in places if (p / name).is_file()), None) for name in libraries}
     missing = [name for name, path in found.items() if path is None]
     if missing:

@@ -1,37 +1,33 @@
-"""An arm64 device over adb as the target: push, detached jobs, verified pulls."""
+"""A device over adb as the target, of whichever ABI: push, detached jobs, verified pulls."""
 
 from __future__ import annotations
 
-import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
-from pipeline.files import new_file, sha256_of
-from pipeline.packing.runtime_arm64 import build_arm64
+from pipeline.packing.abi import ABIS, Abi
+from pipeline.packing.runtime_device import build_device
 from pipeline.progress import OnProgress, note
 from pipeline.targets import PULLED, Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
 from pipeline.targets.adb.lines import Lines
-from pipeline.targets.adb.parse import OutputFile, check_abi, free_bytes, parse_output_files
-from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
+from pipeline.targets.adb.parse import abi_of, free_bytes
+from pipeline.targets.adb.places import PRIVATE, check_links, send
+from pipeline.targets.adb.pull import pull
 from pipeline.targets.adb.push import push
 
 BASE = PurePosixPath("/data/local/tmp")
-ROOT = BASE / "train-on-device" / "package-arm64"
-OUTPUT = ROOT / "output"
 
 BUSY = 75
 DIED = 70
 AGAIN = 74
-RECONNECT_S = 60.0
 # While a job is followed: a device that restarts, or whose cable somebody needs for a while, comes back.
 AWAY_S = 900.0
 # After a push that broke has waited for the device already.
@@ -40,28 +36,13 @@ PUSH_AGAIN_S = 5.0
 FULL_BYTES = 2**16
 # `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
 SILENCE_S = 30.0
-DIGESTS_TIMEOUT_S = 300.0
-# The lines of a hundred thousand checkpoints.
-MOST_LISTED = 2**24
 
 # The preferred ABI and those of 64 bits: there are arm64 devices that prefer 32, and kernels of 64 bits without any
 # program of theirs. What is no Android has its kernel's alone.
-ABIS = (
+ASK_ABIS = (
     "abis=$(getprop ro.product.cpu.abi 2>/dev/null),$(getprop ro.product.cpu.abilist64 2>/dev/null); "
     '[ "$abis" != , ] || abis=$(uname -m); echo "$abis"'
 )
-
-# A running job's metrics still grow: their whole lines that are there now are listed, and later pulled. Up to Android 8
-# no tool cuts off at a byte.
-LIST_FILE = (
-    '[ -f "$f" ] || continue; case $f in '
-    '*.jsonl) l=$(wc -l <"$f") && n=$(head -n $((l)) "$f" | wc -c) && s=$(head -n $((l)) "$f" | sha256sum) ;; '
-    '*) n=$(stat -c %s "$f") && s=$(sha256sum <"$f") ;; '
-    'esac && echo "${s%% *} $((n)) $f" || exit 1'
-)
-
-
-_T = TypeVar("_T")
 
 
 class InterruptedHere(TargetError):
@@ -71,21 +52,16 @@ class InterruptedHere(TargetError):
 
 
 class AdbTarget:
-    """One device, by its serial."""
+    """One device, by its serial, with the package for its ABI."""
 
-    name = "arm64"
-
-    def __init__(self, device: Adb) -> None:
+    def __init__(self, device: Adb, abi: Abi, folder: str = "") -> None:
+        self.name = abi.name
         self._adb = device
-
-    @classmethod
-    def connect(cls, serial: str | None) -> AdbTarget:
-        """The device with that serial, or the only one.
-
-        Raises:
-          TargetError: there is no such device, or it is not ready.
-        """
-        return cls(adb.choose(serial))
+        root = package_on_device(abi)
+        self._root = root.with_name(folder or root.name)
+        self._output = self._root / "output"
+        # As a user names it.
+        self._options = abi.options(device.serial)
 
     def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`."""
@@ -93,22 +69,21 @@ class AdbTarget:
         if self.running():
             raise TargetError(f"{self._adb.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
         try:
-            return push(self._adb, package, ROOT, on_bytes)
+            return push(self._adb, package, self._root, on_bytes)
         except ConnectionLost as lost:
             try:
                 self._adb.reconnect(PUSH_AGAIN_S)
             except ConnectionLost:
                 raise lost from None
-        return push(self._adb, package, ROOT, on_bytes)
+        return push(self._adb, package, self._root, on_bytes)
 
     def check(self) -> None:
-        """Checks ABI, that nothing leads out of our folder, and that programs can be started from /data/local/tmp.
+        """Checks that nothing leads out of our folder, and that programs can be started from /data/local/tmp.
 
         Raises:
           TargetError: one of them is not so.
         """
-        check_abi(self._adb.serial, self._adb.execute(ABIS).text)
-        check_links(self._adb, ROOT.parent)
+        check_links(self._adb, self._root.parent)
         probe = BASE / f".probe-{uuid.uuid4().hex[:8]}"
         written = self._adb.execute(
             f'{PRIVATE}; {{ printf "#!%s\\nexit 0\\n" "$(command -v sh)" >{probe} && chmod 700 {probe}; }} || exit 3; '
@@ -131,7 +106,7 @@ class AdbTarget:
             started = self._job(words)
         except ConnectionLost:
             # It may have started before the connection broke: then the device knows the token, and starts no other.
-            self._adb.reconnect(RECONNECT_S)
+            self._adb.reconnect(adb.RECONNECT_S)
             started = self._job(words)
         if started.code == BUSY:
             raise TargetError(
@@ -152,7 +127,7 @@ class AdbTarget:
           TargetError: there is no job, it died without an exit code, or the device does not come back.
         """
         if self.status() == "none":
-            raise TargetError(f"{self._adb.serial} has run no job: start one with `invoke train --target arm64`")
+            raise TargetError(f"{self._adb.serial} has run no job: start one with `invoke train {self._options}`")
         return self._follow(on_line)
 
     def _follow(self, on_line: OnLine) -> int:
@@ -168,7 +143,7 @@ class AdbTarget:
         if code == DIED and self.status() == "died":
             raise TargetError(
                 f"{self._adb.serial}: the job was killed; the device may have run out of memory, or restarted: "
-                "`invoke run --target arm64 --resume` goes on"
+                f"`invoke run {self._options} --resume` goes on"
             )
         if code != 0 and self._is_full():
             # Then what a script says of it finds no room in the log either.
@@ -186,7 +161,7 @@ class AdbTarget:
         while True:
             try:
                 result = self._adb.execute(
-                    f"sh {ROOT}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S, live=True
+                    f"sh {self._root}/job.sh follow {lines.taken}", on_stdout=lines.take, timeout_s=SILENCE_S, live=True
                 )
                 # A script may end with that very code itself.
                 if result.code != AGAIN or not runs:
@@ -195,20 +170,18 @@ class AdbTarget:
             except ConnectionLost:
                 serial = self._adb.serial
                 note(f"lost {serial}: waiting for it; what runs there goes on (Ctrl-C leaves it running)")
-                self._adb.reconnect(AWAY_S)
+                self._wait()
 
-    def _repeated(self, call: Callable[[], _T]) -> _T:
-        """Makes a call that does no harm when it is made twice: again, where the connection broke in it."""
+    def _wait(self) -> None:
         try:
-            return call()
-        except ConnectionLost:
-            self._adb.reconnect(RECONNECT_S)
-            return call()
+            self._adb.reconnect(AWAY_S)
+        except ConnectionLost as lost:
+            raise ConnectionLost(f"{lost}, `invoke run {self._options} --resume` goes on to the results") from lost
 
     def status(self) -> str:
         """`running SCRIPT`, `ended CODE`, `died` or `none`."""
-        asked = f"[ -f {ROOT}/job.sh ] && sh {ROOT}/job.sh status || echo none"
-        return in_line(self._repeated(lambda: self._adb.execute(asked)).text.strip())
+        asked = f"[ -f {self._root}/job.sh ] && sh {self._root}/job.sh status || echo none"
+        return in_line(self._adb.repeated(lambda: self._adb.execute(asked)).text.strip())
 
     def stop(self) -> None:
         """Ends the running job.
@@ -224,71 +197,75 @@ class AdbTarget:
 
     def clear_output(self) -> None:
         """See `Target`."""
-        self._repeated(lambda: self._adb.check(f"rm -rf {OUTPUT}"))
+        self._adb.repeated(lambda: self._adb.check(f"rm -rf {self._output}"))
 
     def unpulled(self) -> bool:
         """See `Target`."""
         mark = f'"$(cat {PULLED} 2>/dev/null)"'
-        asked = f'cd {OUTPUT} 2>/dev/null && [ -s {METRICS} ] && [ {mark} != "$(stat -c %s {METRICS})" ]'
-        return self._repeated(lambda: self._adb.execute(asked)).code == 0
+        asked = f'cd {self._output} 2>/dev/null && [ -s {METRICS} ] && [ {mark} != "$(stat -c %s {METRICS})" ]'
+        return self._adb.repeated(lambda: self._adb.execute(asked)).code == 0
 
     def mark_pulled(self, size_bytes: int) -> None:
         """See `Target`."""
-        marked = f"{PRIVATE}; cd {OUTPUT} && echo {size_bytes} >{PULLED}.new && mv {PULLED}.new {PULLED}"
-        self._repeated(lambda: self._adb.check(marked))
+        marked = f"{PRIVATE}; cd {self._output} && echo {size_bytes} >{PULLED}.new && mv {PULLED}.new {PULLED}"
+        self._adb.repeated(lambda: self._adb.check(marked))
 
     def put(self, files: Sequence[Path]) -> None:
         """See `Target`."""
-        self._repeated(lambda: self._put(files))
+        self._adb.repeated(lambda: self._put(files))
 
     def _put(self, files: Sequence[Path]) -> None:
-        self._adb.check(f"{PRIVATE}; mkdir -p {OUTPUT}")
+        self._adb.check(f"{PRIVATE}; mkdir -p {self._output}")
         for file in files:
-            send(self._adb, file, OUTPUT / file.name)
+            send(self._adb, file, self._output / file.name)
 
     def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
-        listed = f"cd {OUTPUT} 2>/dev/null || exit 0; for f in {only}; do {LIST_FILE}; done"
-        listing = self._repeated(lambda: self._adb.execute(listed, timeout_s=DIGESTS_TIMEOUT_S, most_bytes=MOST_LISTED))
-        if listing.code != 0:
-            raise TargetError(f"{self._adb.serial}: {OUTPUT} cannot be read: {listing.complaint}")
-        files = parse_output_files(listing.text)
-        self._check_room(files, into)
-        return [self._repeated(partial(self._pull_file, file, into)) for file in files]
-
-    def _check_room(self, files: Sequence[OutputFile], into: Path) -> None:
-        """Refuses sizes that this machine's disk cannot take, before anything is written."""
-        there = next(folder for folder in (into.absolute(), *into.absolute().parents) if folder.exists())
-        size_bytes, free = sum(file.size_bytes for file in files), shutil.disk_usage(there).free
-        if size_bytes > free:
-            raise TargetError(
-                f"{self._adb.serial}: its results are {size_bytes / 2**20:,.0f} MiB as it says, {there} has "
-                f"{free / 2**20:,.0f} MiB: nothing was pulled; make room, or remove what it should not have from "
-                f"{OUTPUT}"
-            )
-
-    def _pull_file(self, file: OutputFile, into: Path) -> Path:
-        final = into / file.name
-        with new_file(final) as temporary:
-            with temporary.open("wb") as content:
-                receive(self._adb, OUTPUT / file.name, file.size_bytes, content, SILENCE_S)
-            if sha256_of(temporary) != file.sha256:
-                raise TargetError(f"{self._adb.serial}: {file.name} arrived damaged: run `invoke pull` again")
-        return final
+        return pull(self._adb, self._output, into, only)
 
     def _job(self, words: str) -> adb.Result:
-        return self._adb.execute(f"sh {ROOT}/job.sh {words}")
+        return self._adb.execute(f"sh {self._root}/job.sh {words}")
 
 
-def _checkpoint(text: str) -> str:
+def connect(serial: str | None, abi: Abi | None = None, folder: str = "") -> AdbTarget:
+    """The device with that serial, or the only one.
+
+    Args:
+      serial: of the device.
+      abi: that it has to have; None: any, of whose package the job is.
+      folder: the package's name there; nothing: that of trainings.
+
+    Raises:
+      TargetError: there is no such device, it is not ready, or has another ABI.
+    """
+    device = adb.choose(serial)
+    said = device.repeated(lambda: device.execute(ASK_ABIS))
+    return AdbTarget(device, abi_of(device.serial, said.text, abi), folder)
+
+
+def package_on_device(abi: Abi) -> PurePosixPath:
+    """Where the package is on a device of that ABI."""
+    return BASE / "train-on-device" / f"package-{abi.name}"
+
+
+def _checkpoint(abi: Abi, text: str) -> str:
     """The path on the device of a file in its output folder."""
+    output = package_on_device(abi) / "output"
     try:
         check_name(text)
     except ValueError as error:
-        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {OUTPUT}") from error
-    return f"{OUTPUT}/{text}"
+        raise UsageError(f"--checkpoint {text}: give the name of a file in the device's {output}") from error
+    return f"{output}/{text}"
 
 
-KIND = Kind(
-    lambda package, serial: AdbTarget.connect(serial), build_arm64, _checkpoint, goes_on=True, engines=("lowered",)
-)
+def kind(target: str) -> Kind:
+    """Devices of the ABI that `--target` means."""
+    abi = next(abi for abi in ABIS if abi.target == target)
+    return Kind(
+        abi.name,
+        lambda package, serial: connect(serial, abi, package.name),
+        partial(build_device, abi),
+        partial(_checkpoint, abi),
+        is_here=False,
+        engines=("lowered",),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TargetError
-from pipeline.targets.x86 import LocalTarget
+from pipeline.targets.local import LocalTarget
 from tests.pipeline.targets.stand_in import content_of, make_package
 
 TRAIN = (

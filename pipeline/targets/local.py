@@ -87,4 +87,8 @@ def _checkpoint(text: str) -> str:
     return str(Path(text).resolve())
 
 
-KIND = Kind(lambda package, serial: LocalTarget(package), build_x86, _checkpoint, goes_on=False, engines=ENGINES)
+def kind(target: str) -> Kind:
+    """This machine, which `--target` means where no serial names a device."""
+    return Kind(
+        target, lambda package, serial: LocalTarget(package), build_x86, _checkpoint, is_here=True, engines=ENGINES
+    )
