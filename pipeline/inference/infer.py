@@ -56,7 +56,7 @@ def infer(settings: Settings) -> None:
     for file, problem in answered.problems:
         note(f"warning: {in_line(str(file))} {problem}")
     if pictures.skipped and not settings.json:
-        note(f"skipped in the folders: {pictures.skipped} files that are no images")
+        note(f"files in the folders that are no images, skipped: {pictures.skipped}")
     if settings.json:
         print(_as_json(model, answered, pictures.skipped, settings))
     elif answered.answers:
