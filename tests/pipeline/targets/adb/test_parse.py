@@ -61,7 +61,7 @@ def test_the_serial_chooses() -> None:
 @pytest.mark.parametrize(
     ("devices", "serial", "message"),
     [
-        ([], None, "adb sees no device: connect one .* `invoke emulator.start` starts one"),
+        ([], None, "adb sees no device: connect one .* `invoke emulator.start` in a checkout starts one"),
         ([PHONE, BOARD], None, "choose one with --serial: R58M123ABC"),
         ([PHONE], "other", "adb sees no device 'other'"),
         ([Listed("a", "offline")], None, "a is offline"),
