@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from sysconfig import get_path
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -70,12 +74,40 @@ def pins(c: Context) -> None:
 
 
 @task
+def lint(c: Context) -> None:
+    """Run ruff, mypy, actionlint and shellcheck."""
+    _run(c, *(f"{sys.executable} -m {command}" for command in ("ruff check .", "ruff format --check .", "mypy")))
+    tools = get_path("scripts")
+    _run(c, f"{tools}/actionlint -shellcheck {tools}/shellcheck")
+    _run(c, f"{tools}/shellcheck --external-sources --source-path SCRIPTDIR {' '.join(_scripts())}")
+
+
+@task
+def docs(c: Context) -> None:
+    """Build the documentation as a site in build/site."""
+    # The theme's makers advertise their next one otherwise.
+    _run(c, f"NO_MKDOCS_2_WARNING=1 {sys.executable} -m mkdocs build")
+
+
+@task(lint, docs)
 def check(c: Context) -> None:
-    """Run what CI runs: ruff, mypy and all tests."""
-    for command in ("ruff check .", "ruff format --check .", "mypy", "pytest -n auto --dist loadfile"):
-        c.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
+    """Run what CI runs: the linters, the site, and all tests."""
+    _run(c, f"{sys.executable} -m pytest -n auto --dist loadfile")
+
+
+def _run(c: Context, *commands: str) -> None:
+    for command in commands:
+        c.run(command, echo=True, pty=sys.stdout.isatty())
+
+
+def _scripts() -> Iterator[str]:
+    """The shell scripts that are called; what they source is read with them."""
+    for folder in (".ci", "packaging", "tests/emulator"):
+        for path in sorted(Path(folder).iterdir()):
+            if path.is_file() and re.match(rb"#!\S*/(ba)?sh\b", path.read_bytes()):
+                yield str(path)
 
 
 namespace = program.namespace(
-    *(fuzz, pins, check), Collection("emulator", emulator_start, emulator_stop, emulator_status)
+    *(fuzz, pins, lint, docs, check), Collection("emulator", emulator_start, emulator_stop, emulator_status)
 )

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from device_runtime.console import say
+from device_runtime.formats.battery import Power
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.options import minutes_of
-from device_runtime.metrics import Metrics
+from device_runtime.live import Live
+from device_runtime.metrics import Field, Metrics, resident_memory_bytes
 from device_runtime.plan import Plan
-from device_runtime.power import Device, Power
+from device_runtime.power import Device
 
 # A pause ends when the battery is so much better than asked for: at the very limit it would come and go.
 MARGIN_PERCENT = 2
@@ -29,12 +31,14 @@ class Pace:
       ask_every_s: about the conditions, while the training runs.
       ask_paused_every_s: about the conditions, while it is paused.
       note_every_s: for its state, which goes to the metrics.
+      sample_every_s: this process's memory is noted, which costs next to nothing.
       least_gap_s: the shortest gap between two updates that is noted.
     """
 
     ask_every_s: float = 5.0
     ask_paused_every_s: float = 20.0
     note_every_s: float = 30.0
+    sample_every_s: float = 5.0
     least_gap_s: float = 60.0
 
 
@@ -108,15 +112,21 @@ class Watch:
       metrics: takes the records.
       device: the device.
       pace: how often it is asked.
+      live: is told of pauses.
+      seconds: that the training took before, where it goes on here.
     """
 
-    def __init__(self, conditions: Conditions, metrics: Metrics, device: Device, pace: Pace) -> None:
+    def __init__(
+        self, conditions: Conditions, metrics: Metrics, device: Device, pace: Pace, live: Live, seconds: float
+    ) -> None:
         self._conditions = conditions
         self._metrics = metrics
         self._device = device
         self._pace = pace
+        self._live = live
+        self._began = _now() - seconds
         self._first: int | None = None
-        self._asked = self._noted = float("-inf")
+        self._asked = self._noted = self._sampled = float("-inf")
         self._passed: tuple[float, float] | None = None
         self._slept: list[float] = []
 
@@ -135,14 +145,16 @@ class Watch:
         if ask or note:
             self._asked = now
             power = self._device.power()
-            if note:
-                self._note(step, power)
+            self._note(step, power, state=note)
             if reason := self._conditions.unmet(self._device, power, paused=False):
                 self._pause(step, reason, save)
+        elif now - self._sampled >= self._pace.sample_every_s:
+            self._sample(step)
         self._passed = _now(), time.thread_time()
 
-    def end(self) -> None:
-        """Says how long the device slept, if it did."""
+    def end(self, step: int) -> None:
+        """After the last update, `step`: says how long the device slept, if it did."""
+        self._sample(step)
         if self._slept:
             count = "a gap" if len(self._slept) == 1 else f"{len(self._slept)} gaps"
             say(f"the device slept for {duration(sum(self._slept))} in {count}")
@@ -153,20 +165,30 @@ class Watch:
         began = _now()
         self._metrics.record("pause", step=step, reason=reason)
         say(f"paused at step {step}: {reason}")
+        self._live.pause()
         while reason:
             time.sleep(self._pace.ask_paused_every_s)
             power = self._device.power()
             reason = self._conditions.unmet(self._device, power, paused=True)
         self._asked = _now()
-        self._note(step, power)
+        self._note(step, power, state=True)
         self._metrics.record("continue", step=step, seconds=round(self._asked - began, 3))
         say(f"goes on at step {step} after {duration(self._asked - began)}")
+        self._live.go_on()
 
-    def _note(self, step: int, power: Power) -> None:
-        self._noted = _now()
+    def _note(self, step: int, power: Power, *, state: bool) -> None:
+        """Notes what the battery said, and with `state` whatever else the device tells."""
         battery = {"battery_percent": power.percent, "battery_celsius": power.celsius}
         told = {name: value for name, value in battery.items() if value is not None}
-        self._metrics.record("device", step=step, plugged=power.plugged, **told, **self._device.state())
+        if state:
+            self._noted = _now()
+        self._sample(step, plugged=power.plugged, **told, **(self._device.state() if state else {}))
+
+    def _sample(self, step: int, **told: Field) -> None:
+        """Notes what costs nothing to know, and what is told beside it."""
+        self._sampled = _now()
+        seconds = round(self._sampled - self._began, 3)
+        self._metrics.record("device", step=step, seconds=seconds, rss_bytes=resident_memory_bytes(), **told)
 
     def _note_gap(self, step: int) -> None:
         """Notes the time since the last call in which this thread neither computed nor was ours to pause."""

@@ -47,12 +47,22 @@ def replace_records(path: Path, records: Sequence[Record]) -> None:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process in bytes, from VmHWM of /proc/self/status, which counts in KiB.
+    """Largest resident size of this process.
 
     Not getrusage's: that one still holds the size of the process that started this one.
     """
+    return _memory_bytes("VmHWM:")
+
+
+def resident_memory_bytes() -> int:
+    """Resident size of this process now."""
+    return _memory_bytes("VmRSS:")
+
+
+def _memory_bytes(name: str) -> int:
+    """An entry of /proc/self/status, which counts in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
 
 
 def _is_lost(value: Field) -> bool:

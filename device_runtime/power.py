@@ -9,31 +9,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from device_runtime.formats.battery import Power, as_number, parse_dumpsys
+
 ASK_TIMEOUT_S = 10.0
-
-_HEADING = "Current Battery Service state:"
-# Of Android's BatteryManager: charging, full.
-_CHARGING = ("2", "5")
-
-
-@dataclass(frozen=True)
-class Power:
-    """What a battery says, or that there is none.
-
-    Attributes:
-      battery: whether there is one.
-      plugged: whether something feeds the device; a device without a battery is plugged in.
-      percent: how full the battery is.
-      celsius: the battery's temperature.
-    """
-
-    battery: bool
-    plugged: bool
-    percent: float | None = None
-    celsius: float | None = None
 
 
 class Device:
@@ -99,30 +79,6 @@ class Device:
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def parse_dumpsys(text: str) -> Power | None:
-    """Reads what Android's `dumpsys battery` prints; None where it does not tell.
-
-    Makers add lines of their own, some under names that Android has too: of each name the first line counts.
-    """
-    if _HEADING not in text:
-        return None
-    said: dict[str, str] = {}
-    for line in text.partition(_HEADING)[2].splitlines():
-        name, colon, value = line.partition(":")
-        if colon:
-            said.setdefault(name.strip(), value.strip())
-    fed = any(value == "true" for name, value in said.items() if name.endswith(" powered"))
-    if said.get("present") == "false":
-        return Power(battery=False, plugged=True)
-    level, scale, tenths = (_as_number(said.get(name, "")) for name in ("level", "scale", "temperature"))
-    return Power(
-        battery=True,
-        plugged=fed or said.get("status") in _CHARGING,
-        percent=None if level is None else 100 * level / (scale or 100),
-        celsius=None if tenths is None else tenths / 10,
-    )
-
-
 def _output_of(*command: str) -> str:
     """What a program of the device prints; nothing where it fails or there is none."""
     with suppress(OSError, subprocess.SubprocessError):
@@ -147,11 +103,4 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path) -> float | None:
-    return _as_number(_text(path))
-
-
-def _as_number(text: str) -> float | None:
-    try:
-        return float(int(text))
-    except ValueError:
-        return None
+    return as_number(_text(path))

@@ -20,12 +20,14 @@ class Progress:
 
     Attributes:
       least_loss, best_accuracy: of all steps and evaluations so far.
+      accuracy: of the last report or evaluation.
       epoch_losses: of the steps of the epoch that has begun.
       reached: accuracy of the evaluation after the last step, if there was one.
     """
 
     least_loss: float = float("inf")
     best_accuracy: float = 0.0
+    accuracy: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
 
@@ -88,9 +90,15 @@ def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> P
     return Progress(
         least_loss=min(losses.values(), default=float("inf")),
         best_accuracy=max(accuracies, default=0.0),
+        accuracy=accuracies[-1] if accuracies else None,
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
         reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
     )
+
+
+def seconds_of(records: Sequence[Record]) -> float:
+    """How long the training took until its records end."""
+    return max((record.get("seconds") or 0.0 for record in records if record["event"] == "device"), default=0.0)
 
 
 def _saved(output: Path, model: Model) -> list[Path]:

@@ -23,11 +23,12 @@ from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
+from device_runtime.live import Live
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
-from device_runtime.resume import interrupted, kept_records
+from device_runtime.resume import interrupted, kept_records, seconds_of
 from device_runtime.saved import Saved
 from device_runtime.training import Trainer
 
@@ -78,8 +79,9 @@ def run(
                 describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
             if training:
                 saved = Saved(options.output, model, plan.keep, metrics, history)
-                watch = Watch(conditions, metrics, device, pace)
-                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch)
+                live = Live(plan.first - 1, plan.last, wanted=options.progress)
+                watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
+                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch, live)
                 step = trainer.run()
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
                 trainer.check(evaluation, step, inputs.final)

@@ -20,6 +20,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model
 from device_runtime.inputs import Inputs
+from device_runtime.live import Live
 from device_runtime.metrics import Metrics
 from device_runtime.plan import Plan
 from device_runtime.resume import progress_of
@@ -47,6 +48,7 @@ class Trainer:
         metrics: Metrics,
         history: Sequence[Record],
         watch: Watch,
+        live: Live,
     ) -> None:
         """`history` is what was recorded of the training that goes on here."""
         self._engine = engine
@@ -58,6 +60,7 @@ class Trainer:
         self._saved = saved
         self._metrics = metrics
         self._watch = watch
+        self._live = live
         self._batches = Batches(len(inputs.train(0)), plan.batch_size * plan.accumulate, plan.seed)
         self._progress = progress_of(history, plan.first - 1, self._batches.steps_per_epoch)
         self._saved_at = self._epoch_started = time.perf_counter()
@@ -72,6 +75,7 @@ class Trainer:
         self._saved_at = self._epoch_started = time.perf_counter()
         step = plan.first - 1
         reached = self._progress.reached is not None and self._is_target(self._progress.reached)
+        self._live.begin(self._progress.accuracy)
         while step < plan.last and not reached:
             self._watch.after(step, partial(self.save, automatic=True))
             for loss in self._updates(step + 1):
@@ -82,7 +86,7 @@ class Trainer:
             elif plan.save_every is None and time.perf_counter() - self._saved_at > AUTOMATIC_S:
                 self.save(step, automatic=True)
         self.save(step)
-        self._watch.end()
+        self._watch.end(step)
         return step
 
     def save(self, step: int, *, automatic: bool = False) -> None:
@@ -135,11 +139,13 @@ class Trainer:
             losses = [self._engine.train_batches(batches, rates[0], first)]
         else:
             losses = [self._engine.train_step(*batches[0], rates[0], first)]
-        seconds = round((time.perf_counter() - started) / len(steps), 6)
+        took = time.perf_counter() - started
+        seconds = round(took / len(steps), 6)
         for step, rate, loss in zip(steps, rates, losses, strict=True):
             if not math.isfinite(loss):
                 self._diverge(step, f"the loss is {loss}")
             self._metrics.record("step", step=step, loss=loss, learning_rate=rate, seconds=seconds)
+        self._live.after(steps[-1], loss, self._progress.accuracy, len(batches) * self._plan.batch_size, took)
         return losses
 
     def _batches_of(self, step: int) -> list[Batch]:
@@ -189,6 +195,7 @@ class Trainer:
 
     def _sampled_accuracy(self, step: int) -> float:
         evaluation = evaluate(self._engine, self._test, self._plan.batch_size, REPORT_BATCHES * self._plan.batch_size)
+        self._progress.accuracy = evaluation.accuracy
         best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.accuracy)
         self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=best)
         return best
@@ -210,6 +217,7 @@ class Trainer:
         self.check(evaluation, step, "test")
         evaluation.record(self._metrics, step, "test")
         self._saved.evaluated(step, evaluation.accuracy)
+        self._progress.accuracy = evaluation.accuracy
         return evaluation.accuracy
 
     def _is_target(self, accuracy: float) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
 from device_runtime.formats.options import words
-from pipeline.errors import RunFailed, TargetError
+from pipeline.errors import TargetError
 from pipeline.files import check_writable
 from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
@@ -20,8 +19,9 @@ from pipeline.progress import transfer
 from pipeline.results.bring import collect, folder_of, held, rescue, results_folder, results_path
 from pipeline.results.going_on import on_target, to_bring_back
 from pipeline.results.interruption import explained
+from pipeline.running.scripts import follow, live_options, logged, print_line, run_script
 from pipeline.settings import Settings
-from pipeline.targets import OnLine, Runs, Target
+from pipeline.targets import OnLine, Target
 
 UNTRAINED_HEADING = "==Evaluating Untrained Model==="
 TRAINING_HEADING = "========Training on Device====="
@@ -46,13 +46,13 @@ def run(settings: Settings) -> Path:
     target.clear_output()
     final = results_path(settings, prepared.source.name, datetime.now())
     with results_folder(target, final) as results:
-        with _logged(results) as say:
+        with logged(results) as say:
             for heading, script in ((UNTRAINED_HEADING, "eval_untrained.sh"), (TRAINING_HEADING, "train.sh")):
                 say(heading)
                 _run_explained(settings, package, target, script, options_of_script(script, settings), say)
             _evaluate(settings, package, target, say)
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     print(f"results: {final}", flush=True)
     return final
 
@@ -68,16 +68,16 @@ def go_on(settings: Settings) -> Path:
     records = _brought_back(settings, target, package)
     final = folder_of(settings, last_start(records) or {})
     with results_folder(target, final) as results:
-        with _logged(results) as say:
+        with logged(results) as say:
             say(TRAINING_HEADING)
             if target.running():
-                _checked(target, "the job", target.attach, say)
+                follow(target, say)
                 records = on_target(settings, target)
             if not ended(records):
                 _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
             _evaluate(settings, package, target, say)
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     print(f"results: {final}", flush=True)
     return final
 
@@ -150,40 +150,11 @@ def options_of_script(script: str, settings: Settings) -> list[str]:
     return words(settings.runner, lambda _, option: script in option.scripts)
 
 
-def run_script(target: Runs, script: str, options: Sequence[str], say: OnLine) -> None:
-    """Runs a script of the package on the target.
-
-    Raises:
-      RunFailed: it ended with another exit code than 0; the message carries why: what it called an error, which is not
-        said before, or else its last line.
-    """
-    _checked(target, script, lambda on_line: target.run(script, options, on_line), say)
-
-
 def _run_explained(
     settings: Settings, package: Path, target: Target, script: str, options: Sequence[str], say: OnLine
 ) -> None:
     with explained(settings, package, script):
-        run_script(target, script, options, say)
-
-
-def _checked(target: Runs, name: str, run_it: Callable[[OnLine], int], say: OnLine) -> None:
-    """Lets something run and hands on what it says."""
-    errors: list[str] = []
-    last = "no output"
-
-    def on_line(line: str) -> None:
-        nonlocal last
-        if line.startswith("error: "):
-            errors.append(line.removeprefix("error: "))
-        else:
-            last = line
-            say(line)
-
-    code = run_it(on_line)
-    if code != 0:
-        ending = ": " + "; ".join(errors) if errors else f" ended with exit code {code}: {last}"
-        raise RunFailed(f"{name} on {target.name}{ending}")
+        run_script(target, script, [*options, *live_options(script)], say)
 
 
 def existing_package(settings: Settings) -> Path:
@@ -211,7 +182,7 @@ def run_on_existing(settings: Settings, script: str) -> None:
     if trains and not checkpoint:
         target.clear_output()
     options = [*start, *options_of_script(script, settings)]
-    _run_explained(settings, package, target, script, options, _print)
+    _run_explained(settings, package, target, script, options, print_line)
 
 
 def train_on(settings: Settings) -> None:
@@ -223,7 +194,7 @@ def train_on(settings: Settings) -> None:
     package = existing_package(settings)
     target = connect(settings, package)
     records = _brought_back(settings, target, package)
-    _run_explained(settings, package, target, "train.sh", _resuming(settings, records), _print)
+    _run_explained(settings, package, target, "train.sh", _resuming(settings, records), print_line)
 
 
 def pull_results(settings: Settings) -> Path:
@@ -240,21 +211,5 @@ def pull_results(settings: Settings) -> Path:
     final = folder_of(settings, start)
     with results_folder(target, final) as results:
         target.pull(results)
-        collect(settings.build, package, results)
+        collect(settings, package, results)
     return final
-
-
-@contextmanager
-def _logged(results: Path) -> Iterator[OnLine]:
-    """What prints lines and adds them to the log of a results folder."""
-    with (results / "log").open("a", buffering=1) as log:
-
-        def say(line: str) -> None:
-            _print(line)
-            log.write(line + "\n")
-
-        yield say
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from device_runtime.formats.option import Option, long_form, number, options_of, positive_whole_number
-from device_runtime.formats.options import DEFAULT_SEED, OptionsError, parse_of_task
+from device_runtime.formats.options import DEFAULT_SEED, LOWERED, OptionsError, parse_of_task
 from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.errors import UsageError
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
@@ -24,14 +24,12 @@ from pipeline.targets import Kind, kind_of, target_name
 _MODEL = ("export", "artifacts", "package", "run")
 _DATA = (*_MODEL, "convert")
 _CHOICE = ("package", "run")
-_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench")
-_DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench")
+_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench", "doctor", "clean")
+_DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench", "devices", "doctor", "clean")
 
 
 # What Python alone reads.
 _ANY_BYTES = ("data",)
-
-_OF_RESULTS = dict.fromkeys(("infer", "eval"), "folder that has the results")
 
 
 def _is_utf8(text: str) -> bool:
@@ -40,7 +38,7 @@ def _is_utf8(text: str) -> bool:
 
 
 # What may be said of a training that goes on: where it is, and how it is shown.
-_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake")
+_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake", "tensorboard")
 
 
 def _trainable(text: str) -> tuple[str, ...]:
@@ -67,7 +65,7 @@ class Settings:
             target_name,
             (*_TARGET, "status", "attach", "stop"),
             {
-                "bench": "x86 (this machine: everything) or arm64 (the lowered engine on a device connected by adb)",
+                "bench": "x86 (this machine: everything) or arm64, or x86 with --serial (a device: the lowered engine)",
                 **dict.fromkeys(("status", "attach", "stop"), "need not be given: the device says what it is"),
             },
         ),
@@ -89,8 +87,17 @@ class Settings:
         ),
     ] = None
     runs: Annotated[
-        Path, Option("folder that takes the results", Path, ("run", "train", "pull", "infer", "eval"), _OF_RESULTS)
+        Path,
+        Option(
+            "folder that takes the results",
+            Path,
+            ("run", "train", "pull", "infer", "eval", "doctor"),
+            dict.fromkeys(("infer", "eval"), "folder that has the results"),
+        ),
     ] = Path("runs")
+    tensorboard: Annotated[
+        bool, Option("write the training's curves for TensorBoard, too, into tensorboard/", bool, ("run", "pull"))
+    ] = False
     run: Annotated[
         str | None,
         Option(
@@ -101,7 +108,6 @@ class Settings:
         ),
     ] = None
     top: Annotated[int, Option("so many classes of each picture", positive_whole_number, ("infer",))] = 1
-    json: Annotated[bool, Option("print JSON", bool, ("infer",))] = False
     serial: Annotated[
         str | None,
         Option(
@@ -186,6 +192,8 @@ class Settings:
             words=True,
         ),
     ] = ()
+    force: Annotated[bool, Option("remove also results that were not pulled", bool, ("clean",))] = False
+    json: Annotated[bool, Option("print it as JSON", bool, ("infer", "doctor", "devices"))] = False
     networks: Annotated[
         tuple[str, ...],
         Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),
@@ -202,7 +210,8 @@ class Settings:
         if self.runner.cycles == 0:
             raise UsageError("--cycles 0 trains nothing: give at least 1")
         engine = self.runner.engine
-        if engine not in self.kind.engines:
+        # The lowered engine runs on all; the target is not loaded for it, as what that imports may be missing.
+        if engine != LOWERED and engine not in self.kind.engines:
             here = ", or leave out --serial" if engine in kind_of(self.target, None).engines else ""
             raise UsageError(f"--engine {engine} does not run on {self.kind.name}: use --engine lowered{here}")
 

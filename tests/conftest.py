@@ -46,6 +46,13 @@ def emulator(session_device: EmulatedDevice) -> Iterator[EmulatedDevice]:
 
 
 @pytest.fixture(scope="session")
+def x86_device(may_emulate: None) -> Iterator[EmulatedDevice]:
+    """An emulated x86-64 device, of the oldest Android too, and its adb server: native, it is up in half a second."""
+    with emulated_device(Hardware(android=OLDEST, abi="x86_64")) as device:
+        yield device
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data beside the checkout: MNIST and photographs."""
     folder = ROOT.parent / "shared" / "data"

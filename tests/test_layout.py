@@ -14,6 +14,7 @@ from tests.invoking import ROOT
 # The host's folders and the modules beside them, each above all that it may import.
 ROOMS = (
     *("pipeline.errors", "pipeline.progress", "pipeline.files", "pipeline.commands", "pipeline.stages"),
+    "pipeline.machine",
     *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets"),
     *("pipeline.graphs", "pipeline.options", "pipeline.optimizers", "pipeline.recipe", "pipeline.settings"),
     *("pipeline.sources.models", "pipeline.sources.onnx_files", "pipeline.sources"),
@@ -21,8 +22,9 @@ ROOMS = (
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
-    *("pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
+    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
+    "pipeline.doctor",
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 
@@ -129,6 +131,6 @@ def test_no_registry_is_named() -> None:
     hosts = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("deb", "debian", "org"))]
     for path in ROOT.rglob("*"):
         inside = not {".git", "build", "runs"}.intersection(path.relative_to(ROOT).parts)
-        if inside and path.suffix in (".py", ".md", ".toml", ".txt", ".sh", "") and path.is_file():
+        if inside and path.suffix in (".py", ".md", ".toml", ".txt", ".sh", ".yml", "") and path.is_file():
             text = path.read_text(errors="ignore")
             assert not [host for host in hosts if host in text], path

@@ -19,6 +19,7 @@ WRONG = {
     "threads": (["eval", "--threads", "0"], "--threads: '0' is not a whole number of at least 1"),
     "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
+    "reference on an x86 device": (["run", "--serial", "R5", "--engine", "reference"], "or leave out --serial"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),
     "reference and optimizer": (["run", "--engine", "reference", "--optimizer", "rmsprop"], "training has no rmsprop"),
     "a seed beyond 64 bits": (["run", "--seed", "9223372036854775808"], "at most 9223372036854775807"),

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.metrics import read_metrics
+from tests.curves import curves
 from tests.faults.table import Tried
 from tests.in_torch import lenet_accuracy
 from tests.invoking import ROOT, invoke, losses
@@ -187,7 +188,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(bu
     folders = ("--build", build, "--runs", tmp_path / "runs")
     options = ("--cycles", "1500", "--learning-rate", "0.01", "--save-every", "50", "--augment", "crop")
     whole = invoke("run", *options, *folders).results
-    said = interrupted("run", *options, *folders, after="100:")
+    said = interrupted("run", "--tensorboard", *options, *folders, after="100:")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [whole.name]
     assert "interrupted; the last checkpoint is of step " in said
     went_on = invoke(*shlex.split(said.split("`")[1])[1:])
@@ -199,6 +200,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(bu
     assert both[0] == both[1]
     tensors = [load_file(results / "lenet_trained_1500.safetensors") for results in (whole, went_on.results)]
     assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    assert [point.step for point in curves(went_on.results)["loss/train"]] == list(range(1, 1501))
     again = invoke("run", "--resume", *folders)
     assert again.code == 8
     assert again.stderr.startswith("error: there is no training to go on with")
@@ -208,13 +210,15 @@ def test_a_pulled_training_that_was_interrupted_goes_on_in_its_results_folder(bu
     shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
     folders = ("--build", build, "--runs", tmp_path / "runs")
     interrupted("run", "--cycles", "700", "--save-every", "50", *folders, after="100:")
-    other = invoke("run", "--cycles", "20", *folders)
+    other = invoke("run", "--cycles", "20", "--tensorboard", *folders)
     assert other.code == 0, other.stderr
     assert "x86 still held a training that was not pulled: its results are in " in other.stderr
     first = next(path for path in (tmp_path / "runs").iterdir() if path.name != other.results.name)
     went_on = invoke("run", "--resume", first.name, *folders)
     assert went_on.code == 0, went_on.stderr
     assert went_on.results == first
+    # Curves that were there are those of the whole training now.
+    assert [point.step for point in curves(first)["loss/train"]] == list(range(1, 701))
     assert [r["step"] for r in read_metrics(first) if r["event"] == "step"] == list(range(1, 701))
     assert (first / "lenet_trained.onnx").is_file()
     assert (other.results / "lenet_trained_20.safetensors").is_file()

@@ -8,7 +8,8 @@ from typing import Any
 from device_runtime.formats.paths import check_name
 from device_runtime.formats.records import parse_object, typed
 
-# What is read of each event; others, and what else one records, may be any plain value.
+# What is read of each event; others, and what else one records, may be any plain value. Where None is allowed, an older
+# training may lack it, or it was no finite number.
 _READ: Mapping[str, Mapping[str, Any]] = {
     "start": {
         "model": str,
@@ -20,9 +21,17 @@ _READ: Mapping[str, Mapping[str, Any]] = {
         "first": int,
         "last": int,
     },
-    "step": {"step": int, "loss": float},
+    "step": {"step": int, "loss": float, "learning_rate": float | None, "seconds": float | None},
     "report": {"step": int, "accuracy": float},
-    "evaluation": {"step": int, "accuracy": float, "split": str},
+    "evaluation": {"step": int, "accuracy": float, "split": str, "loss": float | None},
+    # Of the battery what is known and was asked for then.
+    "device": {
+        "step": int,
+        "seconds": float | None,
+        "rss_bytes": int | None,
+        "battery_percent": float | None,
+        "battery_celsius": float | None,
+    },
     "checkpoint": {"step": int, "file": str},
     "diverged": {"step": int, "advice": str},
 }

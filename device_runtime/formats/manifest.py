@@ -24,6 +24,9 @@ CACHE = "cache"
 # Checkpoints and records of trainings.
 OUTPUT = "output"
 
+# In it, of the host: how many bytes of the training's record were brought away.
+PULLED = ".pulled"
+
 # What a run writes into a package is not part of it.
 RUN_FOLDERS = (OUTPUT, CACHE, "job")
 

@@ -12,7 +12,8 @@ from device_runtime.formats.option import Option, long_form, number, options_of,
 
 SCHEDULES = ("constant", "step", "cosine")
 AUGMENTATIONS = ("flip", "crop")
-ENGINES = ("lowered", "reference")
+LOWERED = "lowered"
+ENGINES = (LOWERED, "reference")
 
 DEFAULT_SEED = 1
 
@@ -199,7 +200,7 @@ class Options:
             choices=ENGINES,
             scripts=_ALL,
         ),
-    ] = "lowered"
+    ] = LOWERED
     no_cache: Annotated[
         bool, Option("pass every image through a frozen backbone each time", bool, ("run",), scripts=_ALL)
     ] = False
@@ -222,6 +223,9 @@ class Options:
     stay_awake: Annotated[
         bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _TRAINING)
     ] = False
+
+    # The host gives it where it shows the training on a terminal.
+    progress: Annotated[bool, Option("print now and then, for a program, a line that says how far it is", bool)] = False
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.cycles is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from device_runtime.formats.metrics import read_metrics
 from pipeline.errors import RunFailed
-from pipeline.run import run_script
+from pipeline.running.scripts import run_script
 from pipeline.targets import Runs, Target
 
 Answer = Mapping[str, Any]

@@ -18,7 +18,8 @@ from pipeline.inference.images import describe
 from pipeline.packing.package import build_inference_package
 from pipeline.prepare import make_runtime
 from pipeline.results.trained import TrainedModel
-from pipeline.run import free_target, push, run_script
+from pipeline.run import free_target, push
+from pipeline.running.scripts import run_script
 from pipeline.settings import Settings
 from pipeline.targets import Target
 from pipeline.targets.device import InterruptedHere

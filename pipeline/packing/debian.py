@@ -13,6 +13,7 @@ from pathlib import Path
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
 from pipeline.errors import PackageError
+from pipeline.files import new_file
 
 SUITE = "trixie"
 MIRROR_VARIABLE = "TRAIN_ON_DEVICE_DEBIAN_MIRROR"
@@ -50,7 +51,7 @@ def download(packages: Sequence[str], state: Path) -> list[Path]:
       PackageError: this machine has no Debian sources to take the mirror from.
       CommandError: the mirror cannot be reached or has no such package.
     """
-    configuration = _update(state)
+    configuration = _updated(state)
     install = ("install", "--download-only", "-y", *packages)
     run(["apt-get", "-q", "-c", configuration, *install], timeout_s=DOWNLOAD_TIMEOUT_S)
     return sorted(_archives(state).glob("*.deb"))
@@ -67,7 +68,7 @@ def offered(packages: Sequence[str], state: Path) -> dict[str, list[Version]]:
       PackageError: this machine has no Debian sources to take the mirror from.
       CommandError: the mirror cannot be reached or has none of them.
     """
-    configuration = _update(state)
+    configuration = _updated(state)
     return parse_records(run(["apt-cache", "-c", configuration, "show", *packages], timeout_s=60))
 
 
@@ -121,22 +122,32 @@ def _archives(state: Path) -> Path:
     return state / "cache" / "archives"
 
 
-def _update(state: Path) -> Path:
-    """Fetches the mirror's lists; returns apt's configuration."""
+def _updated(state: Path) -> Path:
+    """Fetches the mirror's lists where they are not there yet; returns apt's configuration."""
+    configuration = state / CONFIGURATION_FILE
+    if configuration.exists():
+        return configuration
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (_archives(state) / "partial").mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     signed_by = f"Signed-By: {KEYRING}\n" if KEYRING.exists() else ""
     (state / "debian.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
+        f"Types: deb\nURIs: {mirror()}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n{signed_by}"
     )
-    configuration = state / CONFIGURATION_FILE
-    configuration.write_text(CONFIGURATION.format(state=state))
-    run(["apt-get", "-q", "-c", configuration, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
+    # It has its name when the lists are there.
+    with new_file(configuration) as temporary:
+        temporary.write_text(CONFIGURATION.format(state=state))
+        run(["apt-get", "-q", "-c", temporary, "update"], timeout_s=DOWNLOAD_TIMEOUT_S)
     return configuration
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """The address of a Debian mirror: that of the environment, else that of this machine's own apt sources.
+
+    Raises:
+      PackageError: they name none.
+      CommandError: apt-get failed.
+    """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         mirror = mirror_in(run(["apt-get", "update", "--print-uris"], timeout_s=60))

@@ -24,6 +24,8 @@ from pipeline.files import new_folder, remove_leftovers
 from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.progress import note
 from pipeline.results.report import write_report
+from pipeline.results.tensorboard import FOLDER as TENSORBOARD
+from pipeline.results.tensorboard import write_tensorboard
 from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 from pipeline.targets import Target
@@ -67,8 +69,8 @@ def results_folder(target: Target, final: Path) -> Iterator[Path]:
     """
     remove_leftovers(final.parent)
     with new_folder(final) as results:
-        for path in final.iterdir() if final.is_dir() else ():
-            shutil.copy2(path, results)
+        if final.is_dir():
+            shutil.copytree(final, results, dirs_exist_ok=True)
         yield results
         size_bytes = (results / METRICS).stat().st_size
     target.mark_pulled(size_bytes)
@@ -109,14 +111,14 @@ def rescue(target: Target, settings: Settings, package: Path) -> None:
     with results_folder(target, final) as results:
         target.pull(results)
         try:
-            collect(settings.build, package, results)
+            collect(settings, package, results)
         except (PipelineError, FormatError) as error:
             note(f"{final} has what {target.name} wrote alone: {error}")
     note(f"{target.name} still held a training that was not pulled: its results are in {final}")
 
 
-def collect(build: Path, package: Path, results: Path) -> None:
-    """Adds what the host makes of pulled results: report, manifest, inference model, state dict.
+def collect(settings: Settings, package: Path, results: Path) -> None:
+    """Adds what the host makes of pulled results: report, TensorBoard's, manifest, inference model, state dict.
 
     Raises:
       TargetError: there is no trained checkpoint among them, or the package is another one by now.
@@ -127,6 +129,9 @@ def collect(build: Path, package: Path, results: Path) -> None:
     manifest = read_manifest(package / MANIFEST) if (package / MANIFEST).is_file() else None
     same = manifest is not None and start is not None and start["package"] == package_digest(manifest)
     write_report(results, package / "dataset" if same else None)
+    # Curves that are there already would end where the training was interrupted.
+    if settings.tensorboard or (results / TENSORBOARD).is_dir():
+        write_tensorboard(results)
     if manifest is None or not same:
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
     shutil.copy(package / MANIFEST, results)
@@ -135,7 +140,7 @@ def collect(build: Path, package: Path, results: Path) -> None:
     if not saved or not saved[-1].is_file():
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
-    made_of = (build / name / "export", package / "model", saved[-1])
+    made_of = (settings.build / name / "export", package / "model", saved[-1])
     dataset = package / "dataset"
     says = metadata_of(read_description(dataset).classes, read_preparation(dataset), read_model(package / "model").loss)
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import UsageError
+from pipeline.machine.facts import MachineFacts
 from pipeline.packing.abi import ABIS
 from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
-
-# In a target's output folder: how many bytes of the training's record were brought away.
-PULLED = ".pulled"
 
 
 class Runs(Protocol):
@@ -95,6 +93,10 @@ class Target(Runs, Protocol):
         Raises:
           TargetError: the target cannot take them.
         """
+        ...
+
+    def facts(self) -> MachineFacts:
+        """What it says of itself."""
         ...
 
 

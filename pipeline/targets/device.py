@@ -8,22 +8,23 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from device_runtime.formats.metrics import FILE_NAME as METRICS
+from device_runtime.formats.manifest import PULLED
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
+from pipeline.machine.facts import MachineFacts
 from pipeline.packing.abi import ABIS, Abi
 from pipeline.packing.runtime_device import build_device
 from pipeline.progress import OnProgress, note
-from pipeline.targets import PULLED, Kind, OnLine
+from pipeline.targets import Kind, OnLine
 from pipeline.targets.adb import adb
 from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.facts import QUESTION, parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import abi_of, free_bytes
 from pipeline.targets.adb.places import PRIVATE, check_links, send
 from pipeline.targets.adb.pull import pull
 from pipeline.targets.adb.push import push
-
-BASE = PurePosixPath("/data/local/tmp")
+from pipeline.targets.adb.state import BASE, FOLDER, UNPULLED
 
 BUSY = 75
 DIED = 70
@@ -201,8 +202,7 @@ class AdbTarget:
 
     def unpulled(self) -> bool:
         """See `Target`."""
-        mark = f'"$(cat {PULLED} 2>/dev/null)"'
-        asked = f'cd {self._output} 2>/dev/null && [ -s {METRICS} ] && [ {mark} != "$(stat -c %s {METRICS})" ]'
+        asked = f"cd {self._root} 2>/dev/null && {UNPULLED}"
         return self._adb.repeated(lambda: self._adb.execute(asked)).code == 0
 
     def mark_pulled(self, size_bytes: int) -> None:
@@ -222,6 +222,10 @@ class AdbTarget:
     def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
         return pull(self._adb, self._output, into, only)
+
+    def facts(self) -> MachineFacts:
+        """See `Target`."""
+        return parse_facts(self._adb.serial, self._adb.repeated(lambda: self._adb.execute(QUESTION)).text)
 
     def _job(self, words: str) -> adb.Result:
         return self._adb.execute(f"sh {self._root}/job.sh {words}")
@@ -245,7 +249,7 @@ def connect(serial: str | None, abi: Abi | None = None, folder: str = "") -> Adb
 
 def package_on_device(abi: Abi) -> PurePosixPath:
     """Where the package is on a device of that ABI."""
-    return BASE / "train-on-device" / f"package-{abi.name}"
+    return BASE / FOLDER / f"package-{abi.name}"
 
 
 def _checkpoint(abi: Abi, text: str) -> str:

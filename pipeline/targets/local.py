@@ -9,14 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_runtime.formats.manifest import PULLED
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.options import ENGINES
 from pipeline.commands import stream
 from pipeline.errors import TargetError, UsageError
 from pipeline.files import new_file
+from pipeline.machine.facts import MachineFacts, facts_of_this_machine
 from pipeline.packing.runtime_x86 import build_x86
 from pipeline.progress import OnProgress
-from pipeline.targets import PULLED, Kind, OnLine
+from pipeline.targets import Kind, OnLine
 
 
 class LocalTarget:
@@ -78,6 +80,10 @@ class LocalTarget:
         for file in files:
             with new_file(self._output / file.name) as temporary:
                 shutil.copyfile(file, temporary)
+
+    def facts(self) -> MachineFacts:
+        """See `Target`."""
+        return facts_of_this_machine()
 
 
 def _checkpoint(text: str) -> str:

@@ -17,9 +17,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from device_runtime.conditions import Conditions, Pace, duration
+from device_runtime.formats.battery import Power
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.options import OptionsError, parse
-from device_runtime.power import Device, Power
+from device_runtime.power import Device
 from device_runtime.runner import run
 from tests.device_runtime.small_model import execute, write_package
 from tests.device_runtime.test_power import supply
@@ -108,9 +109,35 @@ def test_before_the_first_step_nothing_is_saved(package: Path, root: Path, tmp_p
 
 def test_the_state_of_the_device_is_in_the_metrics(package: Path, root: Path, tmp_path: Path) -> None:
     train(package, tmp_path / "output", root, "-c", "2")
-    first, second = records(tmp_path / "output", "device")
-    assert first == {"event": "device", "step": 0, "plugged": True, "battery_percent": 80.0, "battery_celsius": 31.0}
+    first, second, last = records(tmp_path / "output", "device")
+    battery = {"plugged": True, "battery_percent": 80.0, "battery_celsius": 31.0}
+    noted = ("seconds", "rss_bytes")
+    assert {n: v for n, v in first.items() if n not in noted} == {"event": "device", "step": 0, **battery}
+    assert 2**24 < int(first["rss_bytes"]) < 2**34
+    assert 0 <= float(first["seconds"]) <= float(second["seconds"]) <= float(last["seconds"]) < 60
     assert second["step"] == 1
+    # At the end the battery is not asked.
+    assert last.keys() == {"event", "step", *noted}
+    assert last["step"] == 2
+
+
+def test_memory_is_noted_at_begin_and_end_and_the_time_goes_on_in_a_training_that_goes_on(
+    package: Path, tmp_path: Path
+) -> None:
+    execute(package, tmp_path / "output", "-c", "20", "-s", "10")
+    metrics = tmp_path / "output" / "metrics.jsonl"
+    before = records(tmp_path / "output", "device")
+    assert [record["step"] for record in before] == [0, 20]
+    # As if it had taken long until it was killed.
+    began = f'"seconds": {before[0]["seconds"]}, "rss_bytes"'
+    lines = metrics.read_text().replace(began, '"seconds": 1000.5, "rss_bytes"', 1).splitlines(keepends=True)
+    saved = next(number for number, line in enumerate(lines) if '"checkpoint", "step": 10' in line)
+    metrics.write_text("".join(lines[: saved + 1]))
+    (tmp_path / "output" / "tiny_trained_20.safetensors").unlink()
+    execute(package, tmp_path / "output", "--resume")
+    after = records(tmp_path / "output", "device")
+    assert [record["step"] for record in after] == [0, 10, 20]
+    assert 1000.5 <= float(after[1]["seconds"]) <= float(after[2]["seconds"]) < 1060
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.power import Device, Power, parse_dumpsys
+from device_runtime.formats.battery import Power, parse_dumpsys
+from device_runtime.power import Device
 from tests.emulator.services import RECORDED
 
 # A Samsung of 2018: lines of the maker's before, behind and under the names of Android's.

@@ -110,11 +110,10 @@ def _only_one_builder(cache: Path) -> Iterator[None]:
 
 def _build(folder: Path) -> None:
     work = folder / "work"
-    archives: list[Path] = []
+    # At once they do not go together: apt would see two of what there may be one.
+    debian.download([f"{name}:{ARM64.debian}" for name in DEVICE_PACKAGES], work / "apt")
+    archives = debian.download([*(f"{name}:{X86_64.debian}" for name in DEVICE_PACKAGES), *HOST_PACKAGES], work / "apt")
     for abi in ABIS:
-        # Packages of two ABIs do not go together: each has a state of apt's own.
-        on_device = [f"{name}:{abi.debian}" for name in DEVICE_PACKAGES]
-        archives += debian.download([*on_device, *(HOST_PACKAGES if abi == X86_64 else ())], work / f"apt-{abi.debian}")
         debian.unpack([path for path in archives if path.name.endswith(f"_{abi.debian}.deb")], work / abi.debian)
     _build_host(work / X86_64.debian / "usr", folder / "host")
     for abi in ABIS:

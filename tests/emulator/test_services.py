@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_runtime.power import Power, parse_dumpsys
+from device_runtime.formats.battery import Power, parse_dumpsys
 from pipeline.errors import CommandError
 from tests.emulator.device import EmulatedDevice
 from tests.emulator.services import change_battery

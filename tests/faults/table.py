@@ -22,7 +22,7 @@ compares the bytes of the final parameters and the steps in the metrics with tho
 to: they are equal, each step is there once, and nothing half-written stays. Of a build it looks that the next one is
 whole. *Lost* is what had to be computed again. A row is that of the last run of its test in
 
-```
+```sh
 {VARIABLE}=1 pytest tests/faults tests/test_x86.py
 ```
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError, TargetError
+from pipeline.machine import facts as machine
+from pipeline.machine.facts import write_facts
 from pipeline.packing.abi import ARM64
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, Result
+from pipeline.targets.adb.facts import parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import (
     EXIT,
@@ -29,6 +32,7 @@ from pipeline.targets.adb.parse import (
 )
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, run_marked, run_v2
+from pipeline.targets.adb.state import parse_state
 from pipeline.targets.device import AdbTarget
 from tests.fuzz.mutations import damaged, odd_lines
 from tests.fuzz.readers import Reader
@@ -53,6 +57,24 @@ def read_tools(folder: Path, text: str) -> None:
     for read in (free_bytes, lambda printed: abi_of("serial", printed)):
         with suppress(TargetError):
             read(text)
+
+
+def read_facts(folder: Path, text: str) -> None:
+    """What a device says of itself, as it is noted and read again."""
+    facts = parse_facts("serial", text)
+    assert "\n" not in facts.model + facts.system + facts.abi + facts.processor
+    assert facts.cores is None or 0 < facts.cores < 10_000
+    write_facts(folder, facts)
+    assert machine.read_facts(folder) == facts
+
+
+def read_state(folder: Path, text: str) -> None:
+    """How a device is and what was left on it."""
+    state = parse_state(text)
+    assert state.used_bytes >= 0
+    assert state.free_bytes is None or state.free_bytes >= 0
+    assert all("\n" not in job.package + job.status for job in state.jobs)
+    assert all("\n" not in package for package in state.unpulled)
 
 
 def read_v2(folder: Path, data: bytes) -> None:
@@ -160,11 +182,30 @@ TOOL_LINES = (
     *("/dev/block/dm-5 111616860 66846616  44639172  60% /data", "model/model.json: FAILED", "arm64-v8a"),
     *("sha256sum: train.sh: No such file or directory", "a: Permission denied"),
 )
+FACT_LINES = (
+    *(
+        "manufacturer: Google",
+        "model: Pixel 7",
+        "android: 14",
+        "sdk: 34",
+        "abi: arm64-v8a",
+        "possible: 0-7",
+        "cores: 8",
+    ),
+    *("MemTotal: 7734104 kB", 'system: PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"', "board: Raspberry Pi 4\0"),
+)
+STATE_LINES = (
+    *("disk: /dev/block/dm-5 112934544 60211200 52723344 54% /data", "used: 73120\ttrain-on-device", "lacks: flock"),
+    *("job: train-on-device/package-arm64 running train.sh", "unpulled: train-on-device/package-arm64"),
+    *("Current Battery Service state:", "  level: 84", "  scale: 100", "  temperature: 326", "  present: true"),
+)
 WORDS = ("device", "R58", "no permissions (udev)", "OK", "FAILED", "sha256sum", "²", "9" * 5000, DIGEST, "8")
 
 READERS = (
     Reader("adb: devices", odd_lines(DEVICE_LINES, WORDS, ("\t", " ")), read_devices, (TargetError,)),
     Reader("adb: tools", odd_lines(TOOL_LINES, WORDS, (": ", " ")), read_tools, ()),
+    Reader("adb: facts", odd_lines(FACT_LINES, WORDS, (": ", "-")), read_facts, ()),
+    Reader("adb: state", odd_lines(STATE_LINES, WORDS, (": ", "\t", " ")), read_state, ()),
     Reader(
         "adb: listing",
         odd_lines(GOOD_FILES, WORDS, (" ", "  ", "\t")),

@@ -23,6 +23,7 @@ from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_ch
 from device_runtime.formats.dataset import Description, Strip
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import File, Manifest, Version
+from device_runtime.formats.moment import PREFIX, Moment, read_moment
 from device_runtime.formats.options import Options
 from device_runtime.formats.paths import check_name, check_path
 from device_runtime.plan import make_plan
@@ -32,6 +33,7 @@ from pipeline.datasets.photographs.photograph import PHOTOGRAPH
 from pipeline.datasets.photographs.preparation import text_of
 from pipeline.results.report import write_report
 from pipeline.results.trained import metadata_of, read_trained
+from pipeline.running.display import facts
 from tests.device_runtime.small_model import SIZE, TINY
 from tests.fuzz.mutations import damaged, damaged_json
 from tests.fuzz.readers import Reader
@@ -69,6 +71,7 @@ METRICS: list[dict[str, Any]] = [
     {"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "step", "step": 2, "loss": 0.25, "learning_rate": 0.1, "seconds": 0.01},
     {"event": "report", "step": 2, "accuracy": 0.5, "max_accuracy": 0.5},
+    {"event": "device", "step": 2, "seconds": 1.5, "rss_bytes": 1000, "battery_percent": 50.0, "battery_celsius": 30.0},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
     {"event": "end", "step": 2, "seconds": 2.5},
@@ -204,6 +207,11 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     assert (folder / "report.html").stat().st_size > 0
 
 
+def read_progress(folder: Path, text: str) -> None:
+    """A line that says how far a training is, and what is shown of it."""
+    assert all(facts(read_moment(f"{PREFIX}{text}")))
+
+
 LINE = st.one_of(
     *[st.just(json.dumps(record)) for record in METRICS] * 3, *[damaged_json(record) for record in METRICS]
 )
@@ -292,4 +300,5 @@ READERS = (
     ),
     Reader("trained.onnx", damaged(trained()), read_model_file, (FormatError,), 0.3),
     Reader("preparation.json", damaged_json(json.loads(text_of(PHOTOGRAPH))), read_prepared, (FormatError,)),
+    Reader("progress", damaged_json(asdict(Moment(1, 2, 0.5, 0.5, 100.0, 2.0))), read_progress, (ValueError,)),
 )

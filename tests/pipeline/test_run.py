@@ -1,4 +1,4 @@
-"""Scripts that fail, and what cannot go on."""
+"""What cannot go on."""
 
 from __future__ import annotations
 
@@ -7,26 +7,10 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.manifest import Manifest, write_manifest
-from pipeline.errors import RunFailed, TargetError
-from pipeline.run import go_on, run_script
+from pipeline.errors import TargetError
+from pipeline.run import go_on
 from pipeline.settings import Settings
 from tests.pipeline.targets.saying import Saying
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (("10: Loss", "error: training diverged"), "train.sh on x86: training diverged"),
-        (("10: Loss", "Killed"), "train.sh on x86 ended with exit code 3: Killed"),
-        ((), "train.sh on x86 ended with exit code 3: no output"),
-    ],
-)
-def test_why_a_script_failed_is_said_once(lines: tuple[str, ...], message: str) -> None:
-    said: list[str] = []
-    with pytest.raises(RunFailed) as caught:
-        run_script(Saying(3, *lines), "train.sh", [], said.append)
-    assert str(caught.value) == message
-    assert said == [line for line in lines if not line.startswith("error: ")]
 
 
 class Busy(Saying):

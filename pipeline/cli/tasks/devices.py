@@ -7,6 +7,22 @@ from pipeline.settings import Settings
 
 
 @takes_options
+def doctor(settings: Settings) -> None:
+    """Say what a run needs, what is missing, and what mends it."""
+    from pipeline.doctor.doctor import doctor as look
+
+    raise SystemExit(look(settings))
+
+
+@takes_options
+def devices(settings: Settings) -> None:
+    """List the devices that adb sees."""
+    from pipeline.doctor.devices import print_devices
+
+    print_devices(settings)
+
+
+@takes_options
 def status(settings: Settings) -> None:
     """Say what runs on the device."""
     from pipeline.targets.device import connect
@@ -17,9 +33,11 @@ def status(settings: Settings) -> None:
 @takes_options
 def attach(settings: Settings) -> None:
     """Stream the output of the device's job until it ends."""
+    from pipeline.running.scripts import print_line, shown
     from pipeline.targets.device import connect
 
-    raise SystemExit(connect(settings.serial).attach(lambda line: print(line, flush=True)))
+    with shown(print_line) as take:
+        raise SystemExit(connect(settings.serial).attach(take))
 
 
 @takes_options
@@ -30,4 +48,12 @@ def stop(settings: Settings) -> None:
     connect(settings.serial).stop()
 
 
-TASKS = (status, attach, stop)
+@takes_options
+def clean(settings: Settings) -> None:
+    """Remove what runs left on the device, or what was built."""
+    from pipeline.doctor.cleaning import clean as remove
+
+    remove(settings)
+
+
+TASKS = (doctor, devices, status, attach, stop, clean)

@@ -30,7 +30,7 @@ class Emulated:
 
 
 def register(name: str, device: Emulated) -> None:
-    """Lets `--target arm64` find the device."""
+    """Lets whoever looks for a device find it where there is no other."""
     with new_file(_folder() / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(asdict(device)) + "\n")
 

@@ -26,6 +26,11 @@ _NUMBER = re.compile("[0-9]{1,18}")
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FAILED = re.compile("FAILED|No such file|Permission denied")
 
+NO_DEVICE = (
+    "adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`; "
+    "`invoke emulator.start` in a checkout starts one that is emulated"
+)
+
 # Characters of what a device says, in an error.
 _SHOWN = 80
 
@@ -105,24 +110,27 @@ def choose_device(devices: list[Listed], serial: str | None) -> str:
     """
     listed = ", ".join(f"{device.serial} ({device.state})" for device in devices)
     if not devices:
-        raise TargetError(
-            "adb sees no device: connect one with USB debugging on, or run `adb connect HOST:PORT`; "
-            "`invoke emulator.start` in a checkout starts one that is emulated"
-        )
+        raise TargetError(NO_DEVICE)
     if serial is None and len(devices) > 1:
         raise TargetError(f"adb sees several devices: choose one with --serial: {listed}")
     chosen = devices[0] if serial is None else next((d for d in devices if d.serial == serial), None)
     if chosen is None:
         raise TargetError(f"adb sees no device {serial!r}: it sees {listed}")
-    if chosen.state == "unauthorized":
-        raise TargetError(f"{chosen.serial} is unauthorized: confirm the key of this computer on the device's screen")
-    if chosen.state.startswith("no permissions"):
-        raise TargetError(f"{chosen.serial} may not be opened by this user ({chosen.state}): add a udev rule for it")
-    if chosen.state != "device":
-        raise TargetError(
-            f"{chosen.serial} is {chosen.state}: plug it in again or run `adb reconnect`, and see that it is awake"
-        )
+    if advice := not_ready(chosen):
+        raise TargetError(advice)
     return chosen.serial
+
+
+def not_ready(device: Listed) -> str:
+    """Why commands cannot run on a device, and what to do; empty where they can."""
+    serial, state = device.serial, device.state
+    if state == "device":
+        return ""
+    if state == "unauthorized":
+        return f"{serial} is unauthorized: confirm the key of this computer on the device's screen"
+    if state.startswith("no permissions"):
+        return f"{serial} may not be opened by this user ({state}): add a udev rule for it"
+    return f"{serial} is {state}: plug it in again or run `adb reconnect`, and see that it is awake"
 
 
 def abi_of(serial: str, text: str, wanted: Abi | None = None) -> Abi:

@@ -14,7 +14,7 @@ import adbutils
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
 from pipeline.progress import note
-from pipeline.targets.adb.parse import PORT_VARIABLE, Address, Listed, parse_devices
+from pipeline.targets.adb.parse import PORT_VARIABLE, SOCKET_VARIABLE, Address, Listed, parse_devices
 from pipeline.targets.adb.shell import Broken, Silent
 
 ASK_TIMEOUT_S = 10.0
@@ -85,6 +85,19 @@ def ask(server: Address, service: str, timeout_s: float = ASK_TIMEOUT_S) -> str:
         ) from error
 
 
+def version(server: Address) -> str:
+    """The version of the server's protocol with its clients, as `adb version` writes it.
+
+    Raises:
+      TargetError: it does not answer, or is something else.
+    """
+    said = ask(server, "host:version")
+    try:
+        return f"1.0.{int(said, 16)}"
+    except ValueError:
+        raise TargetError(f"what listens on port {server.port} is no adb server: set {PORT_VARIABLE}") from None
+
+
 def devices(server: Address) -> list[Listed]:
     """The devices that the server lists.
 
@@ -132,9 +145,10 @@ def ensure(server: Address) -> None:
         return
     if server.host not in HERE:
         raise TargetError(f"no adb server answers on {server.host}:{server.port}: start it there")
-    program = shutil.which("adb") or _carried(server)
-    # Where a variable names the whole address, adb reads that one first.
-    environment = {**os.environ, PORT_VARIABLE: str(server.port)}
+    program = program_for(server)
+    # Where a variable names the whole address, adb reads that one first, and an empty one is none to it.
+    environment = {name: value for name, value in os.environ.items() if value or name != SOCKET_VARIABLE}
+    environment[PORT_VARIABLE] = str(server.port)
     try:
         run([program, "start-server"], timeout_s=START_TIMEOUT_S, env=environment)
     except CommandError as error:
@@ -143,8 +157,14 @@ def ensure(server: Address) -> None:
     note(f"no adb server was on port {server.port}: {program} started one")
 
 
-def _carried(server: Address) -> str:
-    """The adb in adbutils' wheels for x86-64 Linux, macOS and Windows; what is built from source has none."""
+def program_for(server: Address) -> str:
+    """The adb on PATH, or that in adbutils' wheels for x86-64 Linux, macOS and Windows; built from source it has none.
+
+    Raises:
+      TargetError: there is no adb.
+    """
+    if found := shutil.which("adb"):
+        return found
     try:
         return str(adbutils.adb_path())
     except adbutils.AdbError as error:

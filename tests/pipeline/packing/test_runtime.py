@@ -196,11 +196,13 @@ def load_alignments(path: Path) -> list[int]:
 @pytest.mark.emulator
 def test_every_library_of_a_devices_runtime_finds_what_it_links_to(runtime: Runtime) -> None:
     folder = runtime.folder
-    for binary in (folder / "bin" / "python3", *folder.rglob("*.cpython-*.so"), *folder.rglob("*.abi3.so")):
-        # The loader's exit code says whether it found all; this machine may have some of the same ABI.
-        found = re.findall(r"=> (\S.*) \(", runtime.start("--list", binary))
-        assert found
-        assert all(Path(path).is_relative_to(folder) for path in found), found
+    binaries = [folder / "bin" / "python3", *folder.rglob("*.cpython-*.so"), *folder.rglob("*.abi3.so")]
+    # The loader's exit code says whether it found all.
+    listed = "".join(runtime.start("--list", binary) for binary in binaries)
+    found = re.findall(r"=> (\S.*) \(", listed)
+    assert len(found) > 30
+    # This machine may have some of the same ABI.
+    assert [path for path in found if not Path(path).is_relative_to(folder)] == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,122 @@
+"""Every command of the documentation, typed in its order, and what the pages say that it prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, Fence, as_printed, fences_of
+from tests.docs.terminal import Terminal, open_terminal
+from tests.emulator.device import EmulatedDevice
+from tests.invoking import ROOT
+from tests.pipeline.datasets.image_files import write_places
+from tests.pipeline.datasets.mnist import write_mnist
+
+# Pages that are read one after another in one folder. The first meets a device on which nothing was trained.
+READ = {
+    "Android": ("docs/android.md",),
+    "README": ("README.md",),
+    "own data and model": ("docs/your-data.md", "docs/your-model.md"),
+    "MindSpore": ("docs/from-mindspore.md",),
+}
+
+_INSTALLS = ".ci/run does it, in an environment of its own"
+
+_PHONE = "only a phone shows such an address and code"
+
+# What cannot be typed here, and why.
+NOT_RUN = {
+    "pip install -c constraints.txt .": _INSTALLS,
+    "pip install -c constraints.txt '.[test]'": _INSTALLS,
+    "pytest -n auto --dist loadfile": "this test is one of those",
+    "WRITE_FAULTS=1 pytest tests/faults tests/test_x86.py": "these are run as tests of their own",
+    "adb pair 192.168.1.20:37099 123456": _PHONE,
+    "adb connect 192.168.1.20:40001": _PHONE,
+}
+
+# Of a training on the emulated device: its processor is this machine's, many times slower.
+_CYCLES_THERE = 5
+
+
+def _typed(command: str, paths: dict[str, Path]) -> str:
+    """A command as it is typed here: with real paths, and few steps on the emulated device."""
+    for name, path in paths.items():
+        command = command.replace(name, str(path))
+    trains = re.match(r"(invoke|train-on-device) (run|train) ", command) and "--target arm64" in command
+    return f"{command} --cycles {_CYCLES_THERE}" if trains and "--resume" not in command else command
+
+
+def _type_all(terminal: Terminal, page: Path, fence: Fence, paths: dict[str, Path]) -> str:
+    """Types what a fence says, and returns what it prints."""
+    printed = ""
+    for command in fence.commands:
+        if command not in NOT_RUN:
+            code, output = terminal.type(_typed(command, paths))
+            assert code == 0, f"{page.name}:{fence.line}: {command}\n{output}"
+            printed += output
+    return printed
+
+
+def _check_printed(printed: str, page: Path, fence: Fence) -> None:
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    for line in fence.text.splitlines():
+        said = as_printed(line)
+        assert any(said.fullmatch(other) for other in lines), f"{page.name}:{fence.line}: {line!r} is not in\n{printed}"
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the pages call /PATH/…, small."""
+    folder = tmp_path_factory.mktemp("paths")
+    write_mnist(folder / "MNIST_Data", split_folders=True)
+    write_places(
+        folder / "places",
+        [(f"Places365_val_{number:08}.jpg", number % 12) for number in range(96)],
+        [f"/{letter}/{letter}" for letter in "abcdefghijkl"],
+    )
+    return {f"/PATH/{path.name}": path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("build")
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+@pytest.mark.parametrize("pages", READ.values(), ids=READ)
+def test_commands_do_what_the_pages_say(
+    pages: tuple[str, ...], paths: dict[str, Path], build_folder: Path, emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    terminal = open_terminal(tmp_path / "reader", build_folder, emulator)
+    for page in (ROOT / name for name in pages):
+        printed = ""
+        for fence in fences_of(page):
+            if fence.title:
+                (terminal.folder / fence.title).write_text(fence.text)
+            elif fence.language == "sh":
+                printed = _type_all(terminal, page, fence, paths)
+            elif fence.language == "text":
+                assert printed, f"{page.name}:{fence.line}: of no command"
+                _check_printed(printed, page, fence)
+
+
+def test_every_page_with_commands_is_read() -> None:
+    with_commands = {page.relative_to(ROOT).as_posix() for page in PAGES if set(_typed_in(page)) - NOT_RUN.keys()}
+    assert with_commands == {name for pages in READ.values() for name in pages}
+
+
+def test_what_is_not_run_is_still_in_the_pages() -> None:
+    assert not NOT_RUN.keys() - {command for page in PAGES for command in _typed_in(page)}
+
+
+def test_a_fence_says_what_it_is() -> None:
+    kinds = {(page.name, fence.line): fence.language for page in PAGES for fence in fences_of(page)}
+    known = ("sh", "text", "python", "csv", "toml", "mermaid")
+    assert not {place for place, language in kinds.items() if language not in known}
+
+
+def _typed_in(page: Path) -> list[str]:
+    return [command for fence in fences_of(page) if fence.language == "sh" for command in fence.commands]
