@@ -72,8 +72,12 @@ class RunFailed(PipelineError):
     exit_code = 9
 
 
+class PictureError(PipelineError):
+    """A picture that was named cannot be read; what is said of the others was said."""
+
+
 class Interrupted(PipelineError):
-    """The user ended a training; the message says how to go on."""
+    """The user ended a training, of which the message says how to go on, or waits for an answer no more."""
 
     exit_code = 130
 

@@ -24,8 +24,8 @@ from pipeline.targets import Kind, kind_of, target_name
 _MODEL = ("export", "artifacts", "package", "run")
 _DATA = (*_MODEL, "convert")
 _CHOICE = ("package", "run")
-_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "bench", "doctor", "clean")
-_DEVICE = ("train", "eval", "pull", "run", "status", "attach", "stop", "bench", "devices", "doctor", "clean")
+_TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench", "doctor", "clean")
+_DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench", "devices", "doctor", "clean")
 
 
 # What Python alone reads.
@@ -79,8 +79,11 @@ class Settings:
         Option(
             "folder with the dataset; without it, a sample of real MNIST digits",
             Path,
-            (*_DATA, "bench"),
-            {"bench": "folder with photographs to convert and train on; without it, some are generated"},
+            (*_DATA, "eval", "bench"),
+            {
+                "eval": "with --run: the folder with the images to evaluate it on",
+                "bench": "folder with photographs to convert and train on; without it, some are generated",
+            },
         ),
     ] = None
     runs: Annotated[
@@ -88,8 +91,8 @@ class Settings:
         Option(
             "folder that takes the results",
             Path,
-            ("run", "train", "pull", "doctor", "report", "runs"),
-            dict.fromkeys(("report", "runs"), "folder that holds the results"),
+            ("run", "train", "pull", "infer", "eval", "doctor", "report", "runs"),
+            dict.fromkeys(("infer", "eval", "report", "runs"), "folder that has the results"),
         ),
     ] = Path("runs")
     output: Annotated[
@@ -98,6 +101,16 @@ class Settings:
     tensorboard: Annotated[
         bool, Option("write the training's curves for TensorBoard, too, into tensorboard/", bool, ("run", "pull"))
     ] = False
+    run: Annotated[
+        str | None,
+        Option(
+            "a finished run: its results folder, or the name of one in --runs (default: the newest)",
+            str,
+            ("infer", "eval"),
+            {"eval": "evaluate this finished run on --data: its results folder, or the name of one in --runs"},
+        ),
+    ] = None
+    top: Annotated[int, Option("so many classes of each picture", positive_whole_number, ("infer",))] = 1
     serial: Annotated[
         str | None,
         Option(
@@ -183,7 +196,7 @@ class Settings:
         ),
     ] = ()
     force: Annotated[bool, Option("remove also results that were not pulled", bool, ("clean",))] = False
-    json: Annotated[bool, Option("print it as JSON", bool, ("doctor", "devices"))] = False
+    json: Annotated[bool, Option("print it as JSON", bool, ("infer", "doctor", "devices"))] = False
     networks: Annotated[
         tuple[str, ...],
         Option("lenet, mobilenet, transformer, or some of them with commas (default: all)", listed, ("bench",)),

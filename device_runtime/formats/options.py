@@ -179,13 +179,17 @@ class Options:
         Option(
             "print sizes and the inputs and outputs of every node",
             bool,
-            ("convert", *_TRAINING),
-            {"convert": "print a table with the images of each class"},
+            ("convert", "eval", *_TRAINING),
+            {
+                "convert": "print a table with the images of each class",
+                "eval": "with --run: print a table with the accuracy of each class",
+            },
             letter="v",
         ),
     ] = False
     threads: Annotated[
-        int | None, Option("threads of the runtime on the target (default: 1)", _threads, _EVERYWHERE, scripts=_ALL)
+        int | None,
+        Option("threads of the runtime on the target (default: 1)", _threads, (*_EVERYWHERE, "infer"), scripts=_ALL),
     ] = None
     engine: Annotated[
         str,

@@ -27,7 +27,7 @@ from pipeline.settings import Settings, options_for, read_settings
 Body = Callable[[Settings], None]
 
 # Tasks that change the build folder, or would be disturbed if another did.
-BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "bench", "clean")
+BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "infer", "bench", "clean")
 
 
 def takes_options(body: Body) -> Task[Body]:
