@@ -24,7 +24,7 @@ ROOMS = (
     "pipeline.checking",
     *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run"),
     *("pipeline.bench.models", "pipeline.bench"),
-    "pipeline.doctor",
+    *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 
