@@ -25,7 +25,7 @@ ROOMS = (
     *("pipeline.results.records", "pipeline.results.pages"),
     *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
-    "pipeline.doctor",
+    *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 
