@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
+from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.manifest import read_manifest
 from pipeline.datasets.layouts.idx import find_files
 from pipeline.errors import TargetError
@@ -170,6 +172,30 @@ def test_x86_gives_the_same_losses_and_the_same_accuracy(first: First, tmp_path:
     checkpoint = first.run.results / f"lenet_trained_{CYCLES}.safetensors"
     evaluated = invoke("eval", "--checkpoint", checkpoint, "--build", first.build)
     assert evaluated.accuracies == [first.run.accuracies[-1]]
+
+
+def test_the_trained_model_answers_on_the_device_as_its_evaluation_did(
+    first: First, emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    split = load_dataset(first.build / "package-arm64" / "dataset").splits["test"]
+    pixels, labels = split.batch(np.arange(len(split)))
+    for number, (image, label) in enumerate(zip(pixels[..., 0], labels.tolist(), strict=True)):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / str(label) / f"{number}.png")
+    options = ("--run", first.run.results, "--target", "arm64", "--build", first.build)
+    said = invoke("infer", tmp_path, "--json", *options, env=environment(emulator))
+    assert said.code == 0, said.stderr
+    answered = json.loads(said.stdout)
+    right = [image["class"] == Path(image["file"]).parent.name for image in answered["images"]]
+    assert float(f"{np.mean(right):.6g}") == first.run.accuracies[-1]
+    assert answered["latency"]["machine"].startswith("aarch64, ")
+    evaluated = invoke("eval", "--data", first.data, *options, env=environment(emulator))
+    assert evaluated.accuracies == [first.run.accuracies[-1]], evaluated.stderr
+    # The runtime stays for the next time, and what was trained is still there.
+    inference = "/data/local/tmp/train-on-device/inference-arm64"
+    assert "output" not in emulator.shell(f"ls {inference}").split()
+    assert f"lenet_trained_{CYCLES}.safetensors" in emulator.shell(f"ls {ROOT}/output")
+    emulator.shell(f"rm -rf {inference}")
 
 
 def test_the_state_dict_gives_the_devices_accuracy_in_torch_and_starts_another_training_there(

@@ -23,9 +23,9 @@ ROOMS = (
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
     *("pipeline.results.records", "pipeline.results.pages"),
-    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run"),
+    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
-    "pipeline.doctor",
+    *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 

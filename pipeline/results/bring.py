@@ -16,7 +16,9 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, last_start, read_metrics
+from device_runtime.formats.model import read_model
 from device_runtime.formats.paths import check_name
+from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import PipelineError, RunFailed, TargetError
 from pipeline.files import new_folder, remove_leftovers
 from pipeline.lowering.inference import write_inference_model, write_state_dict
@@ -26,6 +28,7 @@ from pipeline.results.pages.report import write_report
 from pipeline.results.records.about import describe, write_about
 from pipeline.results.tensorboard import FOLDER as TENSORBOARD
 from pipeline.results.tensorboard import write_tensorboard
+from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -171,8 +174,8 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (settings.build / name / "export", package / "model", saved[-1])
-    classes = read_description(dataset).classes
-    write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
+    says = metadata_of(read_description(dataset).classes, read_preparation(dataset), read_model(package / "model").loss)
+    write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
 
 

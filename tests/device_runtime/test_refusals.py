@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_by_the_output_folder(package: Path) -> None:
 def test_too_many_threads_are_refused_before_any_is_made(package: Path) -> None:
     done = start(package, "-c", "1", "--threads", "100000")
     assert done.returncode == 2
-    assert "'100000' threads are more than 256" in done.stderr
+    assert "'100000' is not at most 256 threads" in done.stderr
 
 
 def test_an_output_that_nobody_reads_ends_the_run_in_silence(package: Path) -> None:

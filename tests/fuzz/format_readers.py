@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from device_runtime.formats import dataset, manifest, model
+from device_runtime.formats import answers, dataset, manifest, model
+from device_runtime.formats.answers import Answers
 from device_runtime.formats.bmp import BmpFile, write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_checkpoint, write_checkpoint
 from device_runtime.formats.dataset import Description, Strip
@@ -33,15 +34,20 @@ from device_runtime.formats.predictions import (
     write_predictions,
 )
 from device_runtime.plan import make_plan
+from pipeline.datasets.photographs import preparation
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
+from pipeline.datasets.photographs.photograph import PHOTOGRAPH
+from pipeline.datasets.photographs.preparation import text_of
 from pipeline.results.pages.report import write_report_page
 from pipeline.results.records import about
 from pipeline.results.records.about import describe, write_about
 from pipeline.results.records.results import read_results as read_results_folder
+from pipeline.results.trained import metadata_of, read_trained
 from pipeline.running.display import facts
 from tests.device_runtime.small_model import SIZE, TINY
 from tests.fuzz.mutations import damaged, damaged_json
 from tests.fuzz.readers import Reader
+from tests.pipeline.inference.written import write_linear_model
 
 IMAGES = np.arange(3 * 2 * 5 * 3, dtype=np.uint8).reshape(3, 2, 5, 3)
 DESCRIPTION = Description(
@@ -263,6 +269,42 @@ LINE = st.one_of(
     *[st.just(json.dumps(record)) for record in METRICS] * 3, *[damaged_json(record) for record in METRICS]
 )
 
+ANSWERS = Answers("1.2", "aarch64, 8 cores", 1, 3, 0.5, ((1, 0), (2,)), ((0.75, 0.25), (1.0,)))
+
+
+def read_answered(folder: Path, text: str) -> None:
+    """What a target answers about two images."""
+    (folder / answers.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = answers.read_answers(folder, 2, 3)
+    assert len(found.labels) == len(found.probabilities) == 2
+    assert all(0 <= label < 3 for labels in found.labels for label in labels)
+    assert (found.machine + found.onnxruntime).isprintable()
+
+
+def trained() -> bytes:
+    """The bytes of an inference model."""
+    with tempfile.TemporaryDirectory() as folder:
+        says = metadata_of(("a", "b"), PHOTOGRAPH, "cross_entropy")
+        write_linear_model(Path(folder, "a.onnx"), (2, 3, 1), says)
+        return Path(folder, "a.onnx").read_bytes()
+
+
+def read_model_file(folder: Path, content: bytes) -> None:
+    """What an inference model says of itself."""
+    (folder / "a_trained.onnx").write_bytes(content)
+    found = read_trained(folder)
+    assert len(found.classes) >= 2
+    assert found.probability in answers.PROBABILITIES.values()
+
+
+def read_prepared(folder: Path, text: str) -> None:
+    """How pictures become pixels."""
+    (folder / preparation.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = preparation.read_preparation(folder)
+    height, width, channels = found.shape
+    assert 0 < height * width * channels < 2**30
+
+
 READERS = (
     Reader(
         "predictions",
@@ -315,5 +357,13 @@ READERS = (
         read_results,
         (FormatError,),
     ),
+    Reader(
+        "answers.json",
+        damaged_json({"format": answers.FORMAT, **json.loads(json.dumps(asdict(ANSWERS)))}),
+        read_answered,
+        (FormatError,),
+    ),
+    Reader("trained.onnx", damaged(trained()), read_model_file, (FormatError,), 0.3),
+    Reader("preparation.json", damaged_json(json.loads(text_of(PHOTOGRAPH))), read_prepared, (FormatError,)),
     Reader("progress", damaged_json(asdict(Moment(1, 2, 0.5, 0.5, 100.0, 2.0))), read_progress, (ValueError,)),
 )
