@@ -71,9 +71,9 @@ class Settings:
         ),
     ] = "x86"
     model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
-    build: Annotated[Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET))] = Path(
-        "build"
-    )
+    build: Annotated[
+        Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report"))
+    ] = Path("build")
     data: Annotated[
         Path | None,
         Option(
@@ -91,10 +91,13 @@ class Settings:
         Option(
             "folder that takes the results",
             Path,
-            ("run", "train", "pull", "infer", "eval", "doctor"),
-            dict.fromkeys(("infer", "eval"), "folder that has the results"),
+            ("run", "train", "pull", "infer", "eval", "doctor", "report", "runs"),
+            dict.fromkeys(("infer", "eval", "report", "runs"), "folder that has the results"),
         ),
     ] = Path("runs")
+    output: Annotated[
+        Path | None, Option("the page that compares several (default: comparison.html in --runs)", Path, ("report",))
+    ] = None
     tensorboard: Annotated[
         bool, Option("write the training's curves for TensorBoard, too, into tensorboard/", bool, ("run", "pull"))
     ] = False

@@ -22,7 +22,9 @@ from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.manifest import read_manifest
 from pipeline.datasets.layouts.idx import find_files
 from pipeline.errors import TargetError
+from pipeline.machine.facts import read_facts
 from pipeline.packing.abi import ARM64
+from pipeline.results.records.results import read_results
 from pipeline.targets.adb.adb import Adb
 from pipeline.targets.device import AdbTarget, connect
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
@@ -106,6 +108,21 @@ def test_it_trains_on_the_device(first: First) -> None:
     assert np.mean(curve[-5:]) < np.mean(curve[:5]) - 0.5
     assert (first.run.results / f"lenet_trained_{CYCLES}.safetensors").is_file()
     assert (first.run.results / "lenet_trained.onnx").is_file()
+
+
+def test_the_report_tells_of_the_device_and_of_what_it_predicted(first: First, emulator: EmulatedDevice) -> None:
+    facts = read_facts(first.run.results)
+    assert facts is not None
+    assert facts.model == "train-on-device emulator"
+    assert facts.system.startswith("Android 8.0.0 (API 26)")
+    assert (facts.abi, facts.serial) == ("arm64-v8a", emulator.serial)
+    assert facts.memory_bytes
+    results = read_results(first.run.results)
+    assert results.predicted is not None, results.unpredicted
+    predictions = results.predicted.predictions
+    assert 1 - len(predictions.wrong()) / len(predictions.labels) == pytest.approx(first.run.accuracies[-1], abs=1e-5)
+    names = {path.stem for path in first.run.results.glob("*.png")}
+    assert names >= {"loss", "accuracy", "confusion", "wrong_images"}
 
 
 def test_a_training_goes_on_from_a_checkpoint_on_the_device(first: First, emulator: EmulatedDevice) -> None:

@@ -22,6 +22,7 @@ ROOMS = (
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
+    *("pipeline.results.records", "pipeline.results.pages"),
     *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
     "pipeline.doctor",

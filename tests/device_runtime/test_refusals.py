@@ -129,7 +129,12 @@ def test_an_evaluation_describes_the_nodes_whatever_the_batch_size(package: Path
 
 def test_each_checkpoint_is_written_once(package: Path, tmp_path: Path) -> None:
     names = execute(package, tmp_path / "out", "-c", "20", "-s", "10", "--evaluate-every", "10")
-    assert names == ["metrics.jsonl", "tiny_trained_10.safetensors", "tiny_trained_20.safetensors"]
+    assert names == [
+        "metrics.jsonl",
+        "predictions_20.bin",
+        "tiny_trained_10.safetensors",
+        "tiny_trained_20.safetensors",
+    ]
     assert (tmp_path / "out" / "metrics.jsonl").read_text().count('"event": "checkpoint"') == 2
 
 

@@ -26,12 +26,22 @@ from device_runtime.formats.manifest import File, Manifest, Version
 from device_runtime.formats.moment import PREFIX, Moment, read_moment
 from device_runtime.formats.options import Options
 from device_runtime.formats.paths import check_name, check_path
+from device_runtime.formats.predictions import (
+    Heading,
+    Predictions,
+    predictions_name,
+    read_predictions,
+    write_predictions,
+)
 from device_runtime.plan import make_plan
 from pipeline.datasets.photographs import preparation
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.datasets.photographs.photograph import PHOTOGRAPH
 from pipeline.datasets.photographs.preparation import text_of
-from pipeline.results.report import write_report
+from pipeline.results.pages.report import write_report_page
+from pipeline.results.records import about
+from pipeline.results.records.about import describe, write_about
+from pipeline.results.records.results import read_results as read_results_folder
 from pipeline.results.trained import metadata_of, read_trained
 from pipeline.running.display import facts
 from tests.device_runtime.small_model import SIZE, TINY
@@ -74,8 +84,18 @@ METRICS: list[dict[str, Any]] = [
     {"event": "device", "step": 2, "seconds": 1.5, "rss_bytes": 1000, "battery_percent": 50.0, "battery_celsius": 30.0},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
-    {"event": "end", "step": 2, "seconds": 2.5},
+    {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
+    {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]
+ABOUT = {
+    "classes": ["a", "b"],
+    "data": ["found"],
+    "table": [["class", "train"], ["a", "3"]],
+    "check": "",
+    "parameters": 51,
+    "input": "4 × 4 × 1",
+    "optimizer": "adam, beta1 0.9",
+}
 TOLD = {"told": ["a line"], "left_out": {"a": 1}}
 
 
@@ -195,6 +215,13 @@ def read_manifest(folder: Path, text: str) -> None:
     manifest.check_files(folder, found)
 
 
+def read_about(folder: Path, text: str) -> None:
+    """What the host knew of a training, as the report tells it."""
+    (folder / about.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    (folder / "metrics.jsonl").write_text(json.dumps(METRICS[0]) + "\n")
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
+
+
 def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     """Metrics and the account of a dataset, as the report takes them."""
     lines, half, account = case
@@ -203,8 +230,34 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     (folder / "dataset" / ACCOUNT).write_bytes(account.encode(errors="surrogatepass"))
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
     (folder / "metrics.jsonl").write_bytes(text + half)
-    write_report(folder, folder / "dataset")
+    (folder / "model").mkdir()
+    model.write_model(folder / "model", TINY)
+    write_about(folder, describe(folder, folder))
+    # Without its charts: they take more time than all else.
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
     assert (folder / "report.html").stat().st_size > 0
+
+
+def predicted() -> bytes:
+    """The bytes of a file of predictions."""
+    labels = np.array([0, 1, 1, 0], np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Predictions(labels, labels[::-1], np.linspace(0.5, 1, 4, dtype=np.float32))
+        write_predictions(Path(folder), made, Heading("0a1b", 2, "test", 2, 4))
+        return Path(folder, predictions_name(2)).read_bytes()
+
+
+PREDICTED = predicted()
+
+
+def read_predicted(folder: Path, content: bytes) -> None:
+    """Predictions, and which of them are wrong."""
+    (folder / "a.bin").write_bytes(content)
+    heading, found = read_predictions(folder / "a.bin")
+    assert len(found.labels) == len(found.guesses) == len(found.probabilities) == heading.images <= len(content)
+    for indices in (found.labels, found.guesses):
+        assert all(0 <= index < heading.classes for index in indices)
+    assert all(found.labels[index] != found.guesses[index] for index in found.wrong())
 
 
 def read_progress(folder: Path, text: str) -> None:
@@ -253,6 +306,17 @@ def read_prepared(folder: Path, text: str) -> None:
 
 
 READERS = (
+    Reader(
+        "predictions",
+        st.one_of(
+            damaged(PREDICTED),
+            damaged_json(json.loads(PREDICTED.splitlines()[0])).map(
+                lambda text: text.encode(errors="replace") + b"\n" + PREDICTED.partition(b"\n")[2]
+            ),
+        ),
+        read_predicted,
+        (FormatError,),
+    ),
     Reader("BMP", st.one_of(damaged(COLOUR), damaged(GREY)), read_bmp, (FormatError,)),
     Reader(
         "checkpoint",
@@ -282,6 +346,7 @@ READERS = (
         read_manifest,
         (FormatError,),
     ),
+    Reader("about.json", damaged_json(ABOUT), read_about, (FormatError,)),
     Reader(
         "metrics.jsonl",
         st.tuples(

@@ -50,6 +50,22 @@ def pull(settings: Settings) -> None:
 
 
 @takes_options
+def report(settings: Settings) -> None:
+    """Report on results again, or compare several."""
+    from pipeline.results.reporting import report as write
+
+    print(write(settings))
+
+
+@takes_options
+def runs(settings: Settings) -> None:
+    """List the results."""
+    from pipeline.results.listing import list_runs
+
+    list_runs(settings.runs)
+
+
+@takes_options
 def infer(settings: Settings) -> None:
     """Say which class pictures are of, as a finished run sees them."""
     from pipeline.inference.infer import infer as infer_pictures
@@ -57,4 +73,4 @@ def infer(settings: Settings) -> None:
     infer_pictures(settings)
 
 
-TASKS = (run, train, eval_, pull, infer)
+TASKS = (run, train, eval_, infer, pull, report, runs)
