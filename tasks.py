@@ -65,6 +65,15 @@ def fuzz(c: Context, cases: int = 200_000, seed: int = 1) -> None:
 
 @task
 @one_line_errors()
+def options(c: Context) -> None:
+    """Write docs/options.md from the declarations."""
+    from pipeline.configuration.table import options_page
+
+    Path("docs/options.md").write_text(options_page(), encoding="utf-8")
+
+
+@task
+@one_line_errors()
 def pins(c: Context) -> None:
     """Record the newest versions of Debian's packages."""
     from pipeline.packing.pins import renew
@@ -109,5 +118,5 @@ def _scripts() -> Iterator[str]:
 
 
 namespace = program.namespace(
-    *(fuzz, pins, lint, docs, check), Collection("emulator", emulator_start, emulator_stop, emulator_status)
+    *(fuzz, options, pins, lint, docs, check), Collection("emulator", emulator_start, emulator_stop, emulator_status)
 )

@@ -75,6 +75,11 @@ def _answer(measure: Measure) -> None:
 
 def median_ms(step: Callable[[], object], seconds: float) -> float:
     """Median duration in ms of a step that is repeated, warm, for at least `seconds`."""
+    return float(np.median(durations_ms(step, seconds)))
+
+
+def durations_ms(step: Callable[[], object], seconds: float) -> list[float]:
+    """Durations in ms of a step that is repeated, warm, for at least `seconds`."""
     for _ in range(WARM_UP_STEPS):
         step()
     times: list[float] = []
@@ -82,7 +87,7 @@ def median_ms(step: Callable[[], object], seconds: float) -> float:
         started = time.perf_counter()
         step()
         times.append(time.perf_counter() - started)
-    return float(np.median(times)) * 1000
+    return [1000 * taken for taken in times]
 
 
 def _parse(arguments: Sequence[str]) -> Options:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.engines.base import Engine
+from device_runtime.engines.base import Engine, Vector
+from device_runtime.formats.predictions import Predictions
 from device_runtime.metrics import Metrics
 
 
@@ -38,6 +39,7 @@ class Evaluation:
     loss: float
     images: int
     seconds: float
+    predictions: Predictions
 
     def record(self, metrics: Metrics, step: int, split: str) -> None:
         """Records it as that of the whole of `split` after update `step`."""
@@ -56,14 +58,26 @@ def evaluate(engine: Engine, images: Images, batch_size: int, at_most: int | Non
     """Evaluates every image of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller."""
     started = time.perf_counter()
     order = np.arange(len(images)) if at_most is None else spread(len(images), at_most)
-    correct, loss_sum = 0, 0.0
-    for start in range(0, len(order), batch_size):
-        inputs, label = images.batch(order[start : start + batch_size])
+    count, loss_sum = len(order), 0.0
+    guesses, probabilities = np.empty(count, np.int32), np.empty(count, np.float32)
+    for start in range(0, count, batch_size):
+        part = slice(start, start + batch_size)
+        inputs, label = images.batch(order[part])
         loss, logits = engine.evaluate(inputs, label)
-        correct += int(np.count_nonzero(np.argmax(logits, axis=1) == label))
         loss_sum += loss * len(label)
-    count = len(order)
-    return Evaluation(correct / count, loss_sum / count, count, time.perf_counter() - started)
+        guesses[part] = np.argmax(logits, axis=1)
+        probabilities[part] = _largest_of_softmax(logits)
+    labels = images.labels[order].astype(np.int32)
+    accuracy = int(np.count_nonzero(guesses == labels)) / count
+    predictions = Predictions(labels, guesses, probabilities)
+    return Evaluation(accuracy, loss_sum / count, count, time.perf_counter() - started, predictions)
+
+
+def _largest_of_softmax(logits: Vector) -> Vector:
+    """Of logits, float32 N×classes, the probability of each image's largest one: float32 N; 0 where it is no number."""
+    with np.errstate(all="ignore"):
+        sums: Vector = np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+        return np.nan_to_num(1 / sums, nan=0.0).astype(np.float32)
 
 
 def spread(images: int, count: int) -> npt.NDArray[np.int64]:

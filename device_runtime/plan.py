@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
@@ -133,7 +132,7 @@ def _planned(start: Checkpoint) -> Mapping[str, Any]:
                     raise ValueError(f"{name} is unknown")
         if any(abs(value) > LARGEST // 2 for value in plan.values() if isinstance(value, int)):
             raise ValueError("a number is beyond any")
-    except (ValueError, KeyError, argparse.ArgumentTypeError) as error:
+    except (ValueError, KeyError) as error:
         raise FormatError(f"the checkpoint's plan cannot be meant ({error}): go on from another one") from error
     return plan
 

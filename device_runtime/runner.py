@@ -21,6 +21,7 @@ from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
+from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
 from device_runtime.live import Live
@@ -85,6 +86,8 @@ def run(
                 step = trainer.run()
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
                 trainer.check(evaluation, step, inputs.final)
+                heading = Heading(run.id, step, inputs.final, model.classes, evaluation.images)
+                write_predictions(options.output, evaluation.predictions, heading)
             else:
                 step = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)

@@ -6,10 +6,11 @@ A message says what is wrong, where, and what to do next. A task prints it as on
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # What a user outside the checkout calls.
@@ -72,8 +73,12 @@ class RunFailed(PipelineError):
     exit_code = 9
 
 
+class PictureError(PipelineError):
+    """A picture that was named cannot be read; what is said of the others was said."""
+
+
 class Interrupted(PipelineError):
-    """The user ended a training; the message says how to go on."""
+    """The user ended a training, of which the message says how to go on, or waits for an answer no more."""
 
     exit_code = 130
 
@@ -105,6 +110,12 @@ def as_typed(text: str) -> str:
     """A message whose commands begin with `invoke`, with the name of the program that was called."""
     called = Path(sys.argv[0]).name
     return INSTALLED.sub(f"`{CONSOLE_COMMAND} ", text) if called == CONSOLE_COMMAND else text
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to add to a message about a word that is not known: the known one that it is nearest to, or nothing."""
+    found = difflib.get_close_matches(word, tuple(known), n=1)
+    return f": did you mean {found[0]}?" if found else ""
 
 
 def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:

@@ -9,6 +9,9 @@ from typing import Any
 from device_runtime.formats.option import Option, long_form
 from pipeline.errors import UsageError
 
+# What Python alone reads.
+_ANY_BYTES = ("data",)
+
 
 def listed(text: str) -> tuple[str, ...]:
     """What an option gives with commas between."""
@@ -51,9 +54,25 @@ def read_option(name: str, option: Option, text: str) -> Any:
     """The value of an option.
 
     Raises:
-      UsageError: the text cannot be meant; the message names the option and what it takes.
+      ValueError: the text cannot be meant; the message says what to give.
+      UsageError: the text cannot be meant, for a reason that the message tells.
     """
-    try:
-        return option.read(text)
-    except ValueError as error:
-        raise UsageError(f"{long_form(name)} {text}: give {error}") from None
+    if not text:
+        raise ValueError(f"a value: {option.help}")
+    if option.choices and text not in option.choices:
+        raise ValueError(one_of(option.choices))
+    if name not in _ANY_BYTES and not _is_utf8(text):
+        raise UsageError(f"{long_form(name)} {text}: that name is not UTF-8, which libraries here need: rename it")
+    return switched(text) if option.read is bool else option.read(text)
+
+
+def switched(text: str) -> bool:
+    """Whether a switch is on."""
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def _is_utf8(text: str) -> bool:
+    """Python keeps other bytes of a name as halves of characters."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)

@@ -14,7 +14,7 @@ from device_runtime.formats.model import Pixels
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
-from pipeline.datasets.photographs.account import Converted, lines_of, read_account
+from pipeline.datasets.photographs.account import Account, lines_of, read_account
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import REFERENCE, is_joint
@@ -72,7 +72,7 @@ def convert_data(settings: Settings) -> Path:
     with counted("convert") as on_progress:
         # What it warns of is said below, with the rest.
         folder = convert(settings.data, settings.build, how, on_progress, lambda line: None)
-    _tell(Converted(read_description(folder), read_account(folder)), settings)
+    _tell(read_description(folder), read_account(folder), settings)
     return folder
 
 
@@ -85,11 +85,11 @@ def look_at_data(settings: Settings) -> None:
     how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
         looked = look_at(settings.data, how, on_progress)
-    _tell(looked, settings)
+    _tell(looked.description, looked.account, settings)
 
 
-def _tell(converted: Converted, settings: Settings) -> None:
-    for line in lines_of(converted, settings.runner.verbose):
+def _tell(description: Description, account: Account, settings: Settings) -> None:
+    for line in lines_of(description, account, settings.runner.verbose):
         note(line)
 
 

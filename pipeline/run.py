@@ -16,7 +16,7 @@ from pipeline.files import check_writable
 from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
 from pipeline.progress import transfer
-from pipeline.results.bring import collect, folder_of, held, rescue, results_folder, results_path
+from pipeline.results.bring import folder_of, held, rescue, results_path, training_results
 from pipeline.results.going_on import on_target, to_bring_back
 from pipeline.results.interruption import explained
 from pipeline.running.scripts import follow, live_options, logged, print_line, run_script
@@ -45,14 +45,11 @@ def run(settings: Settings) -> Path:
     push(target, package)
     target.clear_output()
     final = results_path(settings, prepared.source.name, datetime.now())
-    with results_folder(target, final) as results:
-        with logged(results) as say:
-            for heading, script in ((UNTRAINED_HEADING, "eval_untrained.sh"), (TRAINING_HEADING, "train.sh")):
-                say(heading)
-                _run_explained(settings, package, target, script, options_of_script(script, settings), say)
-            _evaluate(settings, package, target, say)
-        target.pull(results)
-        collect(settings, package, results)
+    with training_results(target, settings, package, final) as results, logged(results) as say:
+        for heading, script in ((UNTRAINED_HEADING, "eval_untrained.sh"), (TRAINING_HEADING, "train.sh")):
+            say(heading)
+            _run_explained(settings, package, target, script, options_of_script(script, settings), say)
+        _evaluate(settings, package, target, say)
     print(f"results: {final}", flush=True)
     return final
 
@@ -67,17 +64,14 @@ def go_on(settings: Settings) -> Path:
     target = connect(settings, package)
     records = _brought_back(settings, target, package)
     final = folder_of(settings, last_start(records) or {})
-    with results_folder(target, final) as results:
-        with logged(results) as say:
-            say(TRAINING_HEADING)
-            if target.running():
-                follow(target, say)
-                records = on_target(settings, target)
-            if not ended(records):
-                _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
-            _evaluate(settings, package, target, say)
-        target.pull(results)
-        collect(settings, package, results)
+    with training_results(target, settings, package, final) as results, logged(results) as say:
+        say(TRAINING_HEADING)
+        if target.running():
+            follow(target, say)
+            records = on_target(settings, target)
+        if not ended(records):
+            _run_explained(settings, package, target, "train.sh", _resuming(settings, records), say)
+        _evaluate(settings, package, target, say)
     print(f"results: {final}", flush=True)
     return final
 
@@ -209,7 +203,6 @@ def pull_results(settings: Settings) -> Path:
     if start is None:
         raise TargetError(f"{target.name} holds no results: run `invoke train {settings.named}` first")
     final = folder_of(settings, start)
-    with results_folder(target, final) as results:
-        target.pull(results)
-        collect(settings, package, results)
+    with training_results(target, settings, package, final):
+        pass
     return final

@@ -40,10 +40,20 @@ def losses(results: Path) -> list[float]:
 
 def invoke(*words: str | Path, env: dict[str, str] | None = None) -> Invoked:
     """Runs `invoke WORDS` in the project's folder."""
+    return _run(["-m", "invoke", *map(str, words)], ROOT, env or {})
+
+
+def train_on_device(*words: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Invoked:
+    """Runs `train-on-device WORDS` as it is installed, of these sources."""
+    program = "import sys; sys.argv[0] = 'train-on-device'; from pipeline.cli.program import main; main()"
+    return _run(["-c", program, *map(str, words)], cwd, {"PYTHONPATH": str(ROOT), **(env or {})})
+
+
+def _run(words: list[str], cwd: Path, env: dict[str, str]) -> Invoked:
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
+        [sys.executable, *words],
+        cwd=cwd,
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -15,12 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
+from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.manifest import read_manifest
 from pipeline.datasets.layouts.idx import find_files
 from pipeline.errors import TargetError
+from pipeline.machine.facts import read_facts
 from pipeline.packing.abi import ARM64
+from pipeline.results.records.results import read_results
 from pipeline.targets.adb.adb import Adb
 from pipeline.targets.device import AdbTarget, connect
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
@@ -106,6 +110,21 @@ def test_it_trains_on_the_device(first: First) -> None:
     assert (first.run.results / "lenet_trained.onnx").is_file()
 
 
+def test_the_report_tells_of_the_device_and_of_what_it_predicted(first: First, emulator: EmulatedDevice) -> None:
+    facts = read_facts(first.run.results)
+    assert facts is not None
+    assert facts.model == "train-on-device emulator"
+    assert facts.system.startswith("Android 8.0.0 (API 26)")
+    assert (facts.abi, facts.serial) == ("arm64-v8a", emulator.serial)
+    assert facts.memory_bytes
+    results = read_results(first.run.results)
+    assert results.predicted is not None, results.unpredicted
+    predictions = results.predicted.predictions
+    assert 1 - len(predictions.wrong()) / len(predictions.labels) == pytest.approx(first.run.accuracies[-1], abs=1e-5)
+    names = {path.stem for path in first.run.results.glob("*.png")}
+    assert names >= {"loss", "accuracy", "confusion", "wrong_images"}
+
+
 def test_a_training_goes_on_from_a_checkpoint_on_the_device(first: First, emulator: EmulatedDevice) -> None:
     again = invoke(
         *("train", "--target", "arm64", "--build", first.build, "--cycles", "2"),
@@ -153,6 +172,30 @@ def test_x86_gives_the_same_losses_and_the_same_accuracy(first: First, tmp_path:
     checkpoint = first.run.results / f"lenet_trained_{CYCLES}.safetensors"
     evaluated = invoke("eval", "--checkpoint", checkpoint, "--build", first.build)
     assert evaluated.accuracies == [first.run.accuracies[-1]]
+
+
+def test_the_trained_model_answers_on_the_device_as_its_evaluation_did(
+    first: First, emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    split = load_dataset(first.build / "package-arm64" / "dataset").splits["test"]
+    pixels, labels = split.batch(np.arange(len(split)))
+    for number, (image, label) in enumerate(zip(pixels[..., 0], labels.tolist(), strict=True)):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / str(label) / f"{number}.png")
+    options = ("--run", first.run.results, "--target", "arm64", "--build", first.build)
+    said = invoke("infer", tmp_path, "--json", *options, env=environment(emulator))
+    assert said.code == 0, said.stderr
+    answered = json.loads(said.stdout)
+    right = [image["class"] == Path(image["file"]).parent.name for image in answered["images"]]
+    assert float(f"{np.mean(right):.6g}") == first.run.accuracies[-1]
+    assert answered["latency"]["machine"].startswith("aarch64, ")
+    evaluated = invoke("eval", "--data", first.data, *options, env=environment(emulator))
+    assert evaluated.accuracies == [first.run.accuracies[-1]], evaluated.stderr
+    # The runtime stays for the next time, and what was trained is still there.
+    inference = "/data/local/tmp/train-on-device/inference-arm64"
+    assert "output" not in emulator.shell(f"ls {inference}").split()
+    assert f"lenet_trained_{CYCLES}.safetensors" in emulator.shell(f"ls {ROOT}/output")
+    emulator.shell(f"rm -rf {inference}")
 
 
 def test_the_state_dict_gives_the_devices_accuracy_in_torch_and_starts_another_training_there(

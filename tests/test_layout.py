@@ -22,9 +22,10 @@ ROOMS = (
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
     *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
-    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run"),
+    *("pipeline.results.records", "pipeline.results.pages"),
+    *("pipeline.running", "pipeline.results", "pipeline.prepare", "pipeline.run", "pipeline.inference"),
     *("pipeline.bench.models", "pipeline.bench"),
-    "pipeline.doctor",
+    *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
 

@@ -10,14 +10,14 @@ import pytest
 from tests.invoking import invoke
 
 WRONG = {
-    "cycles": (["run", "--cycles", "many"], "--cycles/-c: 'many' is not a whole number of at least 0"),
+    "cycles": (["run", "--cycles", "many"], "--cycles many: give a whole number of at least 0"),
     "no cycles": (["run", "--cycles", "0"], "--cycles 0 trains nothing"),
     "cycles and epochs": (["run", "--cycles", "1", "--epochs", "1"], "give --cycles or --epochs, not both"),
-    "learning rate": (["run", "--learning-rate", "nan"], "--learning-rate: 'nan' is not a learning rate"),
-    "schedule": (["run", "--schedule", "zigzag"], "--schedule: invalid choice: 'zigzag'"),
-    "augment": (["train", "--augment", "rotate"], "--augment: 'rotate' is no augmentation"),
-    "threads": (["eval", "--threads", "0"], "--threads: '0' is not a whole number of at least 1"),
-    "engine": (["run", "--engine", "own"], "--engine: invalid choice: 'own'"),
+    "learning rate": (["run", "--learning-rate", "nan"], "--learning-rate nan: give a learning rate"),
+    "schedule": (["run", "--schedule", "zigzag"], "--schedule zigzag: give constant, step or cosine"),
+    "augment": (["train", "--augment", "rotate"], "--augment rotate: give flip, crop, both"),
+    "threads": (["eval", "--threads", "0"], "--threads 0: give a whole number of at least 1"),
+    "engine": (["run", "--engine", "own"], "--engine own: give lowered or reference"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),
     "reference on an x86 device": (["run", "--serial", "R5", "--engine", "reference"], "or leave out --serial"),
     "reference and sink": (["run", "--engine", "reference", "--sink-size", "2"], "takes neither --accumulate nor"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
-from device_runtime.formats.dataset import load_dataset
+from device_runtime.formats.dataset import load_dataset, read_description
 from tests.emulator.device import EmulatedDevice
 from tests.invoking import Invoked, invoke, losses
 
@@ -127,6 +128,19 @@ def test_the_inference_model_gives_the_printed_accuracy_from_raw_pixels(trained:
     (logits,) = session.run(["logits"], {"image": pixels})
     # Six digits were printed.
     assert np.mean(np.argmax(logits, axis=1) == label) == pytest.approx(accuracies(trained)[-1], abs=1e-5)
+
+
+def test_infer_gives_the_printed_accuracy_from_the_photographs_themselves(
+    trained: Invoked, place: Path, photographs: Path
+) -> None:
+    description = read_description(place / "build" / "package-x86" / "dataset")
+    files = [strip.file.removesuffix(".bmp").removeprefix("validation/") for strip in description.splits["validation"]]
+    words = ("--run", trained.results, "--json", "--build", place / "build")
+    said = invoke("infer", *(photographs / file for file in files), *words)
+    assert said.code == 0, said.stderr
+    images = json.loads(said.stdout)["images"]
+    right = [image["class"] == file.split("/")[0] for image, file in zip(images, files, strict=True)]
+    assert float(f"{np.mean(right):.6g}") == accuracies(trained)[-1]
 
 
 def test_the_losses_without_the_cache_are_the_same(trained: Invoked, place: Path, photographs: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import signal
@@ -19,6 +20,8 @@ from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.metrics import read_metrics
+from pipeline.results.records.training import read_training
+from tests.browser import faults
 from tests.curves import curves
 from tests.faults.table import Tried
 from tests.in_torch import lenet_accuracy
@@ -58,6 +61,40 @@ def test_the_results_are_complete(lowered: Path) -> None:
     names = {path.name for path in lowered.iterdir()}
     assert {"log", "metrics.jsonl", "manifest.json", "report.html", "lenet_trained.onnx"} <= names
     assert "lenet_trained_1000.safetensors" in names
+
+
+def test_the_report_says_what_was_checked_and_shows_what_is_wrong(lowered: Path) -> None:
+    page = (lowered / "report.html").read_text()
+    assert "<td>against torch: logits " in page
+    assert len(re.findall("<figure><img src=.data:image/png;base64,[^>]* alt=.test image ", page)) == 24
+    assert faults(lowered / "report.html", 400, 1280) == []
+
+
+def test_a_report_is_written_again_as_it_was(lowered: Path, build: Path) -> None:
+    before = (lowered / "report.html").read_text()
+    again = invoke("report", lowered, "--build", build)
+    assert (again.code, again.stdout) == (0, f"{lowered / 'report.html'}\n"), again.stderr
+    assert (lowered / "report.html").read_text() == before
+
+
+def test_runs_are_listed_and_compared(lowered: Path) -> None:
+    listed = invoke("runs", "--runs", lowered.parent)
+    line = next(line for line in listed.stdout.splitlines() if lowered.name in line)
+    assert line.split()[3:] == ["lenet", "x86", f"{read_training(lowered).accuracy:.4g}", "1000", "ended"]
+    compared = invoke("report", lowered.name, lowered, "--runs", lowered.parent)
+    assert compared.stdout == f"{lowered.parent / 'comparison.html'}\n", compared.stderr
+    assert "<p>Nothing.</p>" in (lowered.parent / "comparison.html").read_text()
+
+
+def test_a_training_that_diverges_leaves_its_report(build: Path, tmp_path: Path) -> None:
+    run = invoke("run", "--learning-rate", "1e30", "--cycles", "5", "--build", build, "--runs", tmp_path)
+    assert run.code == 9
+    assert "training diverged; no checkpoint was saved before" in run.stderr.splitlines()[-1]
+    (results,) = tmp_path.iterdir()
+    assert run.stderr.splitlines()[-2] == f"what it recorded until then is in {results}"
+    assert (
+        '<span class="state diverged">diverged</span> in step 2: the loss is ' in (results / "report.html").read_text()
+    )
 
 
 def test_the_same_seed_gives_the_same_losses(lowered: Path, build: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class Model:
     Attributes:
       features: shape of one image's features when a frozen backbone stands apart in features.onnx, else None.
       parameters, buffers: the layouts of the flat vectors of what trains and of running statistics.
+      loss: by which the logits learn; torch's of that name.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Model:
     optimizer: OptimizerRecord
     features: tuple[int, ...] | None
     recipe: RecipeRecord
+    loss: str
 
     @cached_property
     def digest(self) -> str:

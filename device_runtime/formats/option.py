@@ -17,11 +17,12 @@ class Option:
       read: makes the value of a text, or raises ValueError with what it takes; `bool` for a switch.
       tasks: tasks of the host that take it.
       meant: what it means to some of them, where that is something else.
+      apart: those of them that do not mean what all others mean: no value that is given for every task is for them.
       choices: the texts it takes; none for all that `read` reads.
       letter: its short form on the runner's command line.
       words: whether it also takes the words after the task's name, each of them, and may be given several times.
       alone: whether it may be typed without a value, which then is empty.
-      host: of the runner's options, whether the host reads it before, and tells what is wrong in its own words.
+      example: a text that it takes, where its default is none.
       scripts: of the runner's options, whether evaluations take it too, or train.sh alone.
     """
 
@@ -29,11 +30,12 @@ class Option:
     read: Callable[[str], Any]
     tasks: tuple[str, ...] = ()
     meant: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     letter: str = ""
     words: bool = False
     alone: bool = False
-    host: bool = False
+    example: str = ""
     scripts: tuple[str, ...] = ("train.sh",)
 
     def help_for(self, task: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -38,7 +38,7 @@ def _seed(text: str) -> int:
 def _threads(text: str) -> int:
     value = positive_whole_number(text)
     if value > _MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"{text!r} threads are more than {_MOST_THREADS}")
+        raise ValueError(f"at most {_MOST_THREADS} threads")
     return value
 
 
@@ -60,10 +60,8 @@ def _augmentations(text: str) -> tuple[str, ...]:
     if text.strip() == "none":
         return ()
     kinds = tuple(word.strip() for word in text.split(","))
-    if unknown := [kind for kind in kinds if kind not in AUGMENTATIONS]:
-        raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is no augmentation: give {' or '.join(AUGMENTATIONS)}, or both"
-        )
+    if not set(kinds) <= set(AUGMENTATIONS):
+        raise ValueError(f"{', '.join(AUGMENTATIONS)}, both with a comma, or none")
     return kinds
 
 
@@ -121,22 +119,29 @@ class Options:
     data: Annotated[Path, Option("dataset folder", Path, letter="d")] = Path("dataset")
     output: Annotated[Path, Option("takes checkpoints and metrics", Path)] = Path("output")
     cycles: Annotated[
-        int | None, Option("training steps (default: the model's recipe)", whole_number, _TRAINING, letter="c")
+        int | None,
+        Option("training steps (default: the model's recipe)", whole_number, _TRAINING, letter="c", example="300"),
     ] = None
     epochs: Annotated[
-        int | None, Option("passes over the training images, instead of --cycles", positive_whole_number, _TRAINING)
+        int | None,
+        Option("passes over the training images, instead of --cycles", positive_whole_number, _TRAINING, example="3"),
     ] = None
-    learning_rate: Annotated[float | None, Option("learning rate (default: the model's recipe)", _rate, _TRAINING)] = (
-        None
-    )
+    learning_rate: Annotated[
+        float | None, Option("learning rate (default: the model's recipe)", _rate, _TRAINING, example="0.001")
+    ] = None
     batch_size: Annotated[
-        int | None, Option("images of one step (default: the model's recipe)", positive_whole_number, _TRAINING)
+        int | None,
+        Option("images of one step (default: the model's recipe)", positive_whole_number, _TRAINING, example="32"),
     ] = None
     accumulate: Annotated[
-        int | None, Option("batches whose mean gradient makes one step (default: 1)", positive_whole_number, _TRAINING)
+        int | None,
+        Option(
+            "batches whose mean gradient makes one step (default: 1)", positive_whole_number, _TRAINING, example="1"
+        ),
     ] = None
     sink_size: Annotated[
-        int | None, Option("steps that the runtime makes in one call (default: 1)", positive_whole_number, _TRAINING)
+        int | None,
+        Option("steps that the runtime makes in one call (default: 1)", positive_whole_number, _TRAINING, example="1"),
     ] = None
     save_every: Annotated[
         int | None,
@@ -145,24 +150,38 @@ class Options:
             whole_number,
             _TRAINING,
             letter="s",
+            example="100",
         ),
     ] = None
     keep: Annotated[
         int | None,
-        Option("checkpoints to keep, the newest and the best one (default: all)", positive_whole_number, _TRAINING),
+        Option(
+            "checkpoints to keep, the newest and the best one (default: all)",
+            positive_whole_number,
+            _TRAINING,
+            example="5",
+        ),
     ] = None
     target_accuracy: Annotated[
-        float | None, Option("stop at this accuracy on the test images", _fraction, _TRAINING)
+        float | None, Option("stop at this accuracy on the test images", _fraction, _TRAINING, example="0.95")
     ] = None
     schedule: Annotated[
         str | None,
-        Option("learning rate over time: constant (default), step or cosine", str, _TRAINING, choices=SCHEDULES),
+        Option(
+            "learning rate over time: constant (default), step or cosine",
+            str,
+            _TRAINING,
+            choices=SCHEDULES,
+            example="constant",
+        ),
     ] = None
     warmup: Annotated[int | None, Option("steps over which the learning rate rises from 0", whole_number)] = None
     evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
     augment: Annotated[
         tuple[str, ...] | None,
-        Option("change training images: flip, crop, both with a comma, or none", _augmentations, _TRAINING),
+        Option(
+            "change training images: flip, crop, both with a comma, or none", _augmentations, _TRAINING, example="none"
+        ),
     ] = None
     seed: Annotated[
         int | None,
@@ -171,7 +190,7 @@ class Options:
             _seed,
             ("export", "artifacts", "package", *_TRAINING),
             dict.fromkeys(("export", "artifacts", "package", "run"), _DRAWS),
-            host=True,
+            example="1",
         ),
     ] = None
     verbose: Annotated[
@@ -179,13 +198,23 @@ class Options:
         Option(
             "print sizes and the inputs and outputs of every node",
             bool,
-            ("convert", *_TRAINING),
-            {"convert": "print a table with the images of each class"},
+            ("convert", "eval", *_TRAINING),
+            {
+                "convert": "print a table with the images of each class",
+                "eval": "with --run: print a table with the accuracy of each class",
+            },
             letter="v",
         ),
     ] = False
     threads: Annotated[
-        int | None, Option("threads of the runtime on the target (default: 1)", _threads, _EVERYWHERE, scripts=_ALL)
+        int | None,
+        Option(
+            "threads of the runtime on the target (default: 1)",
+            _threads,
+            (*_EVERYWHERE, "infer"),
+            example="1",
+            scripts=_ALL,
+        ),
     ] = None
     engine: Annotated[
         str,
@@ -207,13 +236,19 @@ class Options:
         bool, Option("pause while the device is not plugged in; implies --stay-awake", bool, _TRAINING)
     ] = False
     between: Annotated[
-        str | None, Option("pause outside these hours of the device's local time: 22:00-06:00", _hours, _TRAINING)
+        str | None,
+        Option(
+            "pause outside these hours of the device's local time: 22:00-06:00",
+            _hours,
+            _TRAINING,
+            example="22:00-06:00",
+        ),
     ] = None
     min_battery: Annotated[
-        int | None, Option("pause while the battery has less than so many percent", _percent, _TRAINING)
+        int | None, Option("pause while the battery has less than so many percent", _percent, _TRAINING, example="30")
     ] = None
     max_battery_temp: Annotated[
-        float | None, Option("pause while the battery is hotter than so many °C", _celsius, _TRAINING)
+        float | None, Option("pause while the battery is hotter than so many °C", _celsius, _TRAINING, example="40")
     ] = None
     # job.sh, which outlives the runner, does it: here it is one of the options that train.sh takes.
     stay_awake: Annotated[
@@ -249,19 +284,9 @@ def parse(arguments: Sequence[str], package: Path) -> Options:
     Raises:
       OptionsError: it is wrong.
     """
-    parser = _parser(options_of(Options))
+    parser = _parser()
     parser.set_defaults(output=package / "output")
     return Options(**vars(parser.parse_args(arguments)))
-
-
-def parse_of_task(arguments: Sequence[str]) -> Options:
-    """Reads those of the runner's options that tasks of the host take; files and folders are not among them.
-
-    Raises:
-      OptionsError: one is wrong.
-    """
-    chosen = {name: option for name, option in options_of(Options).items() if option.tasks}
-    return Options(**vars(_parser(chosen).parse_args(arguments)))
 
 
 def words(options: Options, wanted: Callable[[str, Option], bool]) -> list[str]:
@@ -276,10 +301,10 @@ def words(options: Options, wanted: Callable[[str, Option], bool]) -> list[str]:
     return chosen
 
 
-def _parser(options: Mapping[str, Option]) -> _Parser:
+def _parser() -> _Parser:
     parser = _Parser(prog="device_runtime", description="Trains and evaluates on this device.")
     defaults = {declared.name: declared.default for declared in fields(Options)}
-    for name, option in options.items():
+    for name, option in options_of(Options).items():
         # The two that every script gives have a letter alone.
         letter_alone = name in ("file", "data")
         flags = [*([] if letter_alone else [long_form(name)]), *([f"-{option.letter}"] if option.letter else [])]

@@ -2,51 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import invoke.main
 from invoke.collection import Collection
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import ParseError
+from invoke.parser.context import ParserContext
+from invoke.parser.parser import Parser
 from invoke.program import Program
 from invoke.tasks import Task
 from invoke.util import helpline
 
 from device_runtime.formats.option import long_form
+from pipeline.cli.help import option_lines
+from pipeline.cli.line import TaskLine, read_line
 from pipeline.cli.tasks import GROUPS
-from pipeline.cli.words import named_words
-from pipeline.errors import CONSOLE_COMMAND, UsageError
-from pipeline.progress import tell_error
+from pipeline.cli.tasks.declaring import one_line_errors
+from pipeline.errors import CONSOLE_COMMAND, UsageError, nearest
 from pipeline.settings import options_for
+
+# Of invoke's own options, those that mean something to who runs no tasks of their own.
+_CORE = ("complete", "debug", "help", "list", "print-completion-script", "version")
+
+_GROUPED = {task.name for tasks in GROUPS.values() for task in tasks}
 
 
 class TaskProgram(Program):
     """invoke's program, with tasks in groups, files after a task's name, and its errors told as all others are."""
 
+    @property
+    def initial_context(self) -> ParserContext:
+        """The program's own options; of the console command fewer can be typed than invoke asks for."""
+        if self.namespace is None:
+            return super().initial_context
+        arguments = {argument.names[0]: argument for argument in self.core_args()}
+        context = ParserContext(args=[arguments[name] for name in _CORE])
+        for name in arguments.keys() - set(_CORE):
+            context.args[name] = arguments[name]
+        return context
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Parses the program's own options."""
+        with _told():
+            super().parse_core(argv)
+
     def parse_tasks(self) -> None:
-        """Names the words that a task takes, then parses as invoke does."""
-        contexts = {name: context for context in self.collection.to_contexts() for name in _names(context)}
-        takers = {
-            name: long_form(option)
-            for tasks in GROUPS.values()
-            for name in (task.name for task in tasks)
-            for option, declared in options_for(name).items()
-            if declared.words
-        }
-        self.core.unparsed = named_words(self.core.unparsed, contexts, takers)
-        try:
+        """Brings the line into invoke's form, then parses as invoke does."""
+        with _told():
+            contexts = self._make_parser().contexts
+            tasks = {name: _line_of(context) for context in contexts.values() for name in _names(context)}
+            if self.core.remainder and not self.args.complete.value:
+                raise UsageError(f"-- {self.core.remainder}: no task takes that; what begins with - is given as ./-")
+            self.core.unparsed = read_line(self.core.unparsed, tasks, self.initial_context)
             super().parse_tasks()
-        except ParseError as error:
-            tell_error(f"{error} `invoke --list` lists the tasks, `invoke --help TASK` its options")
-            raise Exit(code=UsageError.exit_code) from None
+
+    def parse_cleanup(self) -> None:
+        """Does what the program's own options ask for."""
+        task = self.args.help.value
+        with _told():
+            if isinstance(task, str) and task not in self.parser.contexts:
+                raise UsageError(f"{task!r} is no task{nearest(task, self.parser.contexts)}")
+            super().parse_cleanup()
+
+    def _make_parser(self) -> Parser:
+        # invoke takes the help away from a task when it makes a parser of it: the first parser alone has it.
+        if not hasattr(self, "parser"):
+            self.parser = super()._make_parser()
+        return self.parser
+
+    def print_help(self) -> None:
+        """Prints what the program takes, and its tasks."""
+        if self.namespace is None:
+            super().print_help()
+            return
+        print(f"Usage: {self.binary} TASK [--option=VALUE ...]\n\nOptions beside the tasks' own:\n")
+        self.print_columns(self.initial_context.help_tuples())
+        self.list_tasks()
+
+    def print_task_help(self, name: str) -> None:
+        """Prints what a task does, and its options."""
+        options = options_for(name) if name in _GROUPED else {}
+        if not options:
+            super().print_task_help(name)
+            return
+        words = next((f" [{option.upper()} ...]" for option, declared in options.items() if declared.words), "")
+        print(f"Usage: {self.binary} {name}{words} [--option=VALUE ...]\n\n{helpline(self.collection[name])}\n")
+        self.print_columns(option_lines(name))
 
     def list_flat(self) -> None:
         """Prints the tasks, a line each, in their groups; those of the checkout come last."""
-        grouped = {task.name for tasks in GROUPS.values() for task in tasks}
         groups = {name: _lines(tasks) for name, tasks in GROUPS.items()}
-        project = [(name, text) for name, text in self._make_pairs(self.scoped_collection) if name not in grouped]
-        if self.scoped_collection is not self.collection or not grouped & set(self.collection.tasks):
+        project = [(name, text) for name, text in self._make_pairs(self.scoped_collection) if name not in _GROUPED]
+        if self.scoped_collection is not self.collection or not _GROUPED & set(self.collection.tasks):
             groups = {}
         groups |= {"this project": project} if project else {}
         width = max(len(name) for lines in groups.values() for name, _ in lines)
@@ -57,8 +107,24 @@ class TaskProgram(Program):
             print()
 
 
-def _names(context: Any) -> Sequence[str]:
-    return [context.name, *context.aliases]
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tells in one line what cannot be read."""
+    with one_line_errors():
+        try:
+            yield
+        except ParseError as error:
+            raise UsageError(f"{error}: `invoke --list` lists the tasks, `invoke --help TASK` its options") from None
+
+
+def _line_of(context: ParserContext) -> TaskLine:
+    options = options_for(context.name or "") if context.name in _GROUPED else {}
+    switches = frozenset(long_form(name) for name, option in options.items() if option.read is bool)
+    return TaskLine(context, switches, next((long_form(name) for name, option in options.items() if option.words), ""))
+
+
+def _names(context: ParserContext) -> Sequence[str]:
+    return [context.name or "", *context.aliases]
 
 
 def _lines(tasks: Sequence[Task[Any]]) -> list[tuple[str, str | None]]:

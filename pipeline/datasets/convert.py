@@ -9,13 +9,15 @@ import errno
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from device_runtime.formats import dataset as dataset_format
 from pipeline.datasets.layouts import Conversion, Found, find
 from pipeline.datasets.photographs.account import Converted, read_account, write_account
+from pipeline.datasets.photographs.preparation import write_preparation
 from pipeline.errors import DatasetError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
@@ -24,7 +26,7 @@ from pipeline.stages import build_once
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def convert(
             converted = _converted(found, folder, temporary, options, on_progress, workers)
             dataset_format.write_description(temporary, converted.description)
             write_account(temporary, converted.account)
+            write_preparation(temporary, converted.preparation)
 
     build_once(target, digest, make)
     for line in read_account(target).told:
@@ -102,14 +105,34 @@ def look_at(
     return _converted(found, folder, None, options, on_progress, workers)
 
 
-def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
-    """What is in a folder, and a digest of all that decides the dataset."""
+def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
+    """What is in a folder.
+
+    Args:
+      folder: the dataset's.
+      wanted: the classes that were asked for, as `Layout.find` takes them.
+
+    Raises:
+      DatasetError, UsageError: as `convert`.
+    """
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
-    try:
-        found = find(folder, options.classes)
+    with _readable(folder):
+        return find(folder, wanted)
+
+
+def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
+    """What is in a folder, and a digest of all that decides the dataset."""
+    found = find_in(folder, options.classes)
+    with _readable(folder):
         return found, _digest(found, options)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DatasetError(f"{error.filename or folder}: {error.strerror}: make {folder} readable") from error
 

@@ -83,8 +83,8 @@ def _applying(need: Need) -> tuple[Need | None, tuple[str, ...]]:
     """The need without its marker, and its extras; None where the marker says that it is another machine's."""
     requirement = _parsed(need.requirement)
     if requirement is None:
-        # Only `packaging` reads markers; what stands behind one may be another machine's.
-        return (None if ";" in need.requirement else need), ()
+        # Only `packaging` reads markers; what stands behind one may be another machine's, and others' text anything.
+        return (None if ";" in need.requirement or not need.name else need), ()
     if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
         return None, ()
     return Need(f"{requirement.name}{requirement.specifier}", need.by), tuple(sorted(requirement.extras))
@@ -103,15 +103,20 @@ def _required_by(name: str, extras: Sequence[str]) -> Iterator[str]:
 def _parsed(text: str) -> Requirement | None:
     try:
         from packaging.requirements import Requirement
-    except Exception:  # it may be damaged in any way
+
+        return Requirement(text)
+    except Exception:  # `packaging` may be damaged in any way, and others' metadata may say anything
         return None
-    return Requirement(text)
 
 
 def fits(requirement: str, version: str) -> bool:
-    """Whether a version is one of those that a requirement takes; unknown versions are where `packaging` is missing."""
+    """Whether a version is one of those that a requirement takes; without `packaging` nobody knows, and it is."""
     parsed = _parsed(requirement)
-    return parsed is None or parsed.specifier.contains(version, prereleases=True)
+    try:
+        return parsed is None or parsed.specifier.contains(version, prereleases=True)
+    except ValueError:
+        # No version at all.
+        return False
 
 
 def examine(project: Project) -> list[Finding]:
@@ -121,12 +126,17 @@ def examine(project: Project) -> list[Finding]:
     modules = _modules_by_distribution()
     present = [need for need in required if need not in wrong]
     broken = failed_imports({need.name: modules.get(need.name, ()) for need in present if not need.by})
-    findings = []
+    findings = list[Finding]()
+    told = set[str]()
     for need in required:
+        if need.by and need.name in told:
+            continue
         if need in wrong:
+            told.add(need.name)
             findings.append(lacking(wrong[need], pip("install", need.requirement, constraints=project.constraints)))
         elif need.name in broken and not need.by:
-            version = installed_version(need.name)
+            # What stands behind + names a build, which not every index has.
+            version = (installed_version(need.name) or "").partition("+")[0]
             again = pip("install", "--force-reinstall", "--no-deps", f"{need.name}=={version}")
             findings.append(lacking(f"{need.name} {version} cannot be imported: {broken[need.name]}", again))
         elif not need.by:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     import onnx
 
 
-# Key of the metadata.
-CLASSES = "classes"
-
-
 def write_inference_model(
-    export_folder: Path, model_folder: Path, checkpoint: Path, file: Path, classes: Sequence[str] = ()
+    export_folder: Path,
+    model_folder: Path,
+    checkpoint: Path,
+    file: Path,
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Puts a checkpoint's parameters into the forward graph, the preprocessing before it, and writes `file`.
 
-    Its metadata has the names of the classes, in the order of the logits, under `classes`: a list in JSON, as a name
-    may hold any character.
+    Args:
+      export_folder: what the export wrote.
+      model_folder: what the lowering wrote.
+      checkpoint: of that model.
+      file: takes the inference model.
+      metadata: what it says of itself, by key.
 
     Raises:
       FormatError: the checkpoint is damaged or of another model.
@@ -45,7 +49,8 @@ def write_inference_model(
         merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
-    merged.metadata_props.add(key=CLASSES, value=json.dumps(list(classes)))
+    for key, value in metadata.items():
+        merged.metadata_props.add(key=key, value=value)
     with new_file(file) as temporary:
         onnx.save(merged, temporary)
 

@@ -142,6 +142,7 @@ def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: 
             recipe.evaluate_every,
             recipe.target_accuracy,
         ),
+        loss=recipe.loss,
     )
 
 

@@ -1,4 +1,7 @@
-"""The package stage: runtime, model, dataset, runner and scripts → build/package-<target>/ with manifest.json."""
+"""The package stage: runtime, model, dataset, runner and scripts → build/package-<target>/ with manifest.json.
+
+Of a trained model the package needs runtime and runner alone: build/inference-<target>/.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pipeline.packing.runtime import PACKAGING, read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
 
 SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "bench.sh", "job.sh")
+INFERENCE_SCRIPTS = ("run.sh", "infer.sh", "job.sh")
 
 
 def package_folder(build: Path, target: str) -> Path:
@@ -51,6 +55,34 @@ def build_package(
     return folder
 
 
+def build_inference_package(target: str, runtime: Path, build: Path) -> Path:
+    """Makes build/inference-<target>/, which takes a trained model and images each time that it is asked.
+
+    Args:
+      target: the name of the target.
+      runtime: folder of the runtime stage.
+      build: takes the package.
+    """
+    folder = build / f"inference-{target}"
+    scripts = {name: (PACKAGING / name).read_text() for name in INFERENCE_SCRIPTS}
+    key = key_of(program_digest(), target, (runtime / STAMP).read_text(), scripts)
+    build_once(folder, key, lambda: _assemble_inference(target, runtime, folder))
+    return folder
+
+
+def _assemble_inference(target: str, runtime: Path, folder: Path) -> None:
+    with new_folder(folder) as temporary:
+        _add_runner(runtime, temporary, INFERENCE_SCRIPTS)
+        write_manifest(temporary, Manifest(target, "", describe(temporary), read_versions(runtime)))
+
+
+def _add_runner(runtime: Path, folder: Path, scripts: Sequence[str]) -> None:
+    _copy(runtime, folder / "runtime")
+    _copy(Path(device_runtime.__file__).parent, folder / "device_runtime")
+    for script in scripts:
+        shutil.copy(PACKAGING / script, folder / script)
+
+
 def _assemble(
     target: str,
     model_name: str,
@@ -62,15 +94,12 @@ def _assemble(
     extra: Mapping[str, bytes],
 ) -> None:
     with new_folder(folder) as temporary:
-        _copy(runtime, temporary / "runtime")
+        _add_runner(runtime, temporary, SCRIPTS)
         _copy(dataset, temporary / "dataset")
-        _copy(Path(device_runtime.__file__).parent, temporary / "device_runtime")
         _copy(model, temporary / "model")
         if "reference" not in engines:
             shutil.rmtree(temporary / "model" / "reference", ignore_errors=True)
             (temporary / "device_runtime" / "engines" / "reference.py").unlink()
-        for script in SCRIPTS:
-            shutil.copy(PACKAGING / script, temporary / script)
         for name, content in extra.items():
             (temporary / name).write_bytes(content)
         manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))

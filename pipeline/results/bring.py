@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,14 +16,19 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, last_start, read_metrics
+from device_runtime.formats.model import read_model
 from device_runtime.formats.paths import check_name
-from pipeline.errors import PipelineError, TargetError
+from pipeline.datasets.photographs.preparation import read_preparation
+from pipeline.errors import PipelineError, RunFailed, TargetError
 from pipeline.files import new_folder, remove_leftovers
 from pipeline.lowering.inference import write_inference_model, write_state_dict
+from pipeline.machine.facts import write_facts
 from pipeline.progress import note
-from pipeline.results.report import write_report
+from pipeline.results.pages.report import write_report
+from pipeline.results.records.about import describe, write_about
 from pipeline.results.tensorboard import FOLDER as TENSORBOARD
 from pipeline.results.tensorboard import write_tensorboard
+from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -68,9 +73,35 @@ def results_folder(target: Target, final: Path) -> Iterator[Path]:
     with new_folder(final) as results:
         if final.is_dir():
             shutil.copytree(final, results, dirs_exist_ok=True)
+        write_facts(results, target.facts())
         yield results
         size_bytes = (results / METRICS).stat().st_size
     target.mark_pulled(size_bytes)
+
+
+@contextmanager
+def training_results(target: Target, settings: Settings, package: Path, final: Path) -> Iterator[Path]:
+    """As `results_folder`, around a training: when it ends well what the target has is pulled, and the rest made of it.
+
+    So it is where the training diverged: what it recorded tells how.
+
+    Raises:
+      RunFailed: of the block.
+      TargetError: it cannot be pulled, or there is no trained checkpoint.
+    """
+    diverged: RunFailed | None = None
+    with results_folder(target, final) as results:
+        try:
+            yield results
+        except RunFailed as error:
+            if not _has_diverged(held(target)):
+                raise
+            diverged = error
+        target.pull(results)
+        collect(settings, package, results)
+    if diverged:
+        note(f"what it recorded until then is in {final}")
+        raise diverged
 
 
 def held(target: Target) -> list[dict[str, Any]]:
@@ -118,26 +149,35 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
     """Adds what the host makes of pulled results: report, TensorBoard's, manifest, inference model, state dict.
 
     Raises:
-      TargetError: there is no trained checkpoint among them, or the package is another one by now.
+      TargetError: the package is another one by now, or a training that ended well left no checkpoint.
       FormatError: what was pulled is damaged.
     """
     records = read_metrics(results)
     start = last_start(records)
     manifest = read_manifest(package / MANIFEST) if (package / MANIFEST).is_file() else None
-    same = manifest is not None and start is not None and start["package"] == package_digest(manifest)
-    write_report(results, package / "dataset" if same else None)
     # Curves that are there already would end where the training was interrupted.
     if settings.tensorboard or (results / TENSORBOARD).is_dir():
         write_tensorboard(results)
-    if manifest is None or not same:
+    if manifest is None or start is None or start["package"] != package_digest(manifest):
+        write_report(results)
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
+    dataset = package / "dataset"
     shutil.copy(package / MANIFEST, results)
+    write_about(results, describe(package, settings.build / manifest.model))
+    write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
     if not saved or not saved[-1].is_file():
+        if records[-1]["event"] != "end":
+            note("no checkpoint was saved before the training ended: there is no trained model among its results")
+            return
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (settings.build / name / "export", package / "model", saved[-1])
-    classes = read_description(package / "dataset").classes
-    write_inference_model(*made_of, results / f"{name}_trained.onnx", classes)
+    says = metadata_of(read_description(dataset).classes, read_preparation(dataset), read_model(package / "model").loss)
+    write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
+
+
+def _has_diverged(records: Sequence[Record]) -> bool:
+    return bool(records) and records[-1]["event"] == "diverged"

@@ -13,9 +13,10 @@ from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
 from device_runtime.formats.model import read_model
-from pipeline.errors import TargetError, UsageError
+from pipeline.errors import TargetError
 from pipeline.progress import note
 from pipeline.results.bring import held
+from pipeline.results.records.results import results_folder_of, results_folders
 from pipeline.settings import Settings
 from pipeline.targets import Target
 
@@ -78,18 +79,13 @@ def _refuse_diverged(where: str, records: Sequence[Record]) -> None:
 
 
 def _named(settings: Settings) -> Path:
-    given = Path(str(settings.resume))
-    for folder in (given, settings.runs / given):
-        if (folder / METRICS).is_file():
-            return folder
-    raise UsageError(f"--resume {given}: neither that nor {settings.runs / given} is a folder with a {METRICS}")
+    return results_folder_of(settings.runs, Path(str(settings.resume)))
 
 
 def _newest(settings: Settings) -> Path:
     # A second one of the same time has a number behind its name.
-    of_kind = re.compile(rf"[^.].*-{re.escape(settings.kind.name)}(-\d+)?")
-    folders = [path.parent for path in settings.runs.glob(f"*/{METRICS}") if of_kind.fullmatch(path.parent.name)]
-    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+    of_kind = re.compile(rf".*-{re.escape(settings.kind.name)}(-\d+)?")
+    for folder in (folder for folder in results_folders(settings.runs) if of_kind.fullmatch(folder.name)):
         if not ended(read_metrics(folder)):
             return folder
     raise TargetError(

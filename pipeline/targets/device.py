@@ -55,10 +55,11 @@ class InterruptedHere(TargetError):
 class AdbTarget:
     """One device, by its serial, with the package for its ABI."""
 
-    def __init__(self, device: Adb, abi: Abi) -> None:
+    def __init__(self, device: Adb, abi: Abi, folder: str = "") -> None:
         self.name = abi.name
         self._adb = device
-        self._root = package_on_device(abi)
+        root = package_on_device(abi)
+        self._root = root.with_name(folder or root.name)
         self._output = self._root / "output"
         # As a user names it.
         self._options = abi.options(device.serial)
@@ -230,19 +231,20 @@ class AdbTarget:
         return self._adb.execute(f"sh {self._root}/job.sh {words}")
 
 
-def connect(serial: str | None, abi: Abi | None = None) -> AdbTarget:
+def connect(serial: str | None, abi: Abi | None = None, folder: str = "") -> AdbTarget:
     """The device with that serial, or the only one.
 
     Args:
       serial: of the device.
       abi: that it has to have; None: any, of whose package the job is.
+      folder: the package's name there; nothing: that of trainings.
 
     Raises:
       TargetError: there is no such device, it is not ready, or has another ABI.
     """
     device = adb.choose(serial)
     said = device.repeated(lambda: device.execute(ASK_ABIS))
-    return AdbTarget(device, abi_of(device.serial, said.text, abi))
+    return AdbTarget(device, abi_of(device.serial, said.text, abi), folder)
 
 
 def package_on_device(abi: Abi) -> PurePosixPath:
@@ -265,7 +267,7 @@ def kind(target: str) -> Kind:
     abi = next(abi for abi in ABIS if abi.target == target)
     return Kind(
         abi.name,
-        lambda package, serial: connect(serial, abi),
+        lambda package, serial: connect(serial, abi, package.name),
         partial(build_device, abi),
         partial(_checkpoint, abi),
         is_here=False,

@@ -37,6 +37,7 @@ TINY = Model(
     optimizer=OptimizerRecord("adam", {"beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON}, ("exp_avg", "exp_avg_sq")),
     features=None,
     recipe=RecipeRecord(8, 20, 0.01, 10, 0, None),
+    loss="cross_entropy",
 )
 
 _FORWARD = """

@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_by_the_output_folder(package: Path) -> None:
 def test_too_many_threads_are_refused_before_any_is_made(package: Path) -> None:
     done = start(package, "-c", "1", "--threads", "100000")
     assert done.returncode == 2
-    assert "'100000' threads are more than 256" in done.stderr
+    assert "'100000' is not at most 256 threads" in done.stderr
 
 
 def test_an_output_that_nobody_reads_ends_the_run_in_silence(package: Path) -> None:
@@ -129,7 +129,12 @@ def test_an_evaluation_describes_the_nodes_whatever_the_batch_size(package: Path
 
 def test_each_checkpoint_is_written_once(package: Path, tmp_path: Path) -> None:
     names = execute(package, tmp_path / "out", "-c", "20", "-s", "10", "--evaluate-every", "10")
-    assert names == ["metrics.jsonl", "tiny_trained_10.safetensors", "tiny_trained_20.safetensors"]
+    assert names == [
+        "metrics.jsonl",
+        "predictions_20.bin",
+        "tiny_trained_10.safetensors",
+        "tiny_trained_20.safetensors",
+    ]
     assert (tmp_path / "out" / "metrics.jsonl").read_text().count('"event": "checkpoint"') == 2
 
 

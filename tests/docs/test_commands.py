@@ -18,6 +18,7 @@ from tests.pipeline.datasets.mnist import write_mnist
 READ = {
     "Android": ("docs/android.md",),
     "README": ("README.md",),
+    "configuration": ("docs/configuration.md",),
     "own data and model": ("docs/your-data.md", "docs/your-model.md"),
     "MindSpore": ("docs/from-mindspore.md",),
 }

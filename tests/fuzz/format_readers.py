@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from device_runtime.formats import dataset, manifest, model
+from device_runtime.formats import answers, dataset, manifest, model
+from device_runtime.formats.answers import Answers
 from device_runtime.formats.bmp import BmpFile, write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_checkpoint, write_checkpoint
 from device_runtime.formats.dataset import Description, Strip
@@ -25,13 +26,28 @@ from device_runtime.formats.manifest import File, Manifest, Version
 from device_runtime.formats.moment import PREFIX, Moment, read_moment
 from device_runtime.formats.options import Options
 from device_runtime.formats.paths import check_name, check_path
+from device_runtime.formats.predictions import (
+    Heading,
+    Predictions,
+    predictions_name,
+    read_predictions,
+    write_predictions,
+)
 from device_runtime.plan import make_plan
+from pipeline.datasets.photographs import preparation
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
-from pipeline.results.report import write_report
+from pipeline.datasets.photographs.photograph import PHOTOGRAPH
+from pipeline.datasets.photographs.preparation import text_of
+from pipeline.results.pages.report import write_report_page
+from pipeline.results.records import about
+from pipeline.results.records.about import describe, write_about
+from pipeline.results.records.results import read_results as read_results_folder
+from pipeline.results.trained import metadata_of, read_trained
 from pipeline.running.display import facts
 from tests.device_runtime.small_model import SIZE, TINY
 from tests.fuzz.mutations import damaged, damaged_json
 from tests.fuzz.readers import Reader
+from tests.pipeline.inference.written import write_linear_model
 
 IMAGES = np.arange(3 * 2 * 5 * 3, dtype=np.uint8).reshape(3, 2, 5, 3)
 DESCRIPTION = Description(
@@ -68,8 +84,18 @@ METRICS: list[dict[str, Any]] = [
     {"event": "device", "step": 2, "seconds": 1.5, "rss_bytes": 1000, "battery_percent": 50.0, "battery_celsius": 30.0},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
-    {"event": "end", "step": 2, "seconds": 2.5},
+    {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
+    {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]
+ABOUT = {
+    "classes": ["a", "b"],
+    "data": ["found"],
+    "table": [["class", "train"], ["a", "3"]],
+    "check": "",
+    "parameters": 51,
+    "input": "4 × 4 × 1",
+    "optimizer": "adam, beta1 0.9",
+}
 TOLD = {"told": ["a line"], "left_out": {"a": 1}}
 
 
@@ -189,6 +215,13 @@ def read_manifest(folder: Path, text: str) -> None:
     manifest.check_files(folder, found)
 
 
+def read_about(folder: Path, text: str) -> None:
+    """What the host knew of a training, as the report tells it."""
+    (folder / about.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    (folder / "metrics.jsonl").write_text(json.dumps(METRICS[0]) + "\n")
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
+
+
 def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     """Metrics and the account of a dataset, as the report takes them."""
     lines, half, account = case
@@ -197,8 +230,34 @@ def read_results(folder: Path, case: tuple[list[str], bytes, str]) -> None:
     (folder / "dataset" / ACCOUNT).write_bytes(account.encode(errors="surrogatepass"))
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
     (folder / "metrics.jsonl").write_bytes(text + half)
-    write_report(folder, folder / "dataset")
+    (folder / "model").mkdir()
+    model.write_model(folder / "model", TINY)
+    write_about(folder, describe(folder, folder))
+    # Without its charts: they take more time than all else.
+    write_report_page(folder / "report.html", read_results_folder(folder), [], None)
     assert (folder / "report.html").stat().st_size > 0
+
+
+def predicted() -> bytes:
+    """The bytes of a file of predictions."""
+    labels = np.array([0, 1, 1, 0], np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Predictions(labels, labels[::-1], np.linspace(0.5, 1, 4, dtype=np.float32))
+        write_predictions(Path(folder), made, Heading("0a1b", 2, "test", 2, 4))
+        return Path(folder, predictions_name(2)).read_bytes()
+
+
+PREDICTED = predicted()
+
+
+def read_predicted(folder: Path, content: bytes) -> None:
+    """Predictions, and which of them are wrong."""
+    (folder / "a.bin").write_bytes(content)
+    heading, found = read_predictions(folder / "a.bin")
+    assert len(found.labels) == len(found.guesses) == len(found.probabilities) == heading.images <= len(content)
+    for indices in (found.labels, found.guesses):
+        assert all(0 <= index < heading.classes for index in indices)
+    assert all(found.labels[index] != found.guesses[index] for index in found.wrong())
 
 
 def read_progress(folder: Path, text: str) -> None:
@@ -210,7 +269,54 @@ LINE = st.one_of(
     *[st.just(json.dumps(record)) for record in METRICS] * 3, *[damaged_json(record) for record in METRICS]
 )
 
+ANSWERS = Answers("1.2", "aarch64, 8 cores", 1, 3, 0.5, ((1, 0), (2,)), ((0.75, 0.25), (1.0,)))
+
+
+def read_answered(folder: Path, text: str) -> None:
+    """What a target answers about two images."""
+    (folder / answers.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = answers.read_answers(folder, 2, 3)
+    assert len(found.labels) == len(found.probabilities) == 2
+    assert all(0 <= label < 3 for labels in found.labels for label in labels)
+    assert (found.machine + found.onnxruntime).isprintable()
+
+
+def trained() -> bytes:
+    """The bytes of an inference model."""
+    with tempfile.TemporaryDirectory() as folder:
+        says = metadata_of(("a", "b"), PHOTOGRAPH, "cross_entropy")
+        write_linear_model(Path(folder, "a.onnx"), (2, 3, 1), says)
+        return Path(folder, "a.onnx").read_bytes()
+
+
+def read_model_file(folder: Path, content: bytes) -> None:
+    """What an inference model says of itself."""
+    (folder / "a_trained.onnx").write_bytes(content)
+    found = read_trained(folder)
+    assert len(found.classes) >= 2
+    assert found.probability in answers.PROBABILITIES.values()
+
+
+def read_prepared(folder: Path, text: str) -> None:
+    """How pictures become pixels."""
+    (folder / preparation.FILE_NAME).write_bytes(text.encode(errors="surrogatepass"))
+    found = preparation.read_preparation(folder)
+    height, width, channels = found.shape
+    assert 0 < height * width * channels < 2**30
+
+
 READERS = (
+    Reader(
+        "predictions",
+        st.one_of(
+            damaged(PREDICTED),
+            damaged_json(json.loads(PREDICTED.splitlines()[0])).map(
+                lambda text: text.encode(errors="replace") + b"\n" + PREDICTED.partition(b"\n")[2]
+            ),
+        ),
+        read_predicted,
+        (FormatError,),
+    ),
     Reader("BMP", st.one_of(damaged(COLOUR), damaged(GREY)), read_bmp, (FormatError,)),
     Reader(
         "checkpoint",
@@ -240,6 +346,7 @@ READERS = (
         read_manifest,
         (FormatError,),
     ),
+    Reader("about.json", damaged_json(ABOUT), read_about, (FormatError,)),
     Reader(
         "metrics.jsonl",
         st.tuples(
@@ -250,5 +357,13 @@ READERS = (
         read_results,
         (FormatError,),
     ),
+    Reader(
+        "answers.json",
+        damaged_json({"format": answers.FORMAT, **json.loads(json.dumps(asdict(ANSWERS)))}),
+        read_answered,
+        (FormatError,),
+    ),
+    Reader("trained.onnx", damaged(trained()), read_model_file, (FormatError,), 0.3),
+    Reader("preparation.json", damaged_json(json.loads(text_of(PHOTOGRAPH))), read_prepared, (FormatError,)),
     Reader("progress", damaged_json(asdict(Moment(1, 2, 0.5, 0.5, 100.0, 2.0))), read_progress, (ValueError,)),
 )

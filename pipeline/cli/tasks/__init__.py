@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.tasks import Task
 
-from pipeline.cli.tasks import building, devices, measuring, training
+from pipeline.cli.tasks import building, configuring, devices, measuring, training
 
 # As they are listed, in the order in which they are met.
 GROUPS: Mapping[str, tuple[Task[Any], ...]] = {
@@ -18,4 +18,5 @@ GROUPS: Mapping[str, tuple[Task[Any], ...]] = {
     "device": devices.TASKS,
     "stages of a run": building.TASKS,
     "measure": measuring.TASKS,
+    "options": configuring.TASKS,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
@@ -18,38 +17,54 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.option import Option
+from pipeline.configuration.given import Typed
+from pipeline.configuration.resolve import read_settings
 from pipeline.errors import PipelineError
 from pipeline.files import alone_in
 from pipeline.progress import note, tell_error
-from pipeline.settings import Settings, options_for, read_settings
+from pipeline.settings import Settings, options_for
 
 Body = Callable[[Settings], None]
 
 # Tasks that change the build folder, or would be disturbed if another did.
-BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "bench", "clean")
+BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "infer", "bench", "clean")
 
 
-def takes_options(body: Body) -> Task[Body]:
+def takes_options(body: Body) -> Task[Any]:
     """A task of a function of the settings: it takes the options whose declaration names it."""
-    name = body.__name__.rstrip("_")
+
+    def run(typed: Typed) -> None:
+        name = _name(body)
+        # What takes no option needs no file, and is told nothing of one that is wrong.
+        settings = read_settings(name, typed) if options_for(name) else Settings()
+        with _alone_in(settings.build) if name in BUILDING else nullcontext():
+            body(settings)
+
+    return _task(_name(body), body.__doc__, run)
+
+
+def takes_typed(body: Callable[[Typed], None]) -> Task[Any]:
+    """A task of a function of what was typed, which says itself what that means."""
+    return _task(_name(body), body.__doc__, body)
+
+
+def _name(body: Callable[..., None]) -> str:
+    return body.__name__.rstrip("_")
+
+
+def _task(name: str, doc: str | None, run: Callable[[Typed], None]) -> Task[Any]:
     options = options_for(name)
 
-    @functools.wraps(body)
     def run_task(c: Context, **typed: Any) -> None:
         with one_line_errors():
-            settings = read_settings(typed)
-            with _alone_in(settings.build) if name in BUILDING else nullcontext():
-                body(settings)
+            run(typed)
 
-    # invoke reads a task's options from here.
+    run_task.__doc__ = doc
+    # invoke reads a task's options from here. A switch is one that takes true or false: the program adds the true.
     run_task.__signature__ = Signature(  # type: ignore[attr-defined]
-        [
-            Parameter("c", Parameter.POSITIONAL_OR_KEYWORD),
-            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=_absent(o)) for n, o in options.items()),
-        ]
+        [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=None) for n in ("c", *options)]
     )
-    made: Task[Body] = task(
+    made: Task[Any] = task(
         name=name,
         help={n: option.help_for(name) for n, option in options.items()},
         # A letter for each option would be whichever is free: -h was the threads, -v a number of steps.
@@ -58,11 +73,6 @@ def takes_options(body: Body) -> Task[Body]:
         iterable=[n for n, option in options.items() if option.words],
     )(run_task)
     return made
-
-
-def _absent(option: Option) -> bool | None:
-    """What invoke hands over for an option that was not typed; of it invoke also takes what is a switch."""
-    return False if option.read is bool else None
 
 
 def _alone_in(build: Path) -> AbstractContextManager[None]:

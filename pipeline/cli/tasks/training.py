@@ -31,10 +31,14 @@ def train(settings: Settings) -> None:
 
 @takes_options
 def eval_(settings: Settings) -> None:
-    """Evaluate the last checkpoint of the target's package."""
+    """Evaluate the last checkpoint, or a run on other data."""
+    from pipeline.inference.evaluate import evaluate_run, is_of_a_run
     from pipeline.run import run_on_existing
 
-    run_on_existing(settings, "eval.sh")
+    if is_of_a_run(settings):
+        evaluate_run(settings)
+    else:
+        run_on_existing(settings, "eval.sh")
 
 
 @takes_options
@@ -45,4 +49,28 @@ def pull(settings: Settings) -> None:
     print(pull_results(settings))
 
 
-TASKS = (run, train, eval_, pull)
+@takes_options
+def report(settings: Settings) -> None:
+    """Report on results again, or compare several."""
+    from pipeline.results.reporting import report as write
+
+    print(write(settings))
+
+
+@takes_options
+def runs(settings: Settings) -> None:
+    """List the results."""
+    from pipeline.results.listing import list_runs
+
+    list_runs(settings.runs)
+
+
+@takes_options
+def infer(settings: Settings) -> None:
+    """Say which class pictures are of, as a finished run sees them."""
+    from pipeline.inference.infer import infer as infer_pictures
+
+    infer_pictures(settings)
+
+
+TASKS = (run, train, eval_, infer, pull, report, runs)

@@ -66,13 +66,14 @@ class Layout:
     Attributes:
       description: what is expected, in the words of an error.
       photographs: whether its images are colour photographs.
-      find: takes the folder and the classes that were asked for, none for all; None where nothing looks like it.
+      find: takes the folder and the classes that were asked for, none for all, None for all even where that is one or
+        very many; None where nothing looks like it.
       rank: of layouts that would take the same folder, the one of the lowest rank does.
     """
 
     description: str
     photographs: bool
-    find: Callable[[Path, Sequence[str]], Found | None]
+    find: Callable[[Path, Sequence[str] | None], Found | None]
     rank: int = 0
 
 
@@ -86,7 +87,7 @@ def described(chosen: Sequence[Layout]) -> str:
     return ", or ".join(layout.description for layout in chosen)
 
 
-def find(source: Path, wanted: Sequence[str] = ()) -> Found:
+def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
     """The dataset in a folder, or in the only folder within it, however deep.
 
     Raises:

@@ -25,6 +25,7 @@ from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
 from pipeline.datasets.photographs.listing import choose_classes
 from pipeline.datasets.photographs.names import file_name
+from pipeline.datasets.photographs.preparation import grey_of
 from pipeline.errors import DatasetError, brief
 
 KINDS = ("images-idx3", "labels-idx1")
@@ -152,7 +153,7 @@ def convert_idx(source: Path, known: IdxSet, classes: Sequence[str], name: str, 
     height, width = sizes.pop()
     description = Description(name, height, width, 1, tuple(classes), strips)
     _refuse_empty(source, description)
-    return Converted(description, Account(tuple(imbalance_lines(description))))
+    return Converted(description, Account(tuple(imbalance_lines(description))), grey_of(height, width))
 
 
 def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
@@ -264,7 +265,7 @@ def _strips(
     return tuple(strips)
 
 
-def _find_idx(source: Path, wanted: Sequence[str]) -> Found | None:
+def _find_idx(source: Path, wanted: Sequence[str] | None) -> Found | None:
     known = find_set(source)
     if known is None:
         return None

@@ -14,7 +14,7 @@ from pipeline.errors import DatasetError, brief
 OUTSIDE = "images outside of every class's folder"
 
 
-def find_images(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
+def find_images(source: Path, wanted: Sequence[str] | None = ()) -> Listing | None:
     """The images of the chosen classes in the order of their names; None where no folder in `source` holds an image.
 
     A class is a folder in `source`; what lies in folders within it is of the class too. A single folder that holds

@@ -29,7 +29,7 @@ UNNAMED = f"images that {LABELS} does not name"
 IMAGE_FOLDERS = ("val_256", "val_large")
 
 
-def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
+def find_places(source: Path, wanted: Sequence[str] | None = ()) -> Listing | None:
     """The images of the chosen classes in the order of the labels; None where nothing looks like Places.
 
     Without `wanted` the classes are the ten lowest labels that the table names. An image that the table names and the
@@ -59,7 +59,8 @@ def find_places(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
     if problems:
         raise DatasetError(f"{source}: {brief(problems, separator='; ')}. Take both files of one release of Places365")
     available = [names[label] for label in sorted({label for _, label in rows})]
-    classes = choose_classes(source, available, [class_name(name) for name in wanted], DEFAULT_CLASSES)
+    asked = None if wanted is None else [class_name(name) for name in wanted]
+    classes = choose_classes(source, available, asked, DEFAULT_CLASSES)
     labels = {name: index for index, name in enumerate(classes)}
     images = tuple(LabelledImage(folder / name, labels[names[old]], name) for name, old in rows if names[old] in labels)
     fewer = not wanted and len(classes) < len(available)

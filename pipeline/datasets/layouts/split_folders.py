@@ -27,7 +27,7 @@ SPLITS = {
 BESIDE = "folders beside those of the splits"
 
 
-def find_splits(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
+def find_splits(source: Path, wanted: Sequence[str] | None = ()) -> Listing | None:
     """The images of the chosen classes; None where there are no such folders, or train/ is a class itself.
 
     A split's folder without folders of classes, as an unlabelled test/, is left out: that split comes out of train/.
@@ -80,7 +80,7 @@ def _refuse_without_classes(source: Path, by_split: Mapping[str, Path]) -> None:
 
 
 def _listing(
-    source: Path, by_split: Mapping[str, Path], labelled: Mapping[str, Path], wanted: Sequence[str]
+    source: Path, by_split: Mapping[str, Path], labelled: Mapping[str, Path], wanted: Sequence[str] | None
 ) -> Listing:
     places = {split: {folder.name: folder for folder in folders_in(labelled[split])} for split in labelled}
     names = in_order({name for classes in places.values() for name in classes})

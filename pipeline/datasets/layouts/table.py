@@ -50,7 +50,7 @@ class _Row:
     split: str
 
 
-def find_table(source: Path, wanted: Sequence[str] = ()) -> Listing | None:
+def find_table(source: Path, wanted: Sequence[str] | None = ()) -> Listing | None:
     """The images that the table names; None where there is none, or it names no file here but folders are classes.
 
     A file is named from the folder on, or from the only folder in it. One that the table names and the folder lacks is

@@ -11,6 +11,7 @@ from pathlib import Path
 from device_runtime.formats.dataset import Description
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
+from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.errors import brief, in_line
 
 FILE_NAME = "account.json"
@@ -39,10 +40,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Converted:
-    """A dataset, and what there is to say about it."""
+    """A dataset, what there is to say about it, and how its images became what they are."""
 
     description: Description
-    account: Account = Account()
+    account: Account
+    preparation: Preparation
 
 
 def write_account(folder: Path, account: Account) -> None:
@@ -110,9 +112,8 @@ def table_of(description: Description, account: Account) -> list[list[str]]:
     return rows
 
 
-def lines_of(converted: Converted, table: bool) -> list[str]:
+def lines_of(description: Description, account: Account, table: bool) -> list[str]:
     """All that is said of a dataset: what was found, what is odd about it, and, if asked for, a table by class."""
-    description, account = converted.description, converted.account
     rows = table_lines(table_of(description, account)) if table else []
     return [found_line(description), *(f"warning: {line}" for line in account.told), *rows]
 

@@ -15,12 +15,11 @@ from device_runtime.formats.bmp import write_bmp
 from pipeline.commands import end_with_parent
 from pipeline.datasets.photographs.photograph import (
     BrokenImageError,
-    Colour,
     MissingDecoderError,
     allow_large_images,
     read_photograph,
 )
-from pipeline.datasets.photographs.pixels import WHITE_16
+from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.errors import DatasetError, in_line
 from pipeline.files import sha256_of
 from pipeline.progress import OnProgress
@@ -35,15 +34,13 @@ class Job:
     Attributes:
       source: the image.
       target: the BMP to write; None: it is only looked at.
-      background: RGB; what is transparent shows it.
-      white: of grey of 16 bits, the number that becomes 255.
+      preparation: what becomes of it.
       compared: whether a digest of the file is asked for.
     """
 
     source: Path
     target: Path | None
-    background: Colour
-    white: int = WHITE_16
+    preparation: Preparation
     compared: bool = False
 
 
@@ -104,7 +101,7 @@ def _start_worker() -> None:
 
 def _do(job: Job) -> Outcome:
     try:
-        photograph = read_photograph(job.source, job.background, job.white)
+        photograph = read_photograph(job.source, job.preparation)
     except BrokenImageError as error:
         return Outcome(in_line(str(error)), not isinstance(error, MissingDecoderError))
     if job.target:

@@ -14,7 +14,8 @@ from pipeline.datasets.photographs.duplicates import groups_of, told_of, worth_c
 from pipeline.datasets.photographs.listing import LabelledImage, Listing
 from pipeline.datasets.photographs.names import file_name
 from pipeline.datasets.photographs.oddities import depth_of, told_of_classes, told_of_pixels
-from pipeline.datasets.photographs.photograph import CROPPED, Colour
+from pipeline.datasets.photographs.photograph import PHOTOGRAPH, Colour
+from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.datasets.photographs.split import SHARES, Item, split_images
 from pipeline.errors import DatasetError, brief, in_line
 from pipeline.progress import OnProgress
@@ -48,7 +49,8 @@ def convert_images(
       DatasetError: a class has no usable image, more than 1% of the images are damaged, a split stays empty, or a
         worker died.
     """
-    outcomes, depth = _decode_all(listing, folder, workers, background, on_progress)
+    preparation = replace(PHOTOGRAPH, background=background)
+    outcomes, depth = _decode_all(listing, folder, workers, preparation, on_progress)
     _check(listing, outcomes)
     good = [index for index, outcome in enumerate(outcomes) if not outcome.problem]
     images = [listing.images[index] for index in good]
@@ -68,11 +70,12 @@ def convert_images(
         *copies,
         *told_of_classes(description),
     ]
-    return Converted(description, Account(tuple(told), _left_out_by_class(listing, outcomes)))
+    account = Account(tuple(told), _left_out_by_class(listing, outcomes))
+    return Converted(description, account, replace(preparation, white=2**depth - 1))
 
 
 def _decode_all(
-    listing: Listing, folder: Path | None, workers: int | None, background: Colour, on_progress: OnProgress
+    listing: Listing, folder: Path | None, workers: int | None, preparation: Preparation, on_progress: OnProgress
 ) -> tuple[list[Outcome], int]:
     """Every image under the number that it has in the listing; grey of 16 bits by the depth that all of it has.
 
@@ -82,13 +85,14 @@ def _decode_all(
         (folder / _numbered(0)).parent.mkdir()
     compared = worth_comparing([image.path for image in listing.images])
     jobs = [
-        Job(image.path, folder / _numbered(index) if folder else None, background, compared=asked)
+        Job(image.path, folder / _numbered(index) if folder else None, preparation, compared=asked)
         for index, (image, asked) in enumerate(zip(listing.images, compared, strict=True))
     ]
     outcomes = decode(jobs, workers, on_progress)
     depth = depth_of(outcomes)
     if folder and depth < 16:
-        again = [replace(job, white=2**depth - 1) for job, o in zip(jobs, outcomes, strict=True) if o.peak is not None]
+        whiter = replace(preparation, white=2**depth - 1)
+        again = [replace(job, preparation=whiter) for job, o in zip(jobs, outcomes, strict=True) if o.peak is not None]
         decode(again, workers, lambda done, total: None)
     return outcomes, depth
 
@@ -182,7 +186,7 @@ def _describe(
         strips[split].append(Strip(file, image.label, 1))
     # Where every class has two images there is nothing to validate with, as in MNIST: the test images do.
     there = {split: tuple(of_split) for split, of_split in strips.items() if of_split or split != "validation"}
-    return Description(name, CROPPED, CROPPED, 3, listing.classes, there)
+    return Description(name, *PHOTOGRAPH.shape, listing.classes, there)
 
 
 def _refuse_empty(listing: Listing, description: Description, copies: Sequence[str]) -> None:

@@ -85,14 +85,18 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def choose_classes(
-    source: Path, available: Sequence[str], wanted: Sequence[str], default: int | None = None
+    source: Path, available: Sequence[str], wanted: Sequence[str] | None, default: int | None = None
 ) -> tuple[str, ...]:
     """The classes that were asked for, in that order, or else the first `default` of `available`, or all.
+
+    Where `wanted` is None nothing is to be trained: then it is all that there are, and be it one.
 
     Raises:
       UsageError: a class is asked for that the dataset lacks, or twice.
       DatasetError: the dataset has fewer than two classes.
     """
+    if wanted is None:
+        return tuple(available)
     # One keyboard writes é as one character, another system's file names as two.
     known = {unicodedata.normalize("NFC", name): name for name in available} | {name: name for name in available}
     found = [known.get(name, known.get(unicodedata.normalize("NFC", name))) for name in wanted]

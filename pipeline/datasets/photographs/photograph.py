@@ -1,4 +1,4 @@
-"""A photograph in any common form → 224×224 RGB pixels."""
+"""A picture in any common form → the pixels that a model takes: of photographs 224×224, RGB."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.datasets.photographs.pixels import WHITE_16, composed, is_deep, plain, shines_through
+from pipeline.datasets.photographs.pixels import composed, is_deep, plain, shines_through
+from pipeline.datasets.photographs.preparation import GREY, Preparation
 
 RESIZED, CROPPED = 256, 224
+
+PHOTOGRAPH = Preparation(CROPPED, CROPPED, RESIZED, RESIZED)
 
 # 20,000 × 20,000 pixels are a photograph; beyond, a small file may unfold until memory is full.
 MAX_PIXELS = 400_000_000
@@ -45,8 +48,6 @@ _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "AVIF", "PPM", "
 # ISO/IEC 23008-12: `ftyp` and the brand of a file whose pictures are HEVC.
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-_WHITE = (255, 255, 255)
-
 Colour = tuple[int, int, int]
 
 
@@ -55,7 +56,7 @@ class Photograph:
     """An image as the device takes it, and what the file was.
 
     Attributes:
-      pixels: uint8, 224×224×3 (RGB).
+      pixels: uint8, height×width×channels.
       width: of the file's image, in pixels as they are stored.
       height: likewise.
       transparent: whether the background shone through.
@@ -82,21 +83,22 @@ def allow_large_images() -> None:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
-def load_photograph(path: Path, background: Colour = _WHITE) -> npt.NDArray[np.uint8]:
+def load_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> npt.NDArray[np.uint8]:
     """The pixels alone of `read_photograph`."""
-    return read_photograph(path, background).pixels
+    return read_photograph(path, preparation).pixels
 
 
-def read_photograph(path: Path, background: Colour = _WHITE, white: int = WHITE_16) -> Photograph:
-    """Decodes an image: EXIF orientation obeyed, shorter side to 256 (bilinear, antialiased), its centre 224×224.
+def read_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> Photograph:
+    """Decodes an image: EXIF orientation obeyed, scaled and its centre cut out as `preparation` says.
+
+    Of a photograph that is the shorter side to 256 (bilinear, antialiased), and the centre 224×224.
 
     Of an animation, and of a file of several pages, the first is taken. What becomes of other pixels than RGB of 8 bits
     `plain` says.
 
     Args:
       path: a file of any suffix.
-      background: RGB; what is transparent shows it.
-      white: of a grey image of 16 bits, the number that becomes 255.
+      preparation: what becomes of it.
 
     Raises:
       BrokenImageError: the file is missing, empty, cut short, no image or too large.
@@ -109,7 +111,7 @@ def read_photograph(path: Path, background: Colour = _WHITE, white: int = WHITE_
             # Between the limit and twice the limit Pillow only warns.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _opened(path) as image:
-                return _read(image, background, white)
+                return _read(image, preparation)
     except BrokenImageError:
         raise
     except UnidentifiedImageError as error:
@@ -147,7 +149,7 @@ def _what_it_is_not(path: Path) -> str:
     return "is no JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, HEIC, PNM or JPEG 2000" if path.stat().st_size else "is empty"
 
 
-def _read(image: Image.Image, background: Colour, white: int) -> Photograph:
+def _read(image: Image.Image, preparation: Preparation) -> Photograph:
     width, height = image.size
     if image.format in ("JPEG", "MPO") and min(image.size) > _DRAFT:
         image.draft(None, (_DRAFT, _DRAFT))
@@ -155,10 +157,11 @@ def _read(image: Image.Image, background: Colour, white: int) -> Photograph:
     # Before the EXIF record: reading that of a PNG loads the picture too, and its errors are passed over.
     image.load()
     peak = int(np.asarray(image).max()) if is_deep(image) else None
-    pixels = plain(image, white)
+    pixels = plain(image, preparation.white)
     transparent = shines_through(pixels)
-    upright = _upright(composed(pixels, background), image)
-    return Photograph(_centre(upright), width, height, transparent, peak)
+    red, green, blue = preparation.background
+    upright = _upright(composed(pixels, (red, green, blue)), image)
+    return Photograph(_centre(upright, preparation), width, height, transparent, peak)
 
 
 def _refuse_bomb(image: Image.Image, stored: int) -> None:
@@ -192,12 +195,24 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     return pixels if turn is None else pixels.transpose(turn)
 
 
-def _centre(image: Image.Image) -> npt.NDArray[np.uint8]:
+def _centre(image: Image.Image, preparation: Preparation) -> npt.NDArray[np.uint8]:
     """Resizes and crops in one: the same pixels, without ever holding the resized whole of a long, thin image."""
+    if preparation.mode == GREY:
+        # Before it is resized, as one would do it by hand: after it the numbers would be others by rounding.
+        image = image.convert(GREY)
     width, height = image.size
-    shorter = min(width, height)
-    wide, high = RESIZED * width // shorter, RESIZED * height // shorter
-    left, top = (wide - CROPPED) // 2, (high - CROPPED) // 2
+    wide, high = _covering(width, height, preparation)
+    left, top = (wide - preparation.width) // 2, (high - preparation.height) // 2
     across, down = width / wide, height / high
-    box = (left * across, top * down, (left + CROPPED) * across, (top + CROPPED) * down)
-    return np.asarray(image.resize((CROPPED, CROPPED), Image.Resampling.BILINEAR, box=box).convert("RGB"))
+    box = (left * across, top * down, (left + preparation.width) * across, (top + preparation.height) * down)
+    size = (preparation.width, preparation.height)
+    part = image.resize(size, Image.Resampling.BILINEAR, box=box).convert(preparation.mode)
+    return np.asarray(part).reshape(preparation.shape)
+
+
+def _covering(width: int, height: int, preparation: Preparation) -> tuple[int, int]:
+    """Width and height of the smallest picture of these proportions that covers what is asked for."""
+    least_wide, least_high = preparation.resize_width, preparation.resize_height
+    if least_high * width >= least_wide * height:
+        return least_high * width // height, least_high
+    return least_wide, least_wide * height // width

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-WHITE_16 = 65535
+from pipeline.datasets.photographs.preparation import WHITE_16
 
 
 def plain(image: Image.Image, white: int = WHITE_16) -> Image.Image:

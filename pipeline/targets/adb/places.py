@@ -73,6 +73,8 @@ def send(adb: Adb, file: Path, final: PurePosixPath) -> None:
         result = adb.execute(
             f"{PRIVATE}; cat >{temporary} && mv -f {temporary} {quote(final)} || {{ rm -f {temporary}; exit 1; }}",
             stdin=Stdin(iter(lambda: content.read(CHUNK), b""), file.stat().st_size),
+            # A large one may take long, but not a byte of it.
+            live=True,
         )
     if result.code != 0:
         raise TargetError(f"{adb.serial}: {final} cannot be written: {result.complaint}; {advice(result.complaint)}")

@@ -131,6 +131,19 @@ def test_another_version_than_the_tests_ran_with_is_ok_and_said(tmp_path: Path) 
     assert numpy.said.endswith("(tested with 2.0.0)")
 
 
+def test_what_several_packages_lack_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        install(tmp_path, name, "not a version", name)
+        with (tmp_path / f"{name}-not a version.dist-info" / "METADATA").open("a") as notes:
+            notes.write("Requires-Dist: no-such-thing>=1\nRequires-Dist: @ what nobody can mean\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [finding.said for finding in examine(Project(">=3.11", ("first", "second>=1"), None))]
+    assert [said for said in found if "no-such-thing" in said] == [
+        "no-such-thing is not installed, and needed by first"
+    ]
+    assert "second not a version: >=1 is needed" in found
+
+
 def test_requirements_of_other_machines_do_not_count() -> None:
     assert examine(Project(">=3.11", ("no-such-thing>=1; sys_platform == 'win32'",), None)) == []
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.datasets.photographs.photograph import (
+    PHOTOGRAPH,
     BrokenImageError,
     MissingDecoderError,
     load_photograph,
@@ -85,7 +87,7 @@ def test_strokes_on_nothing_stand_on_white_or_the_background(mode: str, suffix: 
     image.paste((0, 0, 0, 255), (100, 0, 200, 300))
     image.convert(mode).save(tmp_path / f"a.{suffix}", lossless=True)
     for background in ((255, 255, 255), (255, 128, 0)):
-        photograph = read_photograph(tmp_path / f"a.{suffix}", background)
+        photograph = read_photograph(tmp_path / f"a.{suffix}", replace(PHOTOGRAPH, background=background))
         assert photograph.transparent
         assert np.all(photograph.pixels[:, 112] == 0)
         assert np.all(photograph.pixels[:, 5] == background)
@@ -96,7 +98,10 @@ def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path: Path) -
     image = Image.fromarray(random, "RGBA")
     image.save(tmp_path / "a.png")
     whole = Image.alpha_composite(Image.new("RGBA", image.size, (10, 200, 90, 255)), image).convert("RGB")
-    assert difference(load_photograph(tmp_path / "a.png", (10, 200, 90)), plainly(whole)) <= 1
+    assert (
+        difference(load_photograph(tmp_path / "a.png", replace(PHOTOGRAPH, background=(10, 200, 90))), plainly(whole))
+        <= 1
+    )
 
 
 KEYS: dict[str, int | tuple[int, int, int]] = {"L": 30, "RGB": (10, 20, 30), "P": 3, "I;16": 300}

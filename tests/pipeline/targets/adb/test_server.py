@@ -97,7 +97,7 @@ def test_an_emulated_device_that_runs_is_found_without_any_variable(emulator: Em
     with pytest.raises(TargetError, match=rf"no device '127\.0\.0\.1:1' on .* --serial {emulator.serial} "):
         choose("127.0.0.1:1")
     forget("default")
-    with pytest.raises(TargetError, match=r"adb sees no device: .* `invoke emulator\.start` starts one"):
+    with pytest.raises(TargetError, match=r"adb sees no device: .* `invoke emulator\.start` in a checkout starts one"):
         choose(None)
 
 
@@ -117,7 +117,7 @@ def test_what_a_device_left_that_no_longer_runs_is_no_device(alone: Address, tmp
     folder = tmp_path / ".cache" / "train-on-device" / "emulated"
     (folder / "damaged.json").write_text("{")
     (folder / "other.json").write_text(json.dumps({"serial": "phone", "adb_server_port": 1}))
-    with pytest.raises(TargetError, match=r"adb sees no device: .* `invoke emulator\.start` starts one"):
+    with pytest.raises(TargetError, match=r"adb sees no device: .* `invoke emulator\.start` in a checkout starts one"):
         choose(None)
 
 

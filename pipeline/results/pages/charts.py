@@ -1,0 +1,166 @@
+"""Numbers over steps as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.results.pages.drawing import COLOURS, GREY, LINES, figure, png_of, style
+from pipeline.results.pages.picture import Picture
+from pipeline.results.records.training import Curve, Training
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Values = npt.NDArray[np.float64]
+
+# More than there are pixels.
+_MOST_POINTS = 1500
+# Fewer are shown as they are, each with a mark.
+_FEW = 40
+# A diverging loss grows beyond what an axis can be divided into.
+_LARGEST = 1e30
+# A trend is the medians over parts of a training: at most so many parts, of at least so many steps.
+_MOST_PARTS, _SHORTEST_PART = 40, 8
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with what it is called.
+
+    Attributes:
+      label: empty for a curve that is alone.
+      noisy: it is drawn pale, with its trend.
+      look: which colour it has, and beyond their number which dashes; None: its place among the lines.
+    """
+
+    label: str
+    curve: Curve
+    noisy: bool = False
+    look: int | None = None
+
+
+def charts_of(training: Training) -> list[Picture]:
+    """A chart for each number that was recorded."""
+    sensors, resumed = training.sensors, training.resumed
+    accuracies = [Line(f"all {split} images", curve) for split, curve in training.accuracies.items()]
+    wanted = (
+        ("loss", "Loss", "loss", [Line("", training.loss, noisy=True)]),
+        ("accuracy", "Accuracy", "accuracy", [*accuracies, Line("some test images", training.sampled, noisy=True)]),
+        ("learning_rate", "Learning rate", "learning rate", [Line("", training.learning_rate)]),
+        ("step_time", "Time of a step", "ms", [Line("", scaled(training.step_seconds, 1000), noisy=True)]),
+        ("memory", "Memory of the runner", "MiB", [Line("", scaled(sensors.rss_bytes, 1 / _MIB))]),
+        (
+            "temperature",
+            "Temperature",
+            "°C",
+            [Line("battery", sensors.battery_celsius), Line("hottest sensor", sensors.hottest_celsius)],
+        ),
+        ("battery", "Battery level", "%", [Line("", sensors.battery_percent)]),
+    )
+    return [
+        Picture(name, title, draw(unit, lines, resumed))
+        for name, title, unit, lines in wanted
+        if any(line.curve for line in lines)
+    ]
+
+
+def scaled(curve: Curve, factor: float) -> Curve:
+    """The curve in another unit."""
+    return Curve(curve.steps, tuple(value * factor for value in curve.values))
+
+
+def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = ()) -> bytes:
+    """A PNG of the lines that have points, over steps.
+
+    Args:
+      unit: what the vertical axis is called.
+      lines: what is drawn.
+      resumed: steps after which the training went on.
+    """
+    drawn = [(number, line) for number, line in enumerate(lines) if line.curve]
+    with style():
+        picture = figure()
+        axes = picture.add_subplot()
+        for number, line in drawn:
+            _draw_line(axes, line, number if line.look is None else line.look)
+        for number, step in enumerate(resumed):
+            label = "_" if number or unit != "loss" else "went on here"
+            axes.axvline(_finite([step])[0], color=GREY, linestyle=":", linewidth=1, label=label)
+        axes.set_xlabel("step")
+        axes.set_ylabel(unit)
+        _set_steps(axes, [line for _, line in drawn])
+        _set_scale(axes, unit, [line for _, line in drawn])
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(ncols=1 + len(drawn) // 8)
+        return png_of(picture)
+
+
+def _draw_line(axes: Axes, line: Line, look: int) -> None:
+    colour, dashes = COLOURS[look % len(COLOURS)], LINES[look // len(COLOURS) % len(LINES)]
+    steps, values = _finite(line.curve.steps), _finite(line.curve.values)
+    few = len(steps) <= _FEW
+    whole_steps, whole = _thinned(steps, values)
+    if line.noisy and not few:
+        axes.plot(whole_steps, whole, color=colour, alpha=0.3, linewidth=0.8)
+        whole_steps, whole = _trend(steps, values)
+    axes.plot(
+        whole_steps,
+        whole,
+        color=colour,
+        linestyle=dashes,
+        linewidth=1.8,
+        marker="o" if few else None,
+        markersize=3.5,
+        # Without a label it is not in the legend.
+        label=line.label or "_",
+    )
+
+
+def _set_steps(axes: Axes, lines: Sequence[Line]) -> None:
+    """Steps are whole numbers, also where there is but one."""
+    steps = _finite([step for line in lines for step in (line.curve.steps[0], line.curve.steps[-1])])
+    if steps.min() == steps.max():
+        axes.set_xlim(steps.min() - 1, steps.min() + 1)
+    axes.locator_params(axis="x", integer=True)
+
+
+def _set_scale(axes: Axes, unit: str, lines: Sequence[Line]) -> None:
+    values = np.concatenate([_finite(line.curve.values) for line in lines])
+    if unit == "accuracy":
+        axes.set_ylim(-0.02, 1.02)
+    elif unit == "%":
+        axes.set_ylim(-2, 102)
+    elif unit in ("learning rate", "MiB") and values.min() >= 0:
+        axes.set_ylim(0, 1.1 * float(values.max()) or 1)
+    elif unit == "loss" and values.min() > 0 and values.max() > 1000 * np.median(values):
+        axes.set_yscale("log")
+    elif unit == "ms" and len(values) > 1:
+        # One step in which the machine did something else would press all others into a line.
+        axes.set_ylim(0, max(1.5 * float(np.percentile(values, 98)), 1e-3))
+
+
+def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
+    """So many points as can be seen, the extremes of what lies between them among them."""
+    if len(steps) <= 2 * _MOST_POINTS:
+        return steps, values
+    parts = np.array_split(np.arange(len(steps)), _MOST_POINTS)
+    chosen = np.array([sorted((part[values[part].argmin()], part[values[part].argmax()])) for part in parts]).ravel()
+    return steps[chosen], values[chosen]
+
+
+def _trend(steps: Values, values: Values) -> tuple[Values, Values]:
+    """The median of each part, at its middle."""
+    parts = min(_MOST_PARTS, len(steps) // _SHORTEST_PART)
+    split = list(zip(np.array_split(steps, parts), np.array_split(values, parts), strict=True))
+    return np.array([np.median(part) for part, _ in split]), np.array([np.median(part) for _, part in split])
+
+
+def _finite(numbers: Sequence[float]) -> Values:
+    values: Values = np.clip(np.array(numbers, np.float64), -_LARGEST, _LARGEST)
+    return values

@@ -1,0 +1,103 @@
+"""about.json: what the host knew of a training when it collected the results, and its package no longer tells later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from device_runtime.formats.dataset import read_description
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import FILE_NAME as MODEL
+from device_runtime.formats.model import read_model
+from device_runtime.formats.records import parse_object, typed
+from pipeline.checking.check import FILE_NAME as CHECK
+from pipeline.checking.check import line_of
+from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
+from pipeline.datasets.photographs.account import Account, found_line, read_account, table_of
+from pipeline.files import new_file
+
+FILE_NAME = "about.json"
+
+
+@dataclass(frozen=True)
+class About:
+    """What was trained, and on what.
+
+    Attributes:
+      classes: their names.
+      data: what the conversion found, in lines.
+      table: a row for each class, a heading first: its images in each split, and what was left out.
+      check: what the model was compared with, in a line; empty where it was not.
+      parameters: how many numbers of the model train.
+      input: size of an image, height × width × channels.
+      optimizer: its name and its options.
+    """
+
+    classes: tuple[str, ...]
+    data: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...]
+    check: str
+    parameters: int
+    input: str
+    optimizer: str
+
+
+def describe(package: Path, stages: Path) -> About:
+    """What a package says, and the stages of its model.
+
+    Args:
+      package: its folder.
+      stages: folder of the model's stages, `build/<model>/`.
+
+    Raises:
+      FormatError: the description of dataset or model is damaged.
+      ModelError: the check's is.
+    """
+    dataset = package / "dataset"
+    description, model = read_description(dataset), read_model(package / "model")
+    # A package of an older version has no account of its data.
+    account = read_account(dataset) if (dataset / ACCOUNT).is_file() else Account()
+    return About(
+        description.classes,
+        (found_line(description), *account.told),
+        tuple(tuple(row) for row in table_of(description, account)),
+        _checked(stages),
+        model.parameters_size,
+        f"{model.input.height} × {model.input.width} × {model.input.channels}",
+        ", ".join([model.optimizer.name, *(f"{name} {value:g}" for name, value in model.optimizer.options.items())]),
+    )
+
+
+def _checked(stages: Path) -> str:
+    check, made = stages / "check" / CHECK, stages / "model" / MODEL
+    # With --no-check the one of an earlier model may still be there.
+    if check.is_file() and made.is_file() and check.stat().st_mtime >= made.stat().st_mtime:
+        return line_of(check.parent)
+    return ""
+
+
+def write_about(folder: Path, about: About) -> None:
+    """Writes about.json.
+
+    Raises:
+      PipelineError: the folder cannot be written to.
+    """
+    with new_file(folder / FILE_NAME) as temporary:
+        temporary.write_text(json.dumps(asdict(about), indent=1) + "\n")
+
+
+def read_about(folder: Path) -> About | None:
+    """Reads about.json; None where there is none, as in results of an older version.
+
+    Raises:
+      FormatError: it is damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        about: About = typed(About, parse_object(path.read_text("utf-8")))
+        return about
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error
