@@ -42,11 +42,13 @@ _CYCLES_THERE = 5
 
 
 def _typed(command: str, paths: dict[str, Path]) -> str:
-    """A command as it is typed here: with real paths, and few steps on the emulated device."""
+    """A command as it is typed here: with real paths, and few steps and images on the emulated device."""
     for name, path in paths.items():
         command = command.replace(name, str(path))
-    trains = re.match(r"(invoke|train-on-device) (run|train) ", command) and "--target arm64" in command
-    return f"{command} --cycles {_CYCLES_THERE}" if trains and "--resume" not in command else command
+    if not re.match(r"(invoke|train-on-device) (run|train) .*--target arm64(?!.*--resume)", command):
+        return command
+    few = f"{command} --cycles {_CYCLES_THERE}"
+    return few if "--data" in few else f"{few} --data {paths['/PATH/MNIST_Data']}"
 
 
 def _type_all(terminal: Terminal, page: Path, fence: Fence, paths: dict[str, Path]) -> str:
