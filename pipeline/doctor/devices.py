@@ -33,7 +33,7 @@ def print_devices(settings: Settings) -> None:
     print_table(HEADINGS, [row(device) for device in found])
     for device in found:
         if device.trouble:
-            note(in_line(device.trouble))
+            note(device.trouble)
 
 
 def _servers() -> Sequence[Address]:
