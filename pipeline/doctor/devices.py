@@ -53,7 +53,7 @@ def row(device: Device) -> tuple[str, ...]:
     facts, now = device.facts, device.now
     serial = in_line(device.serial)
     if facts is None or now is None:
-        return (serial, in_line(device.state) if device.state != "device" else "no answer", *[""] * 7)
+        return (serial, in_line(device.state) if device.state != "device" else "no answer", *[""] * (len(HEADINGS) - 2))
     return (
         serial,
         facts.model,
