@@ -80,6 +80,20 @@ def test_the_console_command_shows_no_options_of_invokes_that_mean_nothing_here(
     assert half.startswith("error: Flag --print-completion-script needed value and was not given one: `train-on-device")
 
 
+def test_a_character_that_the_terminal_does_not_have_is_spelt() -> None:
+    run = train_on_device("--help", "train", env={"PYTHONIOENCODING": "ascii"})
+    assert (run.code, run.stderr) == (0, "")
+    assert "hotter than so many \\xb0C" in run.stdout
+
+
+def test_output_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
+    for word in ("config", "--list", "convert"):
+        with Path("/dev/full").open("w") as full:
+            run = train_on_device(word, stdout=full, cwd=tmp_path)
+        assert run.code == 1
+        assert run.stderr.splitlines()[-1] == "error: where the output goes: No space left on device"
+
+
 def test_a_file_with_a_typo_ends_every_task_that_takes_options_but_not_its_help(tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text("cycels = 3\n")
     for words in (("run",), ("status",), ("config",)):
