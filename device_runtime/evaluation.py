@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.engines.base import Engine, Vector
+from device_runtime.formats.answers import PROBABILITIES
 from device_runtime.formats.predictions import Predictions
 from device_runtime.metrics import Metrics
+from device_runtime.probabilities import probabilities_of
 
 
 class Images(Protocol):
@@ -54,8 +56,18 @@ class Evaluation:
         )
 
 
-def evaluate(engine: Engine, images: Images, batch_size: int, at_most: int | None = None) -> Evaluation:
-    """Evaluates every image of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller."""
+def evaluate(
+    engine: Engine, images: Images, batch_size: int, trained_by: str, at_most: int | None = None
+) -> Evaluation:
+    """Evaluates every image of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller.
+
+    Args:
+      engine: what evaluates.
+      images: the split.
+      batch_size: images of one call.
+      trained_by: name of the loss, which says what makes probabilities of logits.
+      at_most: so many images of it alone.
+    """
     started = time.perf_counter()
     order = np.arange(len(images)) if at_most is None else spread(len(images), at_most)
     count, loss_sum = len(order), 0.0
@@ -66,18 +78,18 @@ def evaluate(engine: Engine, images: Images, batch_size: int, at_most: int | Non
         loss, logits = engine.evaluate(inputs, label)
         loss_sum += loss * len(label)
         guesses[part] = np.argmax(logits, axis=1)
-        probabilities[part] = _largest_of_softmax(logits)
+        probabilities[part] = _largest_probability(logits, trained_by)
     labels = images.labels[order].astype(np.int32)
     accuracy = int(np.count_nonzero(guesses == labels)) / count
     predictions = Predictions(labels, guesses, probabilities)
     return Evaluation(accuracy, loss_sum / count, count, time.perf_counter() - started, predictions)
 
 
-def _largest_of_softmax(logits: Vector) -> Vector:
+def _largest_probability(logits: Vector, trained_by: str) -> Vector:
     """Of logits, float32 N×classes, the probability of each image's largest one: float32 N; 0 where it is no number."""
     with np.errstate(all="ignore"):
-        sums: Vector = np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
-        return np.nan_to_num(1 / sums, nan=0.0).astype(np.float32)
+        largest = probabilities_of(logits, PROBABILITIES[trained_by]).max(axis=1)
+        return np.asarray(np.nan_to_num(largest, nan=0.0), np.float32)
 
 
 def spread(images: int, count: int) -> npt.NDArray[np.int64]:

@@ -23,13 +23,12 @@ from device_runtime.engines.lowered import open_session, session_options
 from device_runtime.formats.answers import MODEL, PROBABILITIES, SPLIT, Answers, write_answers
 from device_runtime.formats.dataset import Dataset, load_dataset
 from device_runtime.formats.errors import FormatError
+from device_runtime.probabilities import probabilities_of
 
 LOGITS = "logits"
 
 # Of each call of the runtime, but for those that are timed.
 BATCH = 16
-
-Logits = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,19 +87,6 @@ def answer(options: Options) -> Answers:
         labels=tuple(labels),
         probabilities=tuple(probabilities),
     )
-
-
-def probabilities_of(logits: npt.NDArray[Any], how: str) -> Logits:
-    """Probabilities of the classes, float64 N×classes; their order is the logits'."""
-    values = logits.astype(np.float64)
-    if how == "clip":
-        return np.clip(values, 0, 1)
-    if how == "sigmoid":
-        # exp of what is not above 0 alone: it never overflows.
-        small = np.exp(-np.abs(values))
-        return np.asarray(np.where(values >= 0, 1, small) / (1 + small))
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _runner(session: ort.InferenceSession, dataset: Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]]:

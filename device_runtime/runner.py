@@ -84,13 +84,13 @@ def run(
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
                 trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch, live)
                 step = trainer.run()
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
                 trainer.check(evaluation, step, inputs.final)
                 heading = Heading(run.id, step, inputs.final, model.classes, evaluation.images)
                 write_predictions(options.output, evaluation.predictions, heading)
             else:
                 step = start.step
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
             say(final_line(inputs.final, evaluation.accuracy))
             evaluation.record(metrics, step, inputs.final)
             seconds = round(time.perf_counter() - started, 3)

@@ -194,7 +194,9 @@ class Trainer:
         return False
 
     def _sampled_accuracy(self, step: int) -> float:
-        evaluation = evaluate(self._engine, self._test, self._plan.batch_size, REPORT_BATCHES * self._plan.batch_size)
+        evaluation = evaluate(
+            self._engine, self._test, self._plan.batch_size, self._model.loss, REPORT_BATCHES * self._plan.batch_size
+        )
         self._progress.accuracy = evaluation.accuracy
         best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.accuracy)
         self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=best)
@@ -213,7 +215,7 @@ class Trainer:
         return self._is_target(accuracy)
 
     def _evaluate(self, step: int) -> float:
-        evaluation = evaluate(self._engine, self._test, self._plan.batch_size)
+        evaluation = evaluate(self._engine, self._test, self._plan.batch_size, self._model.loss)
         self.check(evaluation, step, "test")
         evaluation.record(self._metrics, step, "test")
         self._saved.evaluated(step, evaluation.accuracy)

@@ -6,16 +6,14 @@ read and which tasks take it. Tasks, checks and the runner's command line are ma
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from device_runtime.formats.option import Option, long_form, number, options_of, positive_whole_number
-from device_runtime.formats.options import DEFAULT_SEED, LOWERED, OptionsError
+from device_runtime.formats.option import Option, number, positive_whole_number
+from device_runtime.formats.options import DEFAULT_SEED, LOWERED
 from device_runtime.formats.options import Options as RunnerOptions
-from pipeline.errors import UsageError, nearest
+from pipeline.errors import UsageError
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number
 from pipeline.recipe import FROZEN_DTYPES, LOSSES
@@ -28,23 +26,10 @@ _CHOICE = ("package", "run")
 _TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench", "doctor", "clean")
 _DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench", "devices", "doctor", "clean")
 
-# The task that says what options are.
-ASKING = "config"
-
-
-# What may be said of a training that goes on: where it is, and how it is shown.
-_BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake", "tensorboard")
-
 
 def _trainable(text: str) -> tuple[str, ...]:
     """Shell patterns over parameter names."""
     return {"head": ("head.*",), "all": ("*",)}.get(text, listed(text))
-
-
-def _task(text: str) -> str:
-    if text not in tasks_with_options():
-        raise ValueError(f"the name of a task that takes options{nearest(text, tasks_with_options())}")
-    return text
 
 
 @dataclass(frozen=True)
@@ -251,7 +236,7 @@ class Settings:
     )
     task: Annotated[
         tuple[str, ...],
-        Option("tasks whose options to show (default: all options)", _task, ("config",), words=True),
+        Option("tasks whose options to show (default: all options)", str, ("config",), words=True),
     ] = ()
     runner: RunnerOptions = field(default_factory=RunnerOptions)
 
@@ -263,6 +248,24 @@ class Settings:
         if engine != LOWERED and engine not in self.kind.engines:
             here = ", or leave out --serial" if engine in kind_of(self.target, None).engines else ""
             raise UsageError(f"--engine {engine} does not run on {self.kind.name}: use --engine lowered{here}")
+        self._check_model()
+        if self.run is not None and (self.checkpoint is not None or engine != LOWERED):
+            other = "--checkpoint" if self.checkpoint is not None else "--engine"
+            raise UsageError(f"--run evaluates the model that the run ended with: leave out {other}")
+
+    def _check_model(self) -> None:
+        if (self.head or self.backbone) and self.model != "transfer":
+            raise UsageError(f"--head and --backbone belong to --model transfer, not to {self.model}")
+        if self.head and self.backbone:
+            raise UsageError(
+                "--head chooses what of EfficientNet-Lite0 the head stands on: leave it out with --backbone"
+            )
+        if self.weights and (self.backbone or self.model).endswith(".onnx"):
+            raise UsageError(
+                f"--weights {self.weights}: an ONNX model has its own weights; leave it out, or give a torch module"
+            )
+        if self.label_smoothing and self.loss not in (None, "cross_entropy"):
+            raise UsageError(f"--label-smoothing belongs to --loss cross_entropy, not to {self.loss}: leave it out")
 
     @property
     def kind(self) -> Kind:
@@ -278,45 +281,3 @@ class Settings:
     def seed(self) -> int:
         """Draws the initial weights."""
         return DEFAULT_SEED if self.runner.seed is None else self.runner.seed
-
-
-def declared() -> dict[str, Option]:
-    """Every option that some task takes, by name."""
-    return options_of(Settings) | {n: o for n, o in options_of(RunnerOptions).items() if o.tasks}
-
-
-def tasks_with_options() -> tuple[str, ...]:
-    """Their names, those of the most options first."""
-    taken = Counter(task for option in declared().values() for task in set(option.tasks))
-    return tuple(sorted(taken, key=lambda task: (-taken[task], task)))
-
-
-def options_for(task: str) -> dict[str, Option]:
-    """The options that a task takes, by name; `config` takes all, to say what they would be."""
-    options = declared()
-    return {n: o for n, o in options.items() if task in o.tasks or (task == ASKING and not o.words)}
-
-
-def defaults() -> dict[str, Any]:
-    """What an option is that nobody gives, by name; None or empty where something else decides."""
-    return {field.name: field.default for kind in (RunnerOptions, Settings) for field in fields(kind)}
-
-
-def settings_of(values: Mapping[str, Any]) -> Settings:
-    """The settings in which options have these values, and all others their defaults.
-
-    Raises:
-      UsageError: options contradict each other.
-    """
-    own = options_of(Settings)
-    given = [name for name, value in values.items() if value is not False]
-    if "resume" in given and (others := [name for name in given if name not in _BESIDE_RESUME]):
-        raise UsageError(
-            f"--resume goes on with the options that the training was started with: leave out {long_form(others[0])}, "
-            "or train on from a checkpoint with `invoke train --checkpoint`"
-        )
-    try:
-        runner = RunnerOptions(**{name: value for name, value in values.items() if name not in own})
-    except OptionsError as error:
-        raise UsageError(str(error)) from None
-    return Settings(**{name: value for name, value in values.items() if name in own}, runner=runner)

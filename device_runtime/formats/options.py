@@ -203,6 +203,7 @@ class Options:
                 "convert": "print a table with the images of each class",
                 "eval": "with --run: print a table with the accuracy of each class",
             },
+            apart=("eval",),
             letter="v",
         ),
     ] = False

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.option import Option, long_form
+from pipeline.configuration.declared import options_for
 from pipeline.configuration.toml import type_of
-from pipeline.settings import options_for
 
 # What stands for a value.
 _VALUES: dict[type, str] = {int: "N", float: "X", tuple: "A,B"}

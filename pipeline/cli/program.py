@@ -21,8 +21,8 @@ from pipeline.cli.help import option_lines
 from pipeline.cli.line import TaskLine, read_line
 from pipeline.cli.tasks import GROUPS
 from pipeline.cli.tasks.declaring import one_line_errors
+from pipeline.configuration.declared import options_for
 from pipeline.errors import CONSOLE_COMMAND, UsageError, nearest
-from pipeline.settings import options_for
 
 # Of invoke's own options, those that mean something to who runs no tasks of their own.
 _CORE = ("complete", "debug", "help", "list", "print-completion-script", "version")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.configuration.declared import declared
 from pipeline.configuration.given import ENVIRONMENT, Given
 from pipeline.errors import UsageError, nearest
 from pipeline.options import read_option
 from pipeline.packing.debian import MIRROR_VARIABLE
-from pipeline.settings import declared
 
 PREFIX = "TRAIN_ON_DEVICE_"
 

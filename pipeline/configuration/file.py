@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.configuration.declared import declared, options_for, tasks_with_options
 from pipeline.configuration.given import Given, key_of
 from pipeline.configuration.toml import as_toml, text_of
 from pipeline.errors import CONSOLE_COMMAND, UsageError, nearest
 from pipeline.options import read_option
-from pipeline.settings import declared, options_for, tasks_with_options
 
 FILE_NAME = "train.toml"
 PROJECT_FILE = "pyproject.toml"

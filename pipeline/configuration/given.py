@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from device_runtime.formats.option import long_form
+from pipeline.configuration.declared import declared
 from pipeline.errors import UsageError
 from pipeline.options import read_option
-from pipeline.settings import declared
 
 COMMAND_LINE = "command line"
 ENVIRONMENT = "environment"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from pipeline.configuration.declared import options_for, settings_of
 from pipeline.configuration.environment import environment_options
 from pipeline.configuration.file import file_options
 from pipeline.configuration.given import COMMAND_LINE, Given, Typed, key_of, typed_options
 from pipeline.errors import UsageError
 from pipeline.progress import note
-from pipeline.settings import Settings, options_for, settings_of
+from pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ def in_force(task: str, typed: Sequence[Given], places: Sequence[Sequence[Given]
     """
     kept, aside = list[Given](), list[Given]()
     for layer in _layers(task, typed, places):
-        _check_alone(layer)
         names = {given.name for given in kept}
         new = [given for given in layer if given.name not in names]
         if _contradiction([*kept, *new]) is None:
             kept += new
             continue
+        _check_alone(layer)
         for given in new:
             (aside if _contradiction([*kept, given]) else kept).append(given)
     return InForce(settings_of(_values(kept)), tuple(kept), tuple(aside))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from device_runtime.formats.option import Option
-from pipeline.settings import declared, tasks_with_options
+from pipeline.configuration.declared import declared, tasks_with_options
 
 
 def by_task() -> dict[str, dict[str, Option]]:

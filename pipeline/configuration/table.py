@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_runtime.formats.option import Option, long_form
+from pipeline.configuration.declared import declared
 from pipeline.configuration.sections import by_task, meanings, takers
 from pipeline.configuration.toml import default_text
-from pipeline.settings import declared
 
 HEAD = """\
 # Options

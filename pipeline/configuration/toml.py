@@ -10,8 +10,9 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from device_runtime.formats.options import Options as RunnerOptions
+from pipeline.configuration.declared import declared, defaults
 from pipeline.options import names_of_classes
-from pipeline.settings import Settings, declared, defaults
+from pipeline.settings import Settings
 
 
 def text_of(name: str, value: Any) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import shutil
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from pipeline.commands import run
@@ -54,8 +54,9 @@ def pip_works(runtime: Path) -> Finding:
     Args:
       runtime: the runtime's folder, of which no wheel is missing once it is there.
     """
-    if importlib.util.find_spec("pip") is None:
-        ensures = importlib.util.find_spec("ensurepip") is not None
+    # Asked for pip by way of all finders, that of setuptools takes this process for pip's own from then on.
+    if PathFinder.find_spec("pip") is None:
+        ensures = PathFinder.find_spec("ensurepip") is not None
         mend = f"{sys.executable} -m ensurepip" if ensures else "apt install python3-pip python3-venv"
         return lacking("pip is not installed", mend)
     asked = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--require-hashes"]

@@ -29,9 +29,6 @@ def is_of_a_run(settings: Settings) -> bool:
         return False
     if settings.data is None:
         raise UsageError("--run evaluates a finished run on other data: give its folder with --data")
-    if settings.checkpoint or settings.runner.engine != "lowered":
-        other = "--checkpoint" if settings.checkpoint else "--engine"
-        raise UsageError(f"--run evaluates the model that the run ended with: leave out {other}")
     return True
 
 

@@ -35,7 +35,8 @@ def on_target(settings: Settings, target: Target) -> Sequence[Record]:
     if settings.resume:
         wanted = start["run"] == _start_of(_named(settings))["run"]
     else:
-        wanted = not ended(records) or target.unpulled()
+        # A training that diverged is brought away at once, and is still the one that is meant.
+        wanted = records[-1]["event"] != "end" or target.unpulled()
     if wanted:
         _refuse_diverged(target.name, records)
     return records if wanted else ()

@@ -17,6 +17,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
 from pipeline.datasets.photographs.preparation import Preparation, parse_preparation, text_of
 from pipeline.errors import UsageError
+from pipeline.results.records.results import results_folder_of
 
 # The file's name behind the model's.
 TRAINED = "_trained.onnx"
@@ -67,10 +68,7 @@ def named_run(name: str | None, runs: Path) -> Path:
         if newest is None:
             raise UsageError(f"{runs} holds no trained model: run `invoke run` first, or name a results folder: --run")
         return newest.parent
-    for folder in (Path(name), runs / name):
-        if folder.is_dir():
-            return folder
-    raise UsageError(f"--run {name}: neither that nor {runs / name} is a folder")
+    return results_folder_of(runs, Path(name))
 
 
 def read_trained(folder: Path) -> TrainedModel:

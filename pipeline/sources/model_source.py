@@ -63,15 +63,9 @@ def find_model(text: str, head: str | None = None, backbone: str | None = None) 
     """Reads `--model`: a name, `model.onnx`, or `path/to/module.py:factory`; `--head` and `--backbone` of `transfer`.
 
     Raises:
-      UsageError: it is none of these, the file does not exist, or the model has no head and backbone to choose.
+      UsageError: it is none of these, or the file does not exist.
     """
-    if (head or backbone) and text != "transfer":
-        raise UsageError(f"--head and --backbone belong to --model transfer, not to {text}")
     if text in models.names():
-        if head and backbone:
-            raise UsageError(
-                "--head chooses what of EfficientNet-Lite0 the head stands on: leave it out with --backbone"
-            )
         if head and head not in models.HEADS:
             raise UsageError(f"--head {head}: give one of {', '.join(models.HEADS)}")
         chosen = find_model(backbone) if backbone else None
@@ -108,12 +102,10 @@ def with_weights(source: ModelSource, file: Path | None) -> ModelSource:
     """The model that starts from the weights in a file; None: from those that it draws.
 
     Raises:
-      UsageError: the file does not exist, or the model is an ONNX file, which has its own.
+      UsageError: the file does not exist.
     """
     if file is None:
         return source
-    if source.onnx_file or (source.backbone and source.backbone.onnx_file):
-        raise UsageError(f"--weights {file}: an ONNX model has its own weights; leave it out, or give a torch module")
     if not file.is_file():
         raise UsageError(f"--weights {file}: no such file")
     return replace(source, weights=file)

@@ -12,7 +12,8 @@ from device_runtime.formats.answers import MODEL, SPLIT
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import Description, Strip, write_description
 from device_runtime.formats.errors import FormatError
-from device_runtime.infer import BATCH, Options, answer, probabilities_of
+from device_runtime.infer import BATCH, Options, answer
+from device_runtime.probabilities import probabilities_of
 from tests.pipeline.inference.written import weights_of, write_linear_model
 
 SHAPE, NAMES = (6, 5, 3), ("a", "b", "c", "d")

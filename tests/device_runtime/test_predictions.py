@@ -55,6 +55,6 @@ def test_logits_beyond_all_numbers_have_no_probability() -> None:
             """Their labels."""
             return indices, self.labels[indices]
 
-    found = evaluate(Wild(), Two(), 2).predictions  # type: ignore[arg-type]
+    found = evaluate(Wild(), Two(), 2, "cross_entropy").predictions  # type: ignore[arg-type]
     assert found.probabilities.tolist() == [0, 1]
     assert found.guesses.tolist() == [1, 0]

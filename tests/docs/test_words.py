@@ -18,8 +18,8 @@ from tests.docs.pages import PAGES, spans_of
 
 PROGRAMS = {"invoke": tasks.namespace, "train-on-device": namespace()}
 
-# Options that are the program's own, the emulated device's, and docker's.
-OTHERS = {"--help", "--list", "--version", "--android", "--abi", "--privileged"}
+# Options that are the program's own, the emulated device's, torch's exporter's and Docker's, or no task's at all.
+OTHERS = {"--help", "--list", "--android", "--abi", "--privileged", "--version"}
 
 
 class _Reading(TaskProgram):

@@ -17,12 +17,13 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from device_runtime.formats.errors import FormatError
+from pipeline.configuration.declared import options_for
 from pipeline.configuration.given import Typed
 from pipeline.configuration.resolve import read_settings
 from pipeline.errors import PipelineError
 from pipeline.files import alone_in
 from pipeline.progress import note, tell_error
-from pipeline.settings import Settings, options_for
+from pipeline.settings import Settings
 
 Body = Callable[[Settings], None]
 

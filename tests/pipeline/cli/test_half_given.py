@@ -9,7 +9,7 @@ import pytest
 from device_runtime.formats.option import Option, long_form
 from pipeline.cli.program import TaskProgram, namespace
 from pipeline.cli.tasks import GROUPS
-from pipeline.settings import options_for
+from pipeline.configuration.declared import options_for
 
 OPTIONS = [
     pytest.param(task.name, name, option, id=f"{task.name} {long_form(name)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.option import long_form
-from pipeline.settings import options_for
+from pipeline.configuration.declared import options_for
 from tests.invoking import Invoked, invoke, train_on_device
 
 PROGRAMS = pytest.mark.parametrize("program", [invoke, train_on_device])

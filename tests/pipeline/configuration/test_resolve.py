@@ -51,6 +51,14 @@ def test_data_for_all_tasks_is_not_the_photographs_of_the_benchmark(tmp_path: Pa
     assert resolved(tmp_path, {}, file, task="bench").settings.data == Path("photographs")
 
 
+def test_a_run_on_other_data_is_not_evaluated_with_what_a_file_says_of_trainings(tmp_path: Path) -> None:
+    file = "engine = 'reference'\ncheckpoint = 'c'\nverbose = true\ndata = 'own'\n"
+    found = resolved(tmp_path, {"run": "runs/a", "data": "others"}, file, task="eval")
+    assert {given.name for given in found.given} == {"run", "data"}
+    assert [given.name for given in found.aside] == ["engine", "checkpoint"]
+    assert resolved(tmp_path, {}, "data = 'own'\nverbose = true\n", task="eval").given == ()
+
+
 def test_a_switch_of_a_file_is_switched_off_where_that_is_typed(tmp_path: Path) -> None:
     assert resolved(tmp_path, {}, "while-charging = true").settings.runner.while_charging
     assert not resolved(tmp_path, {"while_charging": "false"}, "while-charging = true").settings.runner.while_charging
@@ -62,6 +70,10 @@ def test_a_switch_of_a_file_is_switched_off_where_that_is_typed(tmp_path: Path) 
         ({"cycles": "5"}, "epochs = 2\nkeep = 3\n", ["epochs"]),
         ({"sink_size": "2"}, "accumulate = 2\nkeep = 3\n", ["accumulate"]),
         ({"target": "arm64"}, "engine = 'reference'\n", ["engine"]),
+        ({"model": "lenet"}, "model = 'transfer'\nhead = 'features'\n", ["head"]),
+        ({"model": "transfer"}, "head = 'features'\n", []),
+        ({"model": "own.onnx"}, "weights = 'w.pt'\n", ["weights"]),
+        ({"loss": "mean_squared_error"}, "label-smoothing = 0.1\n", ["label_smoothing"]),
         ({"resume": True}, "cycles = 3\nruns = 'elsewhere'\nverbose = true\nmodel = 'transfer'\n", ["cycles", "model"]),
         ({"cycles": "5"}, "resume = true\n", ["resume"]),
         ({"while_charging": "false", "resume": True}, "while-charging = true", []),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.configuration.declared import options_for
 from pipeline.configuration.show import shown
-from pipeline.settings import options_for
+from pipeline.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,11 @@ def test_of_a_task_it_shows_what_that_task_takes(folder: Path) -> None:
     assert lines(bench)["data"] == ("# data", "default")
     assert lines(convert)["data"] == ('data = "digits"', "train.toml:1")
     assert "cycles" not in lines(convert)
+
+
+def test_a_task_that_is_none_is_told() -> None:
+    with pytest.raises(UsageError, match="'bensh' is no task that takes options: did you mean bench"):
+        shown({"task": ["bensh"]})
 
 
 def test_what_is_left_out_is_shown_too(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.configuration.declared import declared
 from pipeline.configuration.table import options_page
-from pipeline.settings import declared
 from tests.invoking import ROOT
 
 

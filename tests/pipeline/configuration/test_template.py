@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.configuration.declared import declared
 from pipeline.configuration.file import file_options
 from pipeline.configuration.given import key_of
 from pipeline.configuration.template import template, write_template
 from pipeline.errors import UsageError
-from pipeline.settings import declared
 
 COMMENTED_OUT = re.compile(r"^#(?=[a-z])", re.MULTILINE)
 

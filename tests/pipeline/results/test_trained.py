@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.metrics import FILE_NAME as METRICS
 from pipeline.datasets.photographs.preparation import grey_of
 from pipeline.errors import UsageError
 from pipeline.results.trained import metadata_of, named_run, read_trained
@@ -65,10 +66,12 @@ def test_no_model_several_and_what_is_none_are_named(tmp_path: Path) -> None:
 def test_a_run_is_named_by_path_or_in_runs_and_else_is_the_newest(tmp_path: Path) -> None:
     older, newer = (write(tmp_path / "runs" / f"2026010{day}-tiny-x86", SAYS) for day in (1, 2))
     (tmp_path / "runs" / "20260103-unfinished-x86").mkdir()
+    for folder in (older, newer):
+        (folder / METRICS).touch()
     assert named_run(None, tmp_path / "runs") == newer
     assert named_run(older.name, tmp_path / "runs") == older
     assert named_run(str(older), Path("nowhere")) == older
-    with pytest.raises(UsageError, match=r"neither that nor .* is a folder"):
+    with pytest.raises(UsageError, match=r"neither that nor .* is a folder with"):
         named_run("20260103", tmp_path / "runs")
     with pytest.raises(UsageError, match="holds no trained model"):
         named_run(None, tmp_path)

@@ -212,9 +212,7 @@ def test_a_backbone_in_training_mode_takes_its_running_statistics(tmp_path: Path
     assert not [node for node in features.graph.node if trains(node)]
 
 
-def test_the_choice_of_a_head_belongs_to_the_own_backbone() -> None:
-    with pytest.raises(UsageError, match="leave it out with --backbone"):
-        find_model("transfer", "features", "model.onnx")
+def test_a_backbone_is_a_file() -> None:
     with pytest.raises(UsageError, match="--backbone lenet: give a file"):
         find_model("transfer", None, "lenet")
 
