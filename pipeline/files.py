@@ -1,18 +1,28 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and those that hold one dataclass."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from device_runtime.formats.errors import FormatError
+from device_runtime.formats.records import parse_object, typed
 from device_runtime.formats.whole_file import held
 from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind")
 
 # What tempfile puts behind the prefix.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
@@ -62,6 +72,31 @@ def new_file(final: Path) -> Iterator[Path]:
             temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_record(path: Path, record: DataclassInstance) -> None:
+    """Writes a dataclass as JSON.
+
+    Raises:
+      PipelineError: the folder cannot be written to.
+    """
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
+
+
+def read_record(path: Path, kind: type[Kind]) -> Kind | None:
+    """Reads such a file of a results folder; None where there is none, as in results of an older version.
+
+    Raises:
+      FormatError: it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        record: Kind = typed(kind, parse_object(path.read_text("utf-8")))
+        return record
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error
 
 
 def remove_leftovers(folder: Path) -> None:

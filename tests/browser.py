@@ -64,7 +64,7 @@ addEventListener("load", () => {
 def faults(page: Path, *widths: int) -> list[str]:
     """What is wrong with a page at these widths, in pixels: parts that overlap, are cut or missing, or make it scroll.
 
-    So are words of a cell that are broken in two though they are short. Everything in it is looked at, what is folded away too.
+    So are short words of a cell that are broken in two. Everything in it is looked at, what is folded away too.
     """
     text = page.read_text("utf-8").replace("<details>", "<details open>")
     wrong = [f"it asks for {found}" for found in re.findall(r"(?:src|href)=[\"']?((?!data:)[^\"'> ]+)", text)]

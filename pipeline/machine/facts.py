@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from device_runtime.formats.errors import FormatError
-from device_runtime.formats.records import parse_object, typed
-from pipeline.files import new_file
+from pipeline.files import read_record, write_record
 
 FILE_NAME = "device.json"
 
@@ -45,8 +42,7 @@ def write_facts(folder: Path, facts: MachineFacts) -> None:
     Raises:
       PipelineError: the folder cannot be written to.
     """
-    with new_file(folder / FILE_NAME) as temporary:
-        temporary.write_text(json.dumps(asdict(facts), indent=1) + "\n")
+    write_record(folder / FILE_NAME, facts)
 
 
 def read_facts(folder: Path) -> MachineFacts | None:
@@ -55,14 +51,7 @@ def read_facts(folder: Path) -> MachineFacts | None:
     Raises:
       FormatError: it is damaged.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        return None
-    try:
-        facts: MachineFacts = typed(MachineFacts, parse_object(path.read_text("utf-8")))
-        return facts
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error
+    return read_record(folder / FILE_NAME, MachineFacts)
 
 
 def facts_of_this_machine(root: Path = Path("/")) -> MachineFacts:

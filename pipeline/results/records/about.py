@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from device_runtime.formats.dataset import read_description
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import FILE_NAME as MODEL
 from device_runtime.formats.model import read_model
-from device_runtime.formats.records import parse_object, typed
 from pipeline.checking.check import FILE_NAME as CHECK
 from pipeline.checking.check import line_of
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
 from pipeline.datasets.photographs.account import Account, found_line, read_account, table_of
-from pipeline.files import new_file
+from pipeline.files import read_record, write_record
 
 FILE_NAME = "about.json"
 
@@ -83,8 +80,7 @@ def write_about(folder: Path, about: About) -> None:
     Raises:
       PipelineError: the folder cannot be written to.
     """
-    with new_file(folder / FILE_NAME) as temporary:
-        temporary.write_text(json.dumps(asdict(about), indent=1) + "\n")
+    write_record(folder / FILE_NAME, about)
 
 
 def read_about(folder: Path) -> About | None:
@@ -93,11 +89,4 @@ def read_about(folder: Path) -> About | None:
     Raises:
       FormatError: it is damaged.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        return None
-    try:
-        about: About = typed(About, parse_object(path.read_text("utf-8")))
-        return about
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error
+    return read_record(folder / FILE_NAME, About)
