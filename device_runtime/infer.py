@@ -104,9 +104,11 @@ def _runner(session: ort.InferenceSession, dataset: Dataset) -> Callable[[npt.ND
     def run(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         (logits,) = session.run([LOGITS], {inputs[0].name: pixels})
         if logits.shape != (len(pixels), len(dataset.classes)):
-            raise FormatError(f"{MODEL} gives logits of shape {logits.shape} for {len(dataset.classes)} classes")
+            raise FormatError(
+                f"{MODEL} gives logits of shape {logits.shape} for {len(dataset.classes)} classes: train again"
+            )
         if not np.isfinite(logits).all():
-            raise FormatError(f"{MODEL} gives no numbers for an image: its training diverged")
+            raise FormatError(f"{MODEL} gives no numbers for an image: its training diverged; take another run")
         return np.asarray(logits)
 
     return run

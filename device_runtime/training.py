@@ -75,6 +75,8 @@ class Trainer:
         self._saved_at = self._epoch_started = time.perf_counter()
         step = plan.first - 1
         reached = self._progress.reached is not None and self._is_target(self._progress.reached)
+        if reached:
+            say(f"step {step} had reached --target-accuracy {plan.target_accuracy:g} already: nothing is trained")
         self._live.begin(self._progress.accuracy)
         while step < plan.last and not reached:
             self._watch.after(step, partial(self.save, automatic=True))

@@ -57,9 +57,11 @@ def new_file(final: Path) -> Iterator[Path]:
     """A temporary path beside `final` that is renamed to it when the block ends well.
 
     Raises:
-      PipelineError: the parent cannot be written to or the disk is full.
+      PipelineError: the parent cannot be written to, the disk is full, or a folder has the name.
     """
     with folders_above(final), explain_os_error(final):
+        if final.is_dir():
+            raise PipelineError(f"{final} is a folder, where a file is to be written: name another one, or remove it")
         handle, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
         os.close(handle)
         temporary = Path(name)

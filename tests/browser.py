@@ -28,7 +28,7 @@ addEventListener("message", event => {{
 </script>
 {frames}"""
 
-_PROBE = """<script>
+_PROBE = r"""<script>
 addEventListener("load", () => {
   const faults = [], width = innerWidth;
   const name = element => element.tagName.toLowerCase() + " " + element.textContent.trim().slice(0, 40);
@@ -40,6 +40,12 @@ addEventListener("load", () => {
     if (box.width && out && !scrolls(element)) faults.push("out: " + name(element));
     const hides = getComputedStyle(element).overflowX === "hidden";
     if (hides && element.scrollWidth > element.clientWidth + 1) faults.push("cut: " + name(element));
+  }
+  for (const cell of document.querySelectorAll("td, th, dt, dd")) {
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    const lines = new Set([...text.getClientRects()].map(line => Math.round(line.top)));
+    if (lines.size > 1 && /^[\w-]{1,12}$/.test(cell.textContent.trim())) faults.push("broken: " + name(cell));
   }
   const parts = [...document.querySelectorAll("h1, h2, h3, p, figure, .scroll, .tile, .options div, summary")];
   parts.forEach((one, place) => parts.slice(place + 1).forEach(other => {
@@ -58,7 +64,7 @@ addEventListener("load", () => {
 def faults(page: Path, *widths: int) -> list[str]:
     """What is wrong with a page at these widths, in pixels: parts that overlap, are cut or missing, or make it scroll.
 
-    Everything in it is looked at, what is folded away too.
+    So are short words of a cell that are broken in two. Everything in it is looked at, what is folded away too.
     """
     text = page.read_text("utf-8").replace("<details>", "<details open>")
     wrong = [f"it asks for {found}" for found in re.findall(r"(?:src|href)=[\"']?((?!data:)[^\"'> ]+)", text)]

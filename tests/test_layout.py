@@ -13,7 +13,14 @@ from tests.invoking import ROOT
 
 # The host's folders and the modules beside them, each above all that it may import.
 ROOMS = (
-    *("pipeline.errors", "pipeline.progress", "pipeline.files", "pipeline.commands", "pipeline.stages"),
+    *(
+        "pipeline.errors",
+        "pipeline.tables",
+        "pipeline.progress",
+        "pipeline.files",
+        "pipeline.commands",
+        "pipeline.stages",
+    ),
     "pipeline.machine",
     *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets"),
     *("pipeline.graphs", "pipeline.options", "pipeline.optimizers", "pipeline.recipe", "pipeline.settings"),

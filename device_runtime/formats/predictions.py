@@ -46,7 +46,7 @@ class Predictions:
 
     Attributes:
       labels, guesses: int32 N, indices of classes.
-      probabilities: float32 N, softmax over the logits at the guess, from 0 to 1.
+      probabilities: float32 N, of the guesses, from 0 to 1; what makes them of logits, the loss says (answers.py).
     """
 
     labels: Indices

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.doctor.finding import Section, State
 from pipeline.errors import as_typed, in_line
+from pipeline.tables.columns import columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,9 +45,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [[row[number] for number in shown] for row in (headings, *rows)]
     console = _console()
     if console is None:
-        widths = [max(len(row[number]) for row in cells) for number in range(len(shown))]
-        for row in cells:
-            print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("\n".join(columns(cells)))
         return
     from rich import box
     from rich.table import Table

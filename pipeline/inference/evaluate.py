@@ -10,10 +10,10 @@ from pathlib import Path
 from pipeline.errors import UsageError, in_line
 from pipeline.inference.asking import ask
 from pipeline.inference.labelled import labelled_images
-from pipeline.inference.table import columns
 from pipeline.progress import note
 from pipeline.results.trained import TrainedModel, named_run, read_trained
 from pipeline.settings import Settings
+from pipeline.tables.columns import columns
 
 
 def is_of_a_run(settings: Settings) -> bool:

@@ -13,10 +13,10 @@ from pipeline.datasets.photographs.walk import walk
 from pipeline.errors import PictureError, UsageError, brief, in_line, readable
 from pipeline.inference.asking import ask
 from pipeline.inference.images import decoded, strips_of
-from pipeline.inference.table import columns
 from pipeline.progress import note
 from pipeline.results.trained import TrainedModel, named_run, read_trained
 from pipeline.settings import Settings
+from pipeline.tables.columns import columns
 
 
 @dataclass(frozen=True)

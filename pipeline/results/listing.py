@@ -11,10 +11,10 @@ from device_runtime.formats.errors import FormatError
 from pipeline.errors import in_line
 from pipeline.progress import note
 from pipeline.results.records.results import read_results, results_folders
+from pipeline.tables.columns import columns
 
 _HEADINGS = ("began", "name", "model", "target", "accuracy", "steps", "state")
 _NUMBERS = ("accuracy", "steps")
-_GAP = "  "
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ def list_runs(runs: Path) -> None:
     elif sys.stdout.isatty():
         _print_table(lines)
     else:
-        print("\n".join(in_columns([_HEADINGS, *map(_cells, lines)])))
+        # A dash keeps the place of what is empty, for programs that split the line.
+        rows = [_HEADINGS, *([cell or "-" for cell in _cells(line)] for line in lines)]
+        print("\n".join(columns(rows, [_HEADINGS.index(name) for name in _NUMBERS])))
 
 
 def _line(folder: Path) -> Line:
@@ -57,20 +59,6 @@ def _line(folder: Path) -> Line:
         steps=str(training.steps),
         state=training.state,
     )
-
-
-def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows, a heading first, as lines: numbers to the right, nothing wrapped; what is empty is a dash."""
-    shown = [[cell or "-" for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(_HEADINGS) - 1)]
-    numbers = [name in _NUMBERS for name in _HEADINGS]
-    return [
-        _GAP.join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, [*widths, 0], numbers, strict=True)
-        )
-        for row in shown
-    ]
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -78,9 +78,13 @@ def read_trained(folder: Path) -> TrainedModel:
       FormatError: there is none, or several, or it is damaged or does not say how it is fed.
     """
     files = sorted(folder.glob(f"[!.]*{TRAINED}"))
-    if len(files) != 1:
-        many = "several models" if files else "no model"
-        raise FormatError(f"{folder} holds {many} named *{TRAINED}: --run takes the results folder of a training")
+    if not files:
+        raise FormatError(
+            f"{folder} holds no model named *{TRAINED}: its training ended before a checkpoint was saved, or it is no "
+            "results folder; `invoke runs` lists those that there are"
+        )
+    if len(files) > 1:
+        raise FormatError(f"{folder} holds several models named *{TRAINED}: leave the one that is meant")
     return read_model_file(files[0])
 
 

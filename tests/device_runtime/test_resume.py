@@ -137,12 +137,15 @@ def test_epochs_sum_up_their_whole_length(package: Path, tmp_path: Path) -> None
     assert both[0] == both[1]
 
 
-def test_one_that_reached_its_target_trains_no_further(package: Path, tmp_path: Path) -> None:
+def test_one_that_reached_its_target_trains_no_further_and_says_so(
+    package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     execute(package, tmp_path / "whole", "-c", "500", "--target-accuracy", "0.9")
     end = records(tmp_path / "whole", "end")[0]["step"]
     assert end < 500
     execute(package, tmp_path / "whole", "--resume")
     assert records(tmp_path / "whole", "end")[0]["step"] == end
+    assert f"step {end} had reached --target-accuracy 0.9 already: nothing is trained\n" in capsys.readouterr().out
 
 
 def test_of_another_package_it_is_refused(package: Path, whole: Path) -> None:

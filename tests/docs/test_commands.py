@@ -23,8 +23,13 @@ READ = {
     "MindSpore": ("docs/from-mindspore.md",),
 }
 
+# What may be typed: these work in the reader's folder and on the emulated device. Tests run as root, so a command of a
+# page that begins with another program, as apt-get, is refused and not typed.
+PROGRAMS = ("invoke", "train-on-device", "python", "adb", "mkdir", "cp", "rm", "head", "echo")
+
 _INSTALLS = ".ci/run does it, in an environment of its own"
 
+_CHANGES = "it changes the machine on which the tests run"
 _PHONE = "only a phone shows such an address and code"
 
 # What cannot be typed here, and why.
@@ -33,6 +38,8 @@ NOT_RUN = {
     "pip install -c constraints.txt '.[test]'": _INSTALLS,
     "pytest -n auto --dist loadfile": "this test is one of those",
     "WRITE_FAULTS=1 pytest tests/faults tests/test_x86.py": "these are run as tests of their own",
+    "apt-get update": _CHANGES,
+    "apt-get install -y chromium": _CHANGES,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
     "adb connect 192.168.1.20:40001": _PHONE,
 }
@@ -51,11 +58,18 @@ def _typed(command: str, paths: dict[str, Path]) -> str:
     return few if "--data" in few else f"{few} --data {paths['/PATH/MNIST_Data']}"
 
 
+def _program_of(command: str) -> str:
+    """The program that a command starts; of a group in parentheses, its first one."""
+    words = command.lstrip("(").split()
+    return next((word for word in words if not re.match(r"\w+=", word)), "")
+
+
 def _type_all(terminal: Terminal, page: Path, fence: Fence, paths: dict[str, Path]) -> str:
     """Types what a fence says, and returns what it prints."""
     printed = ""
     for command in fence.commands:
         if command not in NOT_RUN:
+            assert _program_of(command) in PROGRAMS, f"{page.name}:{fence.line}: {command}: not in PROGRAMS or NOT_RUN"
             code, output = terminal.type(_typed(command, paths))
             assert code == 0, f"{page.name}:{fence.line}: {command}\n{output}"
             printed += output
@@ -109,6 +123,17 @@ def test_commands_do_what_the_pages_say(
 def test_every_page_with_commands_is_read() -> None:
     with_commands = {page.relative_to(ROOT).as_posix() for page in PAGES if set(_typed_in(page)) - NOT_RUN.keys()}
     assert with_commands == {name for pages in READ.values() for name in pages}
+
+
+def test_no_page_types_what_changes_this_machine() -> None:
+    typed = {command for page in PAGES for command in _typed_in(page)} - NOT_RUN.keys()
+    assert not {command for command in typed if _program_of(command) not in PROGRAMS}
+
+
+def test_a_program_that_is_not_known_is_seen() -> None:
+    assert _program_of("apt-get install -y chromium") not in PROGRAMS
+    assert _program_of("A=1 sudo invoke run") not in PROGRAMS
+    assert _program_of("TRAIN_ON_DEVICE_KEEP=2 train-on-device config run") in PROGRAMS
 
 
 def test_what_is_not_run_is_still_in_the_pages() -> None:

@@ -42,3 +42,11 @@ def test_a_folder_is_tried_without_a_trace(tmp_path: Path) -> None:
         check_writable(tmp_path / "file" / "runs")
     with pytest.raises(PipelineError, match="/proc/runs: No such file"):
         check_writable(Path("/proc/runs"))
+
+
+def test_a_folder_that_has_the_name_of_a_file_is_told_by_that_name(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.mkdir()
+    with pytest.raises(PipelineError, match=rf"^{page} is a folder"), new_file(page):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

@@ -13,6 +13,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
 from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.errors import brief, in_line
+from pipeline.tables.columns import columns
 
 FILE_NAME = "account.json"
 
@@ -125,8 +126,4 @@ def _short(text: str) -> str:
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """The table as text: names to the left, numbers to the right."""
     shown = [[_short(in_line(cell)) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return [
-        "  ".join([cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells)])
-        for cells in (list(zip(row, widths, strict=True)) for row in shown)
-    ]
+    return columns(shown, numbers=range(1, len(shown[0])))

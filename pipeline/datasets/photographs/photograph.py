@@ -101,7 +101,7 @@ def read_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> Photog
       preparation: what becomes of it.
 
     Raises:
-      BrokenImageError: the file is missing, empty, cut short, no image or too large.
+      BrokenImageError: the file is missing, empty, cut short, a pipe or a device, no image or too large.
       MissingDecoderError: it is HEIC, and pillow-heif is not installed.
     """
     try:
@@ -128,6 +128,9 @@ def read_photograph(path: Path, preparation: Preparation = PHOTOGRAPH) -> Photog
 
 
 def _opened(path: Path) -> Image.Image:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # Opening a pipe would wait for somebody to write into it.
+        raise BrokenImageError("is a pipe or a device, no file")
     # Nothing in a TGA says that it is one, so only its suffix can.
     formats = (*_FORMATS, "TGA") if path.suffix.lower() == ".tga" else _FORMATS
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.results.pages.drawing import COLOURS, GREY, LINES, figure, png_of, style
+from pipeline.results.pages.drawing import COLOURS, GREY, LINES, MARKS, figure, png_of, style
+from pipeline.results.pages.names import short
 from pipeline.results.pages.picture import Picture
 from pipeline.results.records.training import Curve, Training
 
@@ -27,6 +28,7 @@ _LARGEST = 1e30
 # A trend is the medians over parts of a training: at most so many parts, of at least so many steps.
 _MOST_PARTS, _SHORTEST_PART = 40, 8
 _MIB = 2**20
+_LONGEST_LABEL = 30
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Line:
     Attributes:
       label: empty for a curve that is alone.
       noisy: it is drawn pale, with its trend.
-      look: which colour it has, and beyond their number which dashes; None: its place among the lines.
+      look: which colour it has, and beyond their number which dashes and mark; None: its place among the lines.
     """
 
     label: str
@@ -102,7 +104,7 @@ def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = ()) -> bytes
 
 
 def _draw_line(axes: Axes, line: Line, look: int) -> None:
-    colour, dashes = COLOURS[look % len(COLOURS)], LINES[look // len(COLOURS) % len(LINES)]
+    colour, kind = COLOURS[look % len(COLOURS)], look // len(COLOURS) % len(LINES)
     steps, values = _finite(line.curve.steps), _finite(line.curve.values)
     few = len(steps) <= _FEW
     whole_steps, whole = _thinned(steps, values)
@@ -113,12 +115,12 @@ def _draw_line(axes: Axes, line: Line, look: int) -> None:
         whole_steps,
         whole,
         color=colour,
-        linestyle=dashes,
+        linestyle=LINES[kind],
         linewidth=1.8,
-        marker="o" if few else None,
+        marker=MARKS[kind] if few else None,
         markersize=3.5,
-        # Without a label it is not in the legend.
-        label=line.label or "_",
+        # Without a label it is not in the legend; a long one would leave no room for the lines.
+        label=short(line.label, _LONGEST_LABEL) or "_",
     )
 
 
@@ -126,7 +128,7 @@ def _set_steps(axes: Axes, lines: Sequence[Line]) -> None:
     """Steps are whole numbers, also where there is but one."""
     steps = _finite([step for line in lines for step in (line.curve.steps[0], line.curve.steps[-1])])
     if steps.min() == steps.max():
-        axes.set_xlim(steps.min() - 1, steps.min() + 1)
+        axes.set_xlim(steps.min() - 0.5, steps.min() + 0.5)
     axes.locator_params(axis="x", integer=True)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's, which no kind of colour blindness confuses; their yellow is too light for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 LINES = ("-", "--", ":", "-.")
+# Of single points, which have no dashes.
+MARKS = ("o", "s", "^", "D")
 GREY = "#666666"
 
 # A page shows a figure some 350 to 600 pixels wide: letters of 10 points stay legible.

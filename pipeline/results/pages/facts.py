@@ -14,6 +14,15 @@ RESULT, MODEL, DEVICE, DATA, OPTIONS, VERSIONS = "Result", "Model", "Device", "D
 
 UNKNOWN = "—"
 
+# Of the plan, what no option of that name says.
+_CALLED = {
+    "first": "first step",
+    "last": "last step",
+    "schedule_first": "schedule begins at step",
+    "schedule_last": "schedule ends at step",
+    "by_epochs": "line per epoch",
+}
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -31,7 +40,7 @@ def facts_of(results: Results) -> list[Fact]:
         *_facts(MODEL, _model_rows(results)),
         *_facts(DEVICE, _device_rows(results)),
         *_facts(DATA, _data_rows(results)),
-        *_facts(OPTIONS, [(name.replace("_", " "), _text(value)) for name, value in results.training.options.items()]),
+        *_facts(OPTIONS, [(_called(name), _text(value)) for name, value in results.training.options.items()]),
         *_facts(VERSIONS, sorted(results.versions.items())),
     ]
 
@@ -108,6 +117,10 @@ def _data_rows(results: Results) -> list[tuple[str, str]]:
     about = results.about
     found = [("data", about.data[0] if about.data else ""), ("classes", f"{len(about.classes):,}")] if about else []
     return [*found, ("digest", results.data_digest)]
+
+
+def _called(name: str) -> str:
+    return _CALLED.get(name, name.replace("_", " "))
 
 
 def _text(value: Any) -> str:

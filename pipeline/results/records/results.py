@@ -57,7 +57,7 @@ def read_results(folder: Path) -> Results:
       FormatError: a file of it is damaged; a file of predictions that is so is as good as none.
     """
     training = read_training(folder)
-    manifest = read_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
+    manifest = _manifest(folder / MANIFEST)
     try:
         predicted, why = _predicted(folder, training)
     except FormatError as error:
@@ -86,10 +86,13 @@ def results_folder_of(runs: Path, given: Path) -> Path:
     Raises:
       UsageError: there is none.
     """
-    for folder in (given, runs / given):
+    # Where an absolute path is given, both are the same.
+    places = list(dict.fromkeys((given, runs / given)))
+    for folder in places:
         if (folder / METRICS).is_file():
             return folder
-    raise UsageError(f"{given}: neither that nor {runs / given} is a folder with a {METRICS}")
+    meant = f"neither that nor {places[1]} is" if len(places) > 1 else "that is not"
+    raise UsageError(f"{given}: {meant} a folder with a {METRICS}: `invoke runs` lists those that there are")
 
 
 def _predicted(folder: Path, training: Training) -> tuple[Predicted | None, str]:
@@ -106,6 +109,16 @@ def _usable(heading: Heading, predictions: Predictions) -> tuple[Predicted | Non
     if not heading.images:
         return None, "no image was evaluated"
     return Predicted(heading.split, heading.classes, predictions), ""
+
+
+def _manifest(path: Path) -> Manifest | None:
+    if not path.is_file():
+        return None
+    try:
+        return read_manifest(path)
+    except FormatError as error:
+        # What else to do with it is said of a package's.
+        raise FormatError(f"{path} is damaged: remove it, or pull again") from error
 
 
 def _data_digest(manifest: Manifest) -> str:

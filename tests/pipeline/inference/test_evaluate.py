@@ -64,7 +64,7 @@ def test_what_cannot_be_meant_is_told_in_a_line(finished: Finished, tmp_path: Pa
         (("--verbose",), "--verbose is for a finished run: name it with --run"),
         (("--run", "x", "--data", SAMPLE, "--engine", "reference"), "leave out --engine"),
         (("--run", "x", "--data", SAMPLE, "--checkpoint", "x"), "leave out --checkpoint"),
-        (("--run", "x", "--data", SAMPLE), "--run x: neither that nor"),
+        (("--run", "x", "--data", SAMPLE), "x: neither that nor"),
         (("--run", finished.results, "--data", tmp_path / "no"), "no does not exist: give --data"),
         (("--run", finished.results, "--data", tmp_path / "other"), "none of the run's classes: it has three, the run"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -209,6 +210,11 @@ def test_heic_without_pillow_heif_is_whole_but_cannot_be_read(tmp_path: Path, mo
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").mkdir()
     assert refusal(tmp_path / "a.jpg") == "is a folder"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    assert refusal(tmp_path / "a.jpg") == "is a pipe or a device, no file"
 
 
 @pytest.mark.parametrize(("stored", "expected"), [(0, 0), (257, 1), (32768, 128), (65535, 255), (300, 1)])

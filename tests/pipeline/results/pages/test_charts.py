@@ -61,3 +61,18 @@ def test_lines_are_told_apart_by_more_than_their_colours() -> None:
     curve = Curve((1, 100), (0.0, 1.0))
     solid, dashed = (pixels(draw("loss", [Line("", curve, look=look)])) for look in (0, 7))
     assert (solid != 255).sum() > (dashed != 255).sum()
+
+
+def test_single_points_have_no_dashes_and_are_told_apart_by_their_marks() -> None:
+    point = Curve((1,), (0.5,))
+    first, second = (pixels(draw("accuracy", [Line("", point, look=look)])) for look in (0, 7))
+    assert (first != second).any()
+
+
+def test_a_name_of_any_length_leaves_the_lines_their_room() -> None:
+    curve = Curve((1, 100), (0.0, 1.0))
+    widths = []
+    for label in ("test", "z" * 300):
+        blue = (pixels(draw("loss", [Line(label, curve)])) == (0, 0x72, 0xB2)).all(axis=2).any(axis=0)
+        widths.append(np.ptp(np.flatnonzero(blue)))
+    assert widths[1] > 0.9 * widths[0]

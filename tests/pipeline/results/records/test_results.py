@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from device_runtime.formats.errors import FormatError
 from device_runtime.formats.predictions import predictions_name
 from pipeline.errors import UsageError
 from pipeline.results.records.results import read_results, results_folder_of, results_folders
@@ -60,3 +61,12 @@ def test_a_folder_is_meant_by_its_path_or_by_its_name(tmp_path: Path) -> None:
     shutil.rmtree(folder)
     with pytest.raises(UsageError, match=r"first: neither that nor .* is a folder with a metrics\.jsonl"):
         results_folder_of(tmp_path / "runs", Path("first"))
+    with pytest.raises(UsageError, match=rf"^{folder}: that is not a folder with a metrics\.jsonl: `invoke runs`"):
+        results_folder_of(tmp_path / "runs", folder)
+
+
+def test_a_damaged_manifest_is_told_as_one_of_results(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "run", ("a", "b"), LABELS)
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"manifest\.json is damaged: remove it, or pull again$"):
+        read_results(folder)
