@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -87,11 +88,15 @@ def one_line_errors() -> Iterator[None]:
     SIGTERM cleans up as an interrupt does.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if sys.stdout is None:
+        # It was closed before we began: what is printed is nobody's.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, TextIOWrapper):
         # A folder's name may be any bytes, and is printed as it is.
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         yield
+        sys.stdout.flush()
     except PipelineError as error:
         tell_error(str(error))
         raise SystemExit(error.exit_code) from None
@@ -99,10 +104,15 @@ def one_line_errors() -> Iterator[None]:
         tell_error(str(error))
         raise SystemExit(1) from None
     except BrokenPipeError:
-        # Who read our output has gone; what is left in the buffer would fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read our output has gone.
+        _drop_stdout()
         raise SystemExit(1) from None
     except OSError as error:
+        if error.filename is None and error.errno == errno.ENOSPC:
+            # Writing, as opening does not, names no file.
+            _drop_stdout()
+            tell_error(f"a file or stdout cannot be written to: {error.strerror}; make room there")
+            raise SystemExit(1) from None
         # Whether a file exists is such an error itself where its folder may not be read.
         if error.filename is None:
             raise
@@ -111,6 +121,11 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _drop_stdout() -> None:
+    """What is left in its buffer would fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from device_runtime.formats.option import long_form
 from pipeline.configuration.declared import options_for
-from tests.invoking import Invoked, invoke, train_on_device
+from tests.invoking import ROOT, Invoked, invoke, train_on_device
 
 PROGRAMS = pytest.mark.parametrize("program", [invoke, train_on_device])
 
@@ -100,3 +103,17 @@ def test_a_task_works_with_what_the_file_and_the_environment_say(tmp_path: Path)
     assert typed.stdout.startswith("typed/dataset-")
     # Of the file's epochs, which are another task's, nothing is said.
     assert "epochs" not in typed.stderr
+
+
+@pytest.mark.parametrize(
+    ("stdout", "code", "message"),
+    [(">/dev/full", 1, "error: a file or stdout cannot be written to: No space left on device"), (">&-", 0, "")],
+)
+def test_stdout_that_is_full_or_closed_is_no_traceback(stdout: str, code: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").touch()
+    called = shlex.join([sys.executable, "-m", "invoke", "runs", "--runs", str(tmp_path)])
+    done = subprocess.run(["sh", "-c", f"{called} {stdout}"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == (1 if message else 0)
