@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from device_runtime.console import say
 from device_runtime.formats.battery import Power
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.options import minutes_of
+from device_runtime.formats.option_values import minutes_of
 from device_runtime.live import Live
 from device_runtime.metrics import Field, Metrics, resident_memory_bytes
 from device_runtime.plan import Plan

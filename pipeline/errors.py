@@ -112,10 +112,16 @@ def as_typed(text: str) -> str:
     return INSTALLED.sub(f"`{CONSOLE_COMMAND} ", text) if called == CONSOLE_COMMAND else text
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What to add to a message about a word that is not known: the known one that it is nearest to, or nothing."""
-    found = difflib.get_close_matches(word, tuple(known), n=1)
-    return f": did you mean {found[0]}?" if found else ""
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """What to add to a message about a word that is not known: the known one that it is nearest to, or nothing.
+
+    Args:
+      word: as it was given.
+      known: those that would have been right.
+      prefix: what all of them begin with, and makes none of them nearer.
+    """
+    found = difflib.get_close_matches(word.removeprefix(prefix), [one.removeprefix(prefix) for one in known], n=1)
+    return f": did you mean {prefix}{found[0]}?" if found else ""
 
 
 def brief(items: Sequence[str], shown: int = 20, separator: str = ", ") -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and those that hold one dataclass."""
+"""Files that appear whole or not at all, and records of a results folder as such files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Kind = TypeVar("Kind")
-
 # What tempfile puts behind the prefix.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+
+_Record = TypeVar("_Record", bound="DataclassInstance")
 
 
 @contextmanager
@@ -84,8 +84,8 @@ def write_record(path: Path, record: DataclassInstance) -> None:
         temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
 
 
-def read_record(path: Path, kind: type[Kind]) -> Kind | None:
-    """Reads such a file of a results folder; None where there is none, as in results of an older version.
+def read_record(path: Path, kind: type[_Record]) -> _Record | None:
+    """Reads what `write_record` wrote; None where there is nothing, as in results of an older version.
 
     Raises:
       FormatError: it is damaged.
@@ -93,7 +93,7 @@ def read_record(path: Path, kind: type[Kind]) -> Kind | None:
     if not path.is_file():
         return None
     try:
-        record: Kind = typed(kind, parse_object(path.read_text("utf-8")))
+        record: _Record = typed(kind, parse_object(path.read_text("utf-8")))
         return record
     except (ValueError, OSError) as error:
         raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error

@@ -20,7 +20,12 @@ def listed(text: str) -> tuple[str, ...]:
 
 def names_of_classes(text: str) -> tuple[str, ...]:
     """What an option gives with commas between; a name that has commas itself stands in double quotes."""
-    return tuple(next(csv.reader([text], skipinitialspace=True))) if '"' in text else listed(text)
+    if '"' not in text:
+        return listed(text)
+    try:
+        return tuple(next(csv.reader([text], skipinitialspace=True, strict=True)))
+    except csv.Error:
+        raise ValueError('names with commas between; one with a comma of its own as "this, one"') from None
 
 
 def colour(text: str) -> tuple[int, int, int]:

@@ -37,8 +37,8 @@ def stage(name: str) -> Iterator[None]:
 
 
 def note(line: str) -> None:
-    """Tells what a stage found that the user may want to know."""
-    print(as_typed(line), file=sys.stderr, flush=True)
+    """Tells what a stage found that the user may want to know, in one line."""
+    print(as_typed(in_line(line)), file=sys.stderr, flush=True)
 
 
 def tell_error(text: str) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from device_runtime.formats.option import Option, number, positive_whole_number
+from device_runtime.formats.option import Option
+from device_runtime.formats.option_values import number, positive_whole_number
 from device_runtime.formats.options import DEFAULT_SEED, LOWERED
 from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.errors import UsageError

@@ -54,31 +54,3 @@ def options_of(declaring: type) -> dict[str, Option]:
 def long_form(name: str) -> str:
     """A field's name as it is typed."""
     return f"--{name.replace('_', '-')}"
-
-
-def whole_number(text: str) -> int:
-    """A whole number of at least 0."""
-    return _at_least(text, 0)
-
-
-def positive_whole_number(text: str) -> int:
-    """A whole number of at least 1."""
-    return _at_least(text, 1)
-
-
-def number(text: str) -> float:
-    """Any number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("a number") from None
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise ValueError(f"a whole number of at least {least}")
-    return value

@@ -8,97 +8,29 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from device_runtime.formats.option import Option, long_form, number, options_of, positive_whole_number, whole_number
+from device_runtime.formats.option import Option, long_form, options_of
+from device_runtime.formats.option_values import (
+    augmentations,
+    celsius,
+    fraction,
+    percent,
+    positive_whole_number,
+    rate,
+    span_of_day,
+    thread_count,
+    torch_seed,
+    whole_number,
+)
 
 SCHEDULES = ("constant", "step", "cosine")
-AUGMENTATIONS = ("flip", "crop")
 LOWERED = "lowered"
 ENGINES = (LOWERED, "reference")
 
 DEFAULT_SEED = 1
 
-# What torch takes as a seed.
-_LARGEST = 2**63 - 1
-
-# The runtime starts as many as it is told: a slip of the finger would freeze the device.
-_MOST_THREADS = 256
-
 
 class OptionsError(Exception):
     """An option is unknown, or its value cannot be meant; the message names it."""
-
-
-def _seed(text: str) -> int:
-    value = whole_number(text)
-    if value > _LARGEST:
-        raise ValueError(f"a whole number of at most {_LARGEST}")
-    return value
-
-
-def _threads(text: str) -> int:
-    value = positive_whole_number(text)
-    if value > _MOST_THREADS:
-        raise ValueError(f"at most {_MOST_THREADS} threads")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = number(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError("a learning rate: a number of at least 0")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = number(text)
-    if not 0 < value <= 1:
-        raise ValueError("an accuracy: a number above 0 and at most 1")
-    return value
-
-
-def _augmentations(text: str) -> tuple[str, ...]:
-    if text.strip() == "none":
-        return ()
-    kinds = tuple(word.strip() for word in text.split(","))
-    if not set(kinds) <= set(AUGMENTATIONS):
-        raise ValueError(f"{', '.join(AUGMENTATIONS)}, both with a comma, or none")
-    return kinds
-
-
-def minutes_of(text: str) -> int:
-    """Minutes from midnight of a time of day, `HH:MM`.
-
-    Raises:
-      ValueError: it is none.
-    """
-    hours, colon, minutes = text.partition(":")
-    if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
-        raise ValueError("a time of day, as 22:00")
-    return int(hours) * 60 + int(minutes)
-
-
-def _hours(text: str) -> str:
-    try:
-        begin, end = (minutes_of(part.strip()) for part in text.split("-"))
-    except ValueError:
-        begin = end = 0
-    if begin == end:
-        raise ValueError("two times of day, as 22:00-06:00")
-    return f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
-
-
-def _percent(text: str) -> int:
-    value = whole_number(text)
-    if not 1 <= value <= 100:
-        raise ValueError("a percentage: a whole number from 1 to 100")
-    return value
-
-
-def _celsius(text: str) -> float:
-    value = number(text)
-    if not 0 < value <= 100:
-        raise ValueError("a temperature: degrees Celsius above 0 and at most 100")
-    return value
 
 
 _TRAINING = ("train", "run")
@@ -127,7 +59,7 @@ class Options:
         Option("passes over the training images, instead of --cycles", positive_whole_number, _TRAINING, example="3"),
     ] = None
     learning_rate: Annotated[
-        float | None, Option("learning rate (default: the model's recipe)", _rate, _TRAINING, example="0.001")
+        float | None, Option("learning rate (default: the model's recipe)", rate, _TRAINING, example="0.001")
     ] = None
     batch_size: Annotated[
         int | None,
@@ -163,7 +95,7 @@ class Options:
         ),
     ] = None
     target_accuracy: Annotated[
-        float | None, Option("stop at this accuracy on the test images", _fraction, _TRAINING, example="0.95")
+        float | None, Option("stop at this accuracy on the test images", fraction, _TRAINING, example="0.95")
     ] = None
     schedule: Annotated[
         str | None,
@@ -180,14 +112,14 @@ class Options:
     augment: Annotated[
         tuple[str, ...] | None,
         Option(
-            "change training images: flip, crop, both with a comma, or none", _augmentations, _TRAINING, example="none"
+            "change training images: flip, crop, both with a comma, or none", augmentations, _TRAINING, example="none"
         ),
     ] = None
     seed: Annotated[
         int | None,
         Option(
             "draws the order of the images (default: that of the checkpoint, or 1)",
-            _seed,
+            torch_seed,
             ("export", "artifacts", "package", *_TRAINING),
             dict.fromkeys(("export", "artifacts", "package", "run"), _DRAWS),
             example="1",
@@ -211,7 +143,7 @@ class Options:
         int | None,
         Option(
             "threads of the runtime on the target (default: 1)",
-            _threads,
+            thread_count,
             (*_EVERYWHERE, "infer"),
             example="1",
             scripts=_ALL,
@@ -240,16 +172,16 @@ class Options:
         str | None,
         Option(
             "pause outside these hours of the device's local time: 22:00-06:00",
-            _hours,
+            span_of_day,
             _TRAINING,
             example="22:00-06:00",
         ),
     ] = None
     min_battery: Annotated[
-        int | None, Option("pause while the battery has less than so many percent", _percent, _TRAINING, example="30")
+        int | None, Option("pause while the battery has less than so many percent", percent, _TRAINING, example="30")
     ] = None
     max_battery_temp: Annotated[
-        float | None, Option("pause while the battery is hotter than so many °C", _celsius, _TRAINING, example="40")
+        float | None, Option("pause while the battery is hotter than so many °C", celsius, _TRAINING, example="40")
     ] = None
     # job.sh, which outlives the runner, does it: here it is one of the options that train.sh takes.
     stay_awake: Annotated[

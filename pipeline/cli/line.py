@@ -8,12 +8,13 @@ one that has it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
+from pipeline.configuration.declared import ASKING
 from pipeline.errors import UsageError, brief, nearest
 
 
@@ -53,7 +54,7 @@ def read_line(line: Sequence[str], tasks: Mapping[str, TaskLine], core: ParserCo
                 read += [task.words, word]
                 continue
             if word not in tasks:
-                raise _no_task(word, task, tasks)
+                raise _no_word(word, task, tasks)
             task, seen = tasks[word], set()
             read.append(word)
         elif task and _has(task.context, word):
@@ -116,15 +117,19 @@ def _as_it_is(word: str, rest: deque[str], context: ParserContext) -> list[str]:
     return [word] if alone or not rest else [word, rest.popleft()]
 
 
-def _no_task(word: str, task: TaskLine | None, tasks: Mapping[str, TaskLine]) -> UsageError:
-    near = nearest(word, tasks)
+def no_task(word: str, tasks: Iterable[str]) -> UsageError:
+    """What is said of a task that there is not."""
+    return UsageError(f"{word!r} is no task{nearest(word, tasks) or ': `invoke --list` lists them'}")
+
+
+def _no_word(word: str, task: TaskLine | None, tasks: Mapping[str, TaskLine]) -> UsageError:
     if task is None:
-        return UsageError(f"{word!r} is no task{near or ': `invoke --list` lists them'}")
-    return UsageError(f"{word!r} behind {task.context.name} is neither an option nor a task{near}")
+        return no_task(word, tasks)
+    return UsageError(f"{word!r} behind {task.context.name} is neither an option nor a task{nearest(word, tasks)}")
 
 
 def _unknown(flag: str, task: TaskLine | None, tasks: Mapping[str, TaskLine], core: ParserContext) -> UsageError:
-    takers = [name for name, known in tasks.items() if flag in known.context.flags]
+    takers = [name for name, known in tasks.items() if flag in known.context.flags and name != ASKING]
     if task is None:
         place = f": it stands behind its task, as in `invoke {takers[0]} {flag}`" if takers else ""
         return UsageError(f"{flag} is no option{place or nearest(flag, core.flags)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +10,7 @@ from typing import Any
 
 import invoke.main
 from invoke.collection import Collection
-from invoke.exceptions import ParseError
+from invoke.exceptions import Exit, ParseError
 from invoke.parser.context import ParserContext
 from invoke.parser.parser import Parser
 from invoke.program import Program
@@ -18,14 +19,20 @@ from invoke.util import helpline
 
 from device_runtime.formats.option import long_form
 from pipeline.cli.help import option_lines
-from pipeline.cli.line import TaskLine, read_line
+from pipeline.cli.line import TaskLine, no_task, read_line
 from pipeline.cli.tasks import GROUPS
 from pipeline.cli.tasks.declaring import one_line_errors
 from pipeline.configuration.declared import options_for
-from pipeline.errors import CONSOLE_COMMAND, UsageError, nearest
+from pipeline.errors import CONSOLE_COMMAND, UsageError
+from pipeline.options import one_of
 
 # Of invoke's own options, those that mean something to who runs no tasks of their own.
 _CORE = ("complete", "debug", "help", "list", "print-completion-script", "version")
+
+# invoke's ways to list tasks.
+_LISTS = ("flat", "nested", "json")
+# How its messages call an option.
+_ARGUMENT = re.compile(r"<Argument: ([\w-]+)[^>]*>")
 
 _GROUPED = {task.name for tasks in GROUPS.values() for task in tasks}
 
@@ -61,10 +68,12 @@ class TaskProgram(Program):
 
     def parse_cleanup(self) -> None:
         """Does what the program's own options ask for."""
-        task = self.args.help.value
+        task, listing = self.args.help.value, self.args["list-format"].value
         with _told():
             if isinstance(task, str) and task not in self.parser.contexts:
-                raise UsageError(f"{task!r} is no task{nearest(task, self.parser.contexts)}")
+                raise no_task(task, self.parser.contexts)
+            if listing not in _LISTS:
+                raise UsageError(f"--list-format {listing}: give {one_of(_LISTS)}")
             super().parse_cleanup()
 
     def _make_parser(self) -> Parser:
@@ -113,8 +122,13 @@ def _told() -> Iterator[None]:
     with one_line_errors():
         try:
             yield
+        except Exit as error:
+            if not error.message:
+                raise
+            raise UsageError(f"{error.message.rstrip('.!')}: `invoke --list` lists the tasks") from None
         except ParseError as error:
-            raise UsageError(f"{error}: `invoke --list` lists the tasks, `invoke --help TASK` its options") from None
+            said = _ARGUMENT.sub(r"--\1", str(error)).rstrip(".!")
+            raise UsageError(f"{said}: `invoke --list` lists the tasks, `invoke --help TASK` its options") from None
 
 
 def _line_of(context: ParserContext) -> TaskLine:

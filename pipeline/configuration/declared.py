@@ -26,8 +26,8 @@ def declared() -> dict[str, Option]:
 
 
 def tasks_with_options() -> tuple[str, ...]:
-    """Their names, those of the most options first."""
-    taken = Counter(task for option in declared().values() for task in set(option.tasks))
+    """Their names, those of the most options first; not of the one that only says what options are."""
+    taken = Counter(task for option in declared().values() for task in set(option.tasks) - {ASKING})
     return tuple(sorted(taken, key=lambda task: (-taken[task], task)))
 
 

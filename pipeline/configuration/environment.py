@@ -25,7 +25,8 @@ def environment_options(environment: Mapping[str, str]) -> tuple[Given, ...]:
         if not variable.startswith(PREFIX) or variable == MIRROR_VARIABLE:
             continue
         if variable not in options:
-            raise UsageError(f"{variable} in the environment is no option{nearest(variable, options)}")
+            near = nearest(variable.upper().replace("-", "_"), (*options, MIRROR_VARIABLE), PREFIX)
+            raise UsageError(f"{variable} in the environment is no option{near}")
         if text := environment[variable]:
             given.append(_read(variable, options[variable], text))
     return tuple(given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from pipeline.options import read_option
 
 FILE_NAME = "train.toml"
 PROJECT_FILE = "pyproject.toml"
+
+# However somebody writes it.
+_NAMED = re.compile(CONSOLE_COMMAND.replace("-", "[-_]").encode())
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ def project_table(folder: Path) -> bool:
 def _found(folder: Path) -> _Table | None:
     own, project = folder / FILE_NAME, _of_project(folder / PROJECT_FILE)
     if not own.is_file():
+        if own.exists() or own.is_symlink():
+            raise UsageError(f"{FILE_NAME} is no file that can be read: move it away, `invoke init` writes one")
         return project
     if project:
         raise UsageError(
@@ -62,10 +68,15 @@ def _found(folder: Path) -> _Table | None:
 
 def _of_project(path: Path) -> _Table | None:
     # What of others' files is wrong is not ours to tell.
-    if not path.is_file() or CONSOLE_COMMAND not in (source := _read(path)):
+    if not path.is_file() or not _NAMED.search(path.read_bytes()):
         return None
+    source = _read(path)
     tool = _parsed(path, source).get("tool", {})
-    content = tool.get(CONSOLE_COMMAND) if isinstance(tool, dict) else None
+    if not isinstance(tool, dict):
+        return None
+    if misspelt := [key for key in tool if key.replace("_", "-") == CONSOLE_COMMAND != key]:
+        raise UsageError(f"{PROJECT_FILE}: [tool.{misspelt[0]}] is not read: write [tool.{CONSOLE_COMMAND}]")
+    content = tool.get(CONSOLE_COMMAND)
     if content is None:
         return None
     if not isinstance(content, dict):
@@ -74,30 +85,48 @@ def _of_project(path: Path) -> _Table | None:
 
 
 def _read(path: Path) -> str:
+    # Editors of Windows begin a file with a mark.
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise UsageError(f"{path.name}:{line}: that is not UTF-8, as TOML is") from None
 
 
 def _parsed(path: Path, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        last = f"line {len(source.splitlines())}"
-        raise UsageError(f"{path.name}: {str(error).replace('end of document', last)}") from None
+    except RecursionError:
+        raise UsageError(f"{path.name}: it is nested too deep") from None
+    except ValueError as error:
+        # Also of a number with more digits than Python reads.
+        last = f"(at line {len(source.splitlines())})"
+        raise UsageError(f"{path.name}: {str(error).replace('(at end of document)', last)}") from None
 
 
 def _options(table: _Table) -> Iterator[Given]:
     tasks = tasks_with_options()
     for key, value in table.content.items():
+        if key in tasks and isinstance(value, list):
+            raise UsageError(f"{table.place}: {key} is a list: options of that task stand below [{key}]")
         if not isinstance(value, dict):
             yield _option(table, "", key, value)
         elif key in tasks:
             yield from (_option(table, key, inner, held) for inner, held in value.items())
         else:
-            raise UsageError(f"{table.place}: [{key}] is no task that takes options{nearest(key, tasks)}")
+            raise _no_table(table, key, tasks)
+
+
+def _no_table(table: _Table, key: str, tasks: Sequence[str]) -> UsageError:
+    if key in map(key_of, declared()):
+        return UsageError(f"{table.place}: {key} is an option and no table: write {key} = VALUE, above all tables")
+    if key == "tool" and not table.header:
+        return UsageError(
+            f"{table.place}: [tool.{CONSOLE_COMMAND}] stands in {PROJECT_FILE}: here options stand at the top, "
+            "and those of one task below [TASK]"
+        )
+    return UsageError(f"{table.place}: [{key}] is no task that takes options{nearest(key, tasks)}")
 
 
 def _option(table: _Table, task: str, key: str, value: Any) -> Given:
@@ -122,7 +151,7 @@ def _option(table: _Table, task: str, key: str, value: Any) -> Given:
 def _line(table: _Table, task: str, key: str) -> int | None:
     """The line that a key stands in; tomllib does not say, and not every way to write it is looked for."""
     wanted, current = ".".join(part for part in (table.header, task) if part), ""
-    for number, line in enumerate(table.source.splitlines(), 1):
+    for number, line in enumerate(table.source.split("\n"), 1):
         if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
             current = re.sub(r"[\s\"']", "", header[1])
         elif current == wanted and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):

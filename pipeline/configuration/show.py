@@ -10,7 +10,7 @@ from pipeline.configuration.declared import ASKING, options_for, tasks_with_opti
 from pipeline.configuration.given import Given, Typed, key_of, typed_options
 from pipeline.configuration.resolve import configured, in_force
 from pipeline.configuration.toml import default_text, toml_of
-from pipeline.errors import UsageError, nearest
+from pipeline.errors import UsageError, brief, nearest
 
 _ASIDE = "left out: it does not go with the others"
 
@@ -24,8 +24,10 @@ def shown(typed: Typed) -> str:
     given = typed_options(typed)
     places = configured(Path.cwd(), os.environ)
     tasks = next((one.value for one in given if one.name == "task"), ())
-    if unknown := [task for task in tasks if not options_for(task)]:
-        raise UsageError(f"{unknown[0]!r} is no task that takes options{nearest(unknown[0], tasks_with_options())}")
+    known = tasks_with_options()
+    if unknown := next((task for task in tasks if task not in known), None):
+        advice = nearest(unknown, known) or f": {brief(known)} do"
+        raise UsageError(f"{unknown!r} is no task that takes options{advice}")
     if tasks:
         return "\n\n".join(_of_task(task, f"[{task}]", given, places) for task in tasks)
     own = dict.fromkeys(one.task for place in places for one in place if one.task)

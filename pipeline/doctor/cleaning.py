@@ -10,11 +10,12 @@ from pathlib import Path
 from pipeline.doctor.devices import size
 from pipeline.errors import TargetError, brief
 from pipeline.files import explain_os_error
+from pipeline.packing.abi import ABIS
 from pipeline.packing.package import package_folder
 from pipeline.progress import note
 from pipeline.settings import Settings
 from pipeline.stages import STAMP
-from pipeline.targets.adb.adb import Adb, choose, quote
+from pipeline.targets.adb.adb import Adb, choose
 from pipeline.targets.adb.state import BASE, FOLDER, PROBES, QUESTION, parse_state
 from pipeline.targets.local import LocalTarget
 
@@ -44,14 +45,16 @@ def clean_device(device: Adb, settings: Settings) -> None:
     if running:
         raise TargetError(f"{device.serial} runs a job: `invoke attach` shows it, `invoke stop` ends it")
     if state.unpulled and not settings.force:
-        raise TargetError(_unpulled(device.serial, f"--target {settings.target} --serial {device.serial}"))
-    listed = f'for path in {FOLDER} {PROBES}; do [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path"; done'
-    # A link goes, what it leads to stays.
-    there = device.check(f"cd {BASE} && {listed}").splitlines()
-    if not there:
+        # The device may be another than --target means.
+        targets = [abi.target for abi in ABIS if package_folder(settings.build, abi.name).name in state.unpulled]
+        target = next(iter(targets), settings.target)
+        raise TargetError(_unpulled(device.serial, f"--target {target} --serial {device.serial}"))
+    found = f'for path in {FOLDER} {PROBES}; do [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path"; done'
+    if not device.check(f"cd {BASE} && {found}"):
         print(f"nothing of ours is on {device.serial}")
         return
-    device.check(f"cd {BASE} && rm -rf -- {' '.join(map(quote, there))}", timeout_s=REMOVE_TIMEOUT_S)
+    # Not what the device lists, which may say anything. A link goes, what it leads to stays.
+    device.check(f"cd {BASE} && rm -rf -- {FOLDER} {PROBES}", timeout_s=REMOVE_TIMEOUT_S)
     print(f"removed {BASE}/{FOLDER} from {device.serial}: {size(state.used_bytes)} freed")
 
 

@@ -33,7 +33,7 @@ def print_devices(settings: Settings) -> None:
     print_table(HEADINGS, [row(device) for device in found])
     for device in found:
         if device.trouble:
-            note(in_line(device.trouble))
+            note(device.trouble)
 
 
 def _servers() -> Sequence[Address]:
@@ -53,7 +53,7 @@ def row(device: Device) -> tuple[str, ...]:
     facts, now = device.facts, device.now
     serial = in_line(device.serial)
     if facts is None or now is None:
-        return (serial, in_line(device.state) if device.state != "device" else "no answer", *[""] * 7)
+        return (serial, in_line(device.state) if device.state != "device" else "no answer", *[""] * (len(HEADINGS) - 2))
     return (
         serial,
         facts.model,

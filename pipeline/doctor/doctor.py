@@ -14,7 +14,7 @@ from pipeline.doctor import debian_packages, host, packages
 from pipeline.doctor.finding import Finding, Section, State, lacking
 from pipeline.doctor.project import read_project
 from pipeline.doctor.table import print_section
-from pipeline.errors import as_typed
+from pipeline.errors import TargetError, as_typed
 from pipeline.packing.abi import ABIS, ARM64, Abi
 from pipeline.settings import Settings
 
@@ -63,6 +63,8 @@ def _machine(settings: Settings, runtime: Path, *, on_device: bool) -> Iterator[
 def _devices(settings: Settings, abi: Abi, *, needed: bool) -> list[Finding]:
     try:
         from pipeline.doctor import adb
+    except TargetError as error:
+        return [lacking(str(error), needed=needed)]
     except Exception as error:  # adbutils may be missing, or damaged in any way
         said = f"no device was looked for: adbutils cannot be imported ({type(error).__name__}: {error})"
         return [lacking(said, "mend that package first", needed=needed)]

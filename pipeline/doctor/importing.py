@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from pipeline.commands import run
 from pipeline.errors import CommandError
+from pipeline.targets.adb.parse import PORT_VARIABLE
 
 # torch alone takes seconds, and minutes from a cold network disk.
 TIMEOUT_S = 180.0
@@ -51,6 +53,8 @@ def failed_imports(modules: Mapping[str, Sequence[str]]) -> dict[str, str]:
 def _tried(modules: Sequence[str]) -> dict[str, str]:
     if not modules:
         return {}
-    lines = run([sys.executable, "-c", _TRY, *modules], timeout_s=TIMEOUT_S).splitlines()
+    # adbutils reads the port as it is imported: one that is none is no damage of the package.
+    environment = {name: value for name, value in os.environ.items() if name != PORT_VARIABLE}
+    lines = run([sys.executable, "-c", _TRY, *modules], timeout_s=TIMEOUT_S, env=environment).splitlines()
     answers = [line.removeprefix(f"{_MARK} ").partition(" ") for line in lines if line.startswith(_MARK)]
     return {name: said for name, _, said in answers}

@@ -46,7 +46,7 @@ def write_facts(folder: Path, facts: MachineFacts) -> None:
 
 
 def read_facts(folder: Path) -> MachineFacts | None:
-    """Reads device.json; None where there is none, as in results of an older version.
+    """Reads device.json; None where there is none.
 
     Raises:
       FormatError: it is damaged.

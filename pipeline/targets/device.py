@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from device_runtime.formats.manifest import PULLED
+from device_runtime.formats.options import LOWERED
 from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError, in_line
 from pipeline.machine.facts import MachineFacts
@@ -271,5 +272,5 @@ def kind(target: str) -> Kind:
         partial(build_device, abi),
         partial(_checkpoint, abi),
         is_here=False,
-        engines=("lowered",),
+        engines=(LOWERED,),
     )

@@ -84,7 +84,7 @@ def write_about(folder: Path, about: About) -> None:
 
 
 def read_about(folder: Path) -> About | None:
-    """Reads about.json; None where there is none, as in results of an older version.
+    """Reads about.json; None where there is none.
 
     Raises:
       FormatError: it is damaged.

@@ -23,6 +23,7 @@ DEFAULT_ADDRESS = ("127.0.0.1", "5037")
 
 # No disk has more bytes.
 _NUMBER = re.compile("[0-9]{1,18}")
+_PORT = re.compile("[0-9]{1,5}")
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FAILED = re.compile("FAILED|No such file|Permission denied")
 
@@ -73,7 +74,18 @@ def is_on_network(serial: str) -> bool:
 def address_of(serial: str) -> Address:
     """The address that is the serial of a device on the network; port 0, where nothing listens, if it is none."""
     host, _, port = serial.rpartition(":")
-    return Address(host.strip("[]"), int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0)
+    return Address(host.strip("[]"), _number_of(port))
+
+
+def no_port(text: str | None) -> str:
+    """What is said of a variable that holds no port."""
+    return f"{PORT_VARIABLE}={text!r} is not a port number: give one from 1 to 65535"
+
+
+def _number_of(port: str) -> int:
+    """A port; 0, where nothing listens, for what is none."""
+    number = int(port) if _PORT.fullmatch(port) else 0
+    return number if number < 2**16 else 0
 
 
 def server_address(environment: Mapping[str, str]) -> Address:
@@ -83,17 +95,17 @@ def server_address(environment: Mapping[str, str]) -> Address:
       TargetError: one of them holds no address.
     """
     host, port = environment.get(HOST_VARIABLE) or DEFAULT_ADDRESS[0], environment.get(PORT_VARIABLE)
-    described = f"{PORT_VARIABLE}={port!r} is not a port number: give one from 1 to 65535"
+    described = no_port(port)
     if text := environment.get(SOCKET_VARIABLE):
         kind, _, rest = text.partition(":")
         named, _, port = rest.rpartition(":")
         host = named or DEFAULT_ADDRESS[0]
         described = f"{SOCKET_VARIABLE}={text!r} is not of the form tcp:HOST:PORT"
         port = port if kind == "tcp" else "none"
-    port = port or DEFAULT_ADDRESS[1]
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    number = _number_of(port or DEFAULT_ADDRESS[1])
+    if not number:
         raise TargetError(described)
-    return Address(host, int(port))
+    return Address(host, number)
 
 
 def parse_devices(text: str) -> list[Listed]:

@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import adbutils
-
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
 from pipeline.progress import note
-from pipeline.targets.adb.parse import PORT_VARIABLE, SOCKET_VARIABLE, Address, Listed, parse_devices
+from pipeline.targets.adb.parse import PORT_VARIABLE, SOCKET_VARIABLE, Address, Listed, no_port, parse_devices
 from pipeline.targets.adb.shell import Broken, Silent
+
+try:
+    import adbutils
+except ValueError as error:
+    # It makes a client as it is imported, for the port that the environment names.
+    raise TargetError(no_port(os.environ.get(PORT_VARIABLE))) from error
 
 ASK_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 30.0
@@ -80,8 +84,8 @@ def ask(server: Address, service: str, timeout_s: float = ASK_TIMEOUT_S) -> str:
             return block(connection, timeout_s)
     except (Silent, Broken) as error:
         raise TargetError(
-            f"the adb server on port {server.port} does not answer `{service}` ({error}): "
-            "run `adb kill-server`, then `adb start-server`"
+            f"the adb server on port {server.port} does not answer ({error}): run `adb kill-server`, then "
+            f"`adb start-server`; where another program listens there, set {PORT_VARIABLE} to another port"
         ) from error
 
 

@@ -42,6 +42,9 @@ def test_tasks_are_listed_in_groups_a_line_each() -> None:
         ("run -- -x", "-- -x: no task takes that"),
         ("--lits", "--lits is no option: did you mean --list?"),
         ("--help runn", "'runn' is no task: did you mean run?"),
+        ("--help zzz", "'zzz' is no task: `"),
+        ("--list=zzz", "Sub-collection 'zzz' not found: `"),
+        ("runs --json", "runs takes no option --json: infer, doctor, devices take it"),
     ],
 )
 @PROGRAMS
@@ -51,6 +54,11 @@ def test_a_line_that_cannot_be_read_is_one_line(program: Callable[..., Invoked],
     assert run.stderr.startswith(f"error: {message}")
     assert run.stderr.count("\n") == 1
     assert run.stdout == ""
+
+
+def test_a_way_to_list_that_there_is_not_is_told() -> None:
+    run = invoke("--list", "--list-format=tree")
+    assert (run.code, run.stderr) == (2, "error: --list-format tree: give flat, nested or json\n")
 
 
 @pytest.mark.parametrize("words", ["--help run", "run --help", "run -h", "run --cycles 3 --help"])
@@ -71,6 +79,8 @@ def test_the_console_command_shows_no_options_of_invokes_that_mean_nothing_here(
     assert "\ntrain:\n  run  " in run.stdout
     assert train_on_device("--prompt-for-sudo-password", "run").code == 2
     assert train_on_device("--version").stdout.startswith("train-on-device ")
+    half = train_on_device("--print-completion-script").stderr
+    assert half.startswith("error: Flag --print-completion-script needed value and was not given one: `train-on-device")
 
 
 def test_a_file_with_a_typo_ends_every_task_that_takes_options_but_not_its_help(tmp_path: Path) -> None:

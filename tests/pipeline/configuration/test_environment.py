@@ -36,6 +36,9 @@ def test_variables_name_options() -> None:
     [
         ("CYCELS", "3", "TRAIN_ON_DEVICE_CYCELS in the environment is no option: did you mean TRAIN_ON_DEVICE_CYCLES?"),
         ("PATHS", "a.png", "TRAIN_ON_DEVICE_PATHS in the environment is no option"),
+        ("cycles", "3", "TRAIN_ON_DEVICE_cycles in the environment is no option: did you mean TRAIN_ON_DEVICE_CYCLES?"),
+        ("DEBIAN_MIROR", "x", "TRAIN_ON_DEVICE_DEBIAN_MIROR in the environment is no option: did you mean TRAIN_ON"),
+        ("ZZZZ", "x", "TRAIN_ON_DEVICE_ZZZZ in the environment is no option"),
         ("CYCLES", "many", "TRAIN_ON_DEVICE_CYCLES=many in the environment: give a whole number of at least 0"),
         ("VERBOSE", "1", "TRAIN_ON_DEVICE_VERBOSE=1 in the environment: give true or false"),
         ("TARGET", "x87", "TRAIN_ON_DEVICE_TARGET in the environment: unknown target 'x87'"),

@@ -61,6 +61,11 @@ def test_another_projects_file_says_nothing(text: str, tmp_path: Path) -> None:
     assert read(tmp_path, text, "pyproject.toml") == {}
 
 
+def test_another_projects_file_may_be_in_any_encoding(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"[tool.other]\nname = '\xe9'\n")
+    assert file_options(tmp_path) == ()
+
+
 def test_a_folder_without_a_file_says_nothing(tmp_path: Path) -> None:
     assert file_options(tmp_path) == ()
 
@@ -72,7 +77,7 @@ def test_each_value_knows_its_line(tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text('# cycles = 1\ncycles = 2\nbench.seconds = 1.5\n[ bench ]\n"repeats"=3\n')
     with pytest.raises(UsageError, match=r"train\.toml: .*line 4"):
         file_options(tmp_path)
-    (tmp_path / "train.toml").write_text('# cycles = 1\ncycles = 2\nconvert.check = true\n[ bench ]\n"repeats"=3\n')
+    (tmp_path / "train.toml").write_text('# x\u2028y\ncycles = 2\nconvert.check = true\n[ bench ]\n"repeats"=3\n')
     origins = {given.name: given.origin for given in file_options(tmp_path)}
     assert origins == {"cycles": "train.toml:2", "check": "train.toml", "repeats": "train.toml:5"}
 
@@ -88,7 +93,11 @@ def test_each_value_knows_its_line(tmp_path: Path) -> None:
         ("[bench]\nrepeat = 3", "train.toml: [bench] repeat is no option of bench: did you mean repeats?"),
         ("[bench]\ncycles = 3", "train.toml: [bench] cycles is no option of bench"),
         ("bench = 3", "train.toml: bench is a task: its options stand below [bench]"),
-        ("[cycles]\nx = 1", "train.toml: [cycles] is no task that takes options"),
+        ("[cycles]\nx = 1", "train.toml: cycles is an option and no table: write cycles = VALUE, above all tables"),
+        ("data.x = 1", "train.toml: data is an option and no table"),
+        ("[[bench]]\nrepeats = 3", "train.toml: bench is a list: options of that task stand below [bench]"),
+        ("[config]\ncycles = 3", "train.toml: [config] is no task that takes options"),
+        ("[tool.train-on-device]\ncycles = 3", "train.toml: [tool.train-on-device] stands in pyproject.toml"),
         ("cycles = 'many'", 'train.toml: cycles = "many": give a whole number, without quotes'),
         ("cycles = '3'", 'train.toml: cycles = "3": give a whole number, without quotes'),
         ("cycles = 3.5", "train.toml: cycles = 3.5: give a whole number, without quotes"),
@@ -110,6 +119,10 @@ def test_each_value_knows_its_line(tmp_path: Path) -> None:
         ("resume = 3", "train.toml: resume = 3: give a text in quotes, or true"),
         ("resume = false", "train.toml: resume = false: give a text in quotes, or true"),
         ("cycles = ", "train.toml: Invalid value (at line 1)"),
+        ("[bench]]", "train.toml: Expected newline or end of document after a statement (at line 1, column 8)"),
+        ("cycles = " + "9" * 5000, "train.toml: Exceeds the limit"),
+        ("cycles = " + "[" * 5000, "train.toml: it is nested too deep"),
+        ("classes = '\"cat'", 'train.toml: classes = "\\"cat": give names with commas between'),
         ("cycles = 1\ncycles = 2", "train.toml: Cannot overwrite a value (at line 2)"),
         ("cycles = 1\nmodel = 'caf\udce9'", "train.toml:2: that is not UTF-8, as TOML is"),
     ],
@@ -122,6 +135,24 @@ def test_what_cannot_be_meant_is_one_line_with_file_and_key(text: str, message: 
     assert "\n" not in str(error.value)
 
 
+def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_bytes(b"\xef\xbb\xbfcycles = 3\r\n[bench]\r\nrepeats = 2\r\n")
+    assert [(given.value, given.origin) for given in file_options(tmp_path)] == [
+        (3, "train.toml:1"),
+        (2, "train.toml:3"),
+    ]
+
+
+def test_what_is_no_file_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "train.toml").mkdir()
+    with pytest.raises(UsageError, match=r"train\.toml is no file that can be read: move it away"):
+        file_options(tmp_path)
+    (tmp_path / "train.toml").rmdir()
+    (tmp_path / "train.toml").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"train\.toml is no file"):
+        file_options(tmp_path)
+
+
 def test_options_in_two_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train.toml").touch()
     (tmp_path / "pyproject.toml").write_text("[tool.train-on-device]\n")
@@ -132,6 +163,7 @@ def test_options_in_two_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[tool.train_on_device]", r"\[tool\.train_on_device\] is not read: write \[tool\.train-on-device\]"),
         ("[tool]\ntrain-on-device = 3", "tool.train-on-device is no table"),
         ("[tool.train-on-device]\ncycles = ", r"pyproject\.toml: Invalid value"),
         ("[tool.train-on-device]\ncycels = 1", r"pyproject\.toml: cycels is no option: did you mean cycles\?"),

@@ -61,6 +61,8 @@ def test_of_a_task_it_shows_what_that_task_takes(folder: Path) -> None:
 
 
 def test_a_task_that_is_none_is_told() -> None:
+    with pytest.raises(UsageError, match="'config' is no task that takes options: run, "):
+        shown({"task": ["config"]})
     with pytest.raises(UsageError, match="'bensh' is no task that takes options: did you mean bench"):
         shown({"task": ["bensh"]})
 

@@ -127,7 +127,9 @@ def test_a_device_that_cannot_be_asked_is_in_the_table_with_what_to_do(
         assert unauthorized_one.startswith(f"{serial} is unauthorized")
 
 
-def test_without_a_device_one_line_says_how_to_connect_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_device_one_line_says_how_to_connect_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Somebody's emulated device, which his own home knows, may run.
+    monkeypatch.setenv("HOME", str(tmp_path))
     address = Address("127.0.0.1", free_port())
     env = {"ANDROID_ADB_SERVER_PORT": str(address.port), "ANDROID_SERIAL": "", "ADB_SERVER_SOCKET": ""}
     for name, value in {**env, **SERVER_ENVIRONMENT}.items():
@@ -194,9 +196,11 @@ def test_clean_removes_what_runs_left_and_nothing_else(emulator: EmulatedDevice,
     emulator.shell("cd /data/local/tmp && touch .probe-0123abcd && echo mine >notes && mkdir other")
     emulator.shell("cd /data/local/tmp && echo kept >other/file && ln -s /data/local/tmp/other train-on-device/link")
     assert pushed.run("eval.sh", [], print) == 0
-    refused = on(emulator, "clean", "--target", "arm64")
+    # The default target is another than this device.
+    refused = on(emulator, "clean", "--serial", emulator.serial)
     assert refused.code == 8
-    assert f"{emulator.serial} holds results that nobody pulled: `invoke pull --target arm64" in refused.stderr
+    advice = f"`invoke pull --target arm64 --serial {emulator.serial}`"
+    assert f"{emulator.serial} holds results that nobody pulled: {advice}" in refused.stderr
     cleaned = on(emulator, "clean", "--target", "arm64", "--force")
     assert cleaned.code == 0, cleaned.stderr
     assert cleaned.stdout.startswith(f"removed /data/local/tmp/train-on-device from {emulator.serial}: 2 MB freed")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.doctor.importing import failed_imports
 from pipeline.doctor.packages import canonical, examine, fits
 from pipeline.doctor.project import Project, read_project
 from pipeline.errors import PipelineError
@@ -142,6 +143,11 @@ def test_what_several_packages_lack_is_one_line(tmp_path: Path, monkeypatch: pyt
         "no-such-thing is not installed, and needed by first"
     ]
     assert "second not a version: >=1 is needed" in found
+
+
+def test_a_variable_that_adbutils_cannot_read_is_no_damage_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "adb")
+    assert failed_imports({"adbutils": ["adbutils"], "missing": ["no_such_module"]}).keys() == {"missing"}
 
 
 def test_requirements_of_other_machines_do_not_count() -> None:

@@ -19,6 +19,7 @@ from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Pa
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Stdin
 from pipeline.targets.device import AdbTarget
+from tests.invoking import train_on_device
 
 SERIAL = "192.168.0.7:5555"
 Answer = Callable[[socket.socket, str], None]
@@ -177,9 +178,31 @@ def test_a_server_that_takes_connections_and_says_nothing_is_an_error_in_time() 
     # It would say nothing for ever: nothing but the deadline ends this.
     with (
         socket.create_server(("127.0.0.1", 0)) as wedged,
-        pytest.raises(TargetError, match=r"does not answer `host:devices` \(no answer within 0\.2 s\): run `adb kill"),
+        pytest.raises(TargetError, match=r"does not answer \(no answer within 0\.2 s\): run `adb kill"),
     ):
         ask(Address("127.0.0.1", wedged.getsockname()[1]), "host:devices", 0.2)
+
+
+def test_another_program_at_the_servers_port_is_told_with_what_mends_it() -> None:
+    def answer() -> None:
+        connection, _ = other.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(TargetError, match=r"does not answer .*HTTP.* set ANDROID_ADB_SERVER_PORT to another port"):
+            ask(Address("127.0.0.1", other.getsockname()[1]), "host:devices")
+        answering.join()
+
+
+def test_a_variable_that_holds_no_port_is_one_line_of_every_task_that_asks_a_device() -> None:
+    for task in ("devices", "status"):
+        run = train_on_device(task, env={"ANDROID_ADB_SERVER_PORT": "adb"})
+        assert (run.code, run.stdout) == (8, "")
+        assert run.stderr == "error: ANDROID_ADB_SERVER_PORT='adb' is not a port number: give one from 1 to 65535\n"
 
 
 def test_a_refusal_is_handed_on(server: Server) -> None:

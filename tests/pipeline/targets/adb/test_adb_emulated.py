@@ -124,7 +124,7 @@ def test_a_wedged_server_is_an_error_and_no_standstill(
     assert server
     processes.send(server, signal.SIGSTOP)
     try:
-        with pytest.raises(TargetError, match="does not answer `host:devices`"):
+        with pytest.raises(TargetError, match="does not answer"):
             adb.choose(emulator.serial)
     finally:
         processes.send(server, signal.SIGCONT)

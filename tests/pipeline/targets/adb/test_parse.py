@@ -189,6 +189,9 @@ def test_the_server_is_where_adbs_variables_say(environment: dict[str, str], add
     [
         ({"ANDROID_ADB_SERVER_PORT": "adb"}, "ANDROID_ADB_SERVER_PORT='adb' is not a port number"),
         ({"ANDROID_ADB_SERVER_PORT": "65536"}, "is not a port number"),
+        ({"ANDROID_ADB_SERVER_PORT": "0"}, "is not a port number"),
+        ({"ANDROID_ADB_SERVER_PORT": "²"}, "is not a port number"),
+        ({"ADB_SERVER_SOCKET": "tcp:host:" + "9" * 5000}, "is not of the form tcp:HOST:PORT"),
         ({"ADB_SERVER_SOCKET": "localfilesystem:/run/adb"}, "is not of the form tcp:HOST:PORT"),
         ({"ADB_SERVER_SOCKET": "tcp:host:port"}, "is not of the form tcp:HOST:PORT"),
     ],
@@ -210,6 +213,11 @@ def test_a_variable_that_is_no_address_is_named(environment: dict[str, str], mes
 def test_serials_of_the_network(serial: str, address: Address | None) -> None:
     assert is_on_network(serial)
     assert address is None or address_of(serial) == address
+
+
+@pytest.mark.parametrize("port", ["65536", "99999", "²", "x", ""])
+def test_a_serial_without_a_port_is_an_address_where_nothing_listens(port: str) -> None:
+    assert address_of(f"192.168.1.7:{port}").port == 0
 
 
 @pytest.mark.parametrize("serial", ["R58M123ABC", "emulator-5554", "adb-3XB2", ""])
