@@ -92,8 +92,8 @@ def one_line_errors() -> Iterator[None]:
     _let_print_all()
     try:
         yield
-        # What is left in the buffer would fail at exit, with a traceback; print knows of a stdout that is closed.
-        print(end="", flush=True)
+        # What is left in the buffer would fail at exit, with a traceback.
+        sys.stdout.flush()
     except PipelineError as error:
         tell_error(str(error))
         raise SystemExit(error.exit_code) from None
@@ -109,8 +109,9 @@ def one_line_errors() -> Iterator[None]:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
         if error.filename is None:
+            # Writing, as opening does not, names no file: it may be stdout's.
             _drop_output()
-        tell_error(f"{error.filename or 'where the output goes'}: {error.strerror}")
+        tell_error(f"{error.filename or 'a file or stdout cannot be written to'}: {error.strerror}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -119,6 +120,9 @@ def one_line_errors() -> Iterator[None]:
 
 def _let_print_all() -> None:
     """A folder's name may be any bytes, and is printed as it is; a terminal may not have every character."""
+    if sys.stdout is None:
+        # It was closed before we began: what is printed is nobody's.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, TextIOWrapper):
         is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
         sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
