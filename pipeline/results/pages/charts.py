@@ -144,6 +144,8 @@ def _set_scale(axes: Axes, unit: str, lines: Sequence[Line]) -> None:
         axes.set_ylim(0, 1.1 * float(values.max()) or 1)
     elif unit == "loss" and values.min() > 0 and values.max() > 1000 * np.median(values):
         axes.set_yscale("log")
+        # Its own labels are formulas, which names are not to be taken for.
+        axes.yaxis.set_major_formatter("{x:g}")
     elif unit == "ms" and len(values) > 1:
         # One step in which the machine did something else would press all others into a line.
         axes.set_ylim(0, max(1.5 * float(np.percentile(values, 98)), 1e-3))

@@ -76,3 +76,10 @@ def test_a_name_of_any_length_leaves_the_lines_their_room() -> None:
         blue = (pixels(draw("loss", [Line(label, curve)])) == (0, 0x72, 0xB2)).all(axis=2).any(axis=0)
         widths.append(np.ptp(np.flatnonzero(blue)))
     assert widths[1] > 0.9 * widths[0]
+
+
+def test_a_loss_over_many_powers_of_ten_has_numbers_beside_its_axis() -> None:
+    image = pixels(draw("loss", [Line("", Curve(tuple(range(60)), tuple(10.0 ** (power / 6) for power in range(60))))]))
+    axis = np.flatnonzero((image == 0).all(axis=2).mean(axis=0) > 0.5).min()
+    # Formulas, written out, would take a third.
+    assert axis < 0.2 * image.shape[1]
