@@ -66,9 +66,10 @@ def new_file(final: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         try:
-            temporary.chmod(0o644)
             with held(temporary):
                 yield temporary
+            # After the block: safetensors puts a file of its own, which only its owner reads, in this one's place.
+            temporary.chmod(0o644)
             temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)

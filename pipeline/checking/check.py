@@ -77,7 +77,10 @@ def line_of(folder: Path) -> str:
     path = folder / FILE_NAME
     try:
         record = json.loads(path.read_text())
-        found = ", ".join(f"{kind} {value:.0e}".replace("e-0", "e-") for kind, value in record["differences"].items())
+        found = ", ".join(
+            f"{kind} {value:.0e}".replace("e-0", "e-").replace("0e+00", "0")
+            for kind, value in record["differences"].items()
+        )
         return f"checked against {record['against']}: {found or 'nothing could be compared'}"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} cannot be read ({error}): remove {folder}, so that it is made again") from error

@@ -50,3 +50,11 @@ def test_a_folder_that_has_the_name_of_a_file_is_told_by_that_name(tmp_path: Pat
     with pytest.raises(PipelineError, match=rf"^{page} is a folder"), new_file(page):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_others_may_read_a_file_that_a_library_put_in_place_of_the_temporary_one(tmp_path: Path) -> None:
+    with new_file(tmp_path / "state") as temporary:
+        own = tmp_path / "own"
+        own.touch(0o600)
+        own.replace(temporary)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o644

@@ -28,7 +28,16 @@ class LeNet(nn.Module):
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Logits, float32 N×classes, of `image`, float32 N×1×32×32."""
+        """Logits, float32 N×classes, of `image`, float32 N×1×32×32.
+
+        Raises:
+          ValueError: the images have colours.
+        """
+        if image.shape[1] != 1:
+            raise ValueError(
+                "lenet takes grey images, as MNIST's are; for photographs give --model transfer --head features, "
+                "or a module of your own"
+            )
         features = torch.max_pool2d(torch.relu(self.conv1(image)), 2)
         features = torch.max_pool2d(torch.relu(self.conv2(features)), 2)
         hidden = torch.relu(self.fc1(features.flatten(1)))

@@ -112,6 +112,11 @@ def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, 
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
 
 
+def test_lenet_with_photographs_says_what_takes_them(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"lenet takes grey images, .* give --model transfer --head features"):
+        export(find_model("lenet"), RECIPE, Pixels(32, 32, 3), 3, 0, tmp_path / "export")
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_initial_weights_that_are_no_numbers_are_named(value: str, tmp_path: Path) -> None:
     broken = f"self.first.bias.data[1] = float('{value}')"

@@ -69,6 +69,11 @@ def wrong_module(folder: Path) -> str:
     return f"{folder / 'own.py'}:network"
 
 
+def test_what_does_not_differ_at_all_is_told_as_nothing(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(json.dumps({"against": "torch", "differences": {"logits": 5.2e-7, "loss": 0.0}}))
+    assert line_of(tmp_path) == "checked against torch: logits 5e-7, loss 0"
+
+
 def test_a_wrong_model_is_not_packaged_but_where_the_check_is_left_out(tmp_path: Path) -> None:
     words = ("package", "--build", tmp_path / "build", "--model", wrong_module(tmp_path))
     refused = invoke(*words)
