@@ -80,6 +80,15 @@ def test_the_console_command_shows_no_options_of_invokes_that_mean_nothing_here(
     assert half.startswith("error: Flag --print-completion-script needed value and was not given one: `train-on-device")
 
 
+def test_help_tells_defaults_and_of_a_device_none_that_it_answers_itself() -> None:
+    infer, status = (train_on_device("--help", task).stdout for task in ("infer", "status"))
+    assert "(default: build)" in infer
+    assert "(default: x86)" in infer
+    assert "--json" in infer
+    assert "(default: false)" not in infer
+    assert "(default: x86)" not in status
+
+
 def test_a_file_with_a_typo_ends_every_task_that_takes_options_but_not_its_help(tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text("cycels = 3\n")
     for words in (("run",), ("status",), ("config",)):
