@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 900
@@ -43,20 +44,23 @@ def invoke(*words: str | Path, env: dict[str, str] | None = None) -> Invoked:
     return _run(["-m", "invoke", *map(str, words)], ROOT, env or {})
 
 
-def train_on_device(*words: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Invoked:
-    """Runs `train-on-device WORDS` as it is installed, of these sources."""
+def train_on_device(
+    *words: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None, stdout: IO[str] | None = None
+) -> Invoked:
+    """Runs `train-on-device WORDS` as it is installed, of these sources; what goes to `stdout` is not returned."""
     program = "import sys; sys.argv[0] = 'train-on-device'; from pipeline.cli.program import main; main()"
-    return _run(["-c", program, *map(str, words)], cwd, {"PYTHONPATH": str(ROOT), **(env or {})})
+    return _run(["-c", program, *map(str, words)], cwd, {"PYTHONPATH": str(ROOT), **(env or {})}, stdout)
 
 
-def _run(words: list[str], cwd: Path, env: dict[str, str]) -> Invoked:
+def _run(words: list[str], cwd: Path, env: dict[str, str], stdout: IO[str] | None = None) -> Invoked:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
         env={**os.environ, **env},
-        capture_output=True,
+        stdout=stdout or subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
-    return Invoked(done.returncode, done.stdout, done.stderr)
+    return Invoked(done.returncode, done.stdout or "", done.stderr)

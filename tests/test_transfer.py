@@ -221,7 +221,7 @@ def test_of_an_added_image_alone_the_features_are_computed(photographs: Path, tm
         (["--loss", "hinge"], "unknown loss 'hinge'"),
         (["--label-smoothing", "some"], "--label-smoothing some: give a number"),
         (["--label-smoothing", "1"], "a label smoothing of 1: give a number from 0 to below 1"),
-        (["--loss", "mean_squared_error", "--label-smoothing", "0.1"], "belongs to the loss cross_entropy"),
+        (["--loss", "mean_squared_error", "--label-smoothing", "0.1"], "belongs to --loss cross_entropy"),
         (["--clip-norm", "0"], "--clip-norm 0: give a number above 0"),
         (["--clip-norm", "nan"], "--clip-norm nan: give a number above 0"),
         (["--clip-norm", "short"], "--clip-norm short: give a number above 0"),

@@ -37,7 +37,7 @@ def read_settings(task: str, typed: Typed) -> Settings:
     Raises:
       UsageError: a place says what cannot be meant.
     """
-    found = in_force(task, typed_options(typed), configured(Path.cwd(), os.environ))
+    found = in_force(task, typed_options(typed), configured(Path(), os.environ))
     # A training that goes on has its own options: what a file says for others is not worth a word.
     if found.settings.resume is None:
         for given in found.aside:

@@ -22,7 +22,7 @@ def shown(typed: Typed) -> str:
       UsageError: a place says what cannot be meant.
     """
     given = typed_options(typed)
-    places = configured(Path.cwd(), os.environ)
+    places = configured(Path(), os.environ)
     tasks = next((one.value for one in given if one.name == "task"), ())
     known = tasks_with_options()
     if unknown := next((task for task in tasks if task not in known), None):

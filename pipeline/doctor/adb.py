@@ -15,7 +15,8 @@ from pipeline.packing.abi import Abi
 from pipeline.packing.package import package_folder
 from pipeline.settings import Settings
 from pipeline.targets.adb import server
-from pipeline.targets.adb.adb import Adb, choose
+from pipeline.targets.adb.adb import Adb
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.parse import NO_DEVICE, abi_of
 from pipeline.targets.adb.push import SPARE_BYTES
 from pipeline.targets.adb.state import BASE, DeviceState

@@ -15,7 +15,8 @@ from pipeline.packing.package import package_folder
 from pipeline.progress import note
 from pipeline.settings import Settings
 from pipeline.stages import STAMP
-from pipeline.targets.adb.adb import Adb, choose
+from pipeline.targets.adb.adb import Adb
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.state import BASE, FOLDER, PROBES, QUESTION, parse_state
 from pipeline.targets.local import LocalTarget
 

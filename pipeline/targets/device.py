@@ -17,8 +17,8 @@ from pipeline.packing.abi import ABIS, Abi
 from pipeline.packing.runtime_device import build_device
 from pipeline.progress import OnProgress, note
 from pipeline.targets import Kind, OnLine
-from pipeline.targets.adb import adb
-from pipeline.targets.adb.adb import Adb, ConnectionLost, quote
+from pipeline.targets.adb.adb import RECONNECT_S, Adb, ConnectionLost, Result, quote
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.facts import QUESTION, parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import abi_of, free_bytes
@@ -108,7 +108,7 @@ class AdbTarget:
             started = self._job(words)
         except ConnectionLost:
             # It may have started before the connection broke: then the device knows the token, and starts no other.
-            self._adb.reconnect(adb.RECONNECT_S)
+            self._adb.reconnect(RECONNECT_S)
             started = self._job(words)
         if started.code == BUSY:
             raise TargetError(
@@ -228,7 +228,7 @@ class AdbTarget:
         """See `Target`."""
         return parse_facts(self._adb.serial, self._adb.repeated(lambda: self._adb.execute(QUESTION)).text)
 
-    def _job(self, words: str) -> adb.Result:
+    def _job(self, words: str) -> Result:
         return self._adb.execute(f"sh {self._root}/job.sh {words}")
 
 
@@ -243,7 +243,7 @@ def connect(serial: str | None, abi: Abi | None = None, folder: str = "") -> Adb
     Raises:
       TargetError: there is no such device, it is not ready, or has another ABI.
     """
-    device = adb.choose(serial)
+    device = choose(serial)
     said = device.repeated(lambda: device.execute(ASK_ABIS))
     return AdbTarget(device, abi_of(device.serial, said.text, abi), folder)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 import signal
 import sys
@@ -87,11 +89,11 @@ def one_line_errors() -> Iterator[None]:
     SIGTERM cleans up as an interrupt does.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A folder's name may be any bytes, and is printed as it is.
-        sys.stdout.reconfigure(errors="surrogateescape")
+    _let_print_all()
     try:
         yield
+        # What is left in the buffer would fail at exit, with a traceback.
+        sys.stdout.flush()
     except PipelineError as error:
         tell_error(str(error))
         raise SystemExit(error.exit_code) from None
@@ -99,18 +101,36 @@ def one_line_errors() -> Iterator[None]:
         tell_error(str(error))
         raise SystemExit(1) from None
     except BrokenPipeError:
-        # Who read our output has gone; what is left in the buffer would fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read our output has gone.
+        _drop_output()
         raise SystemExit(1) from None
     except OSError as error:
         # Whether a file exists is such an error itself where its folder may not be read.
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        tell_error(f"{error.filename}: {error.strerror}")
+        if error.filename is None:
+            # Writing, as opening does not, names no file: it may be stdout's.
+            _drop_output()
+        tell_error(f"{error.filename or 'a file or stdout cannot be written to'}: {error.strerror}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _let_print_all() -> None:
+    """A folder's name may be any bytes, and is printed as it is; a terminal may not have every character."""
+    if sys.stdout is None:
+        # It was closed before we began: what is printed is nobody's.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, TextIOWrapper):
+        is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+
+
+def _drop_output() -> None:
+    """What is left in the buffer would fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

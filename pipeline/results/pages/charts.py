@@ -128,8 +128,10 @@ def _set_steps(axes: Axes, lines: Sequence[Line]) -> None:
     """Steps are whole numbers, also where there is but one."""
     steps = _finite([step for line in lines for step in (line.curve.steps[0], line.curve.steps[-1])])
     if steps.min() == steps.max():
-        axes.set_xlim(steps.min() - 0.5, steps.min() + 0.5)
-    axes.locator_params(axis="x", integer=True)
+        axes.set_xlim(steps.min() - 1, steps.min() + 1)
+        axes.set_xticks([steps.min()])
+    else:
+        axes.locator_params(axis="x", integer=True)
 
 
 def _set_scale(axes: Axes, unit: str, lines: Sequence[Line]) -> None:

@@ -54,6 +54,7 @@ def compare(folders: Sequence[Path], output: Path) -> Path:
     write_page(
         "comparison.html",
         output,
+        title=f"Comparison of {len(found)} runs",
         folders=list(zip(letters, [in_line(results.folder.resolve().name) for results in found], strict=True)),
         letters=letters,
         charts=_charts([results.training for results in found], letters),

@@ -6,25 +6,14 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.errors import TargetError
-from pipeline.progress import note
 from pipeline.targets.adb import server
-from pipeline.targets.adb.emulated import Emulated, running
-from pipeline.targets.adb.parse import (
-    PORT_VARIABLE,
-    Address,
-    Listed,
-    address_of,
-    choose_device,
-    is_on_network,
-    names_server,
-    server_address,
-)
+from pipeline.targets.adb.parse import Address, is_on_network, server_address
 from pipeline.targets.adb.shell import Broken, Clock, OnOutput, Silent, Stdin, marked, run_marked, run_v2
 
 CALL_TIMEOUT_S = 60.0
@@ -32,9 +21,6 @@ OPEN_TIMEOUT_S = 30.0
 RECONNECT_S = 60.0
 # Most answers are a line or two; whoever asks for more says so.
 MOST_ANSWERED = 2**20
-# A device that was connected again is offline until both sides have agreed; one that is known by its name in mDNS the
-# server looks for by itself, every 10 s.
-SETTLE_S = 12.0
 AGAIN = "plug it in again and repeat the command"
 
 _T = TypeVar("_T")
@@ -198,68 +184,6 @@ class Adb:
             ) from error
         except Broken as error:
             raise ConnectionLost(f"{self.serial} went away during `{_short(command)}` ({error}): {AGAIN}") from error
-
-
-def choose(serial: str | None) -> Adb:
-    """The device to use: the one named, else the only one of the adb server, else an emulated one.
-
-    Raises:
-      TargetError: no adb server and no adb to start one, no device, several, offline, unauthorized.
-    """
-    wanted = serial or os.environ.get("ANDROID_SERIAL") or None
-    address, named = server_address(os.environ), names_server(os.environ)
-    all_emulated = running()
-    emulated = [device for device in all_emulated if wanted in (None, device.serial)]
-    try:
-        listed = _reached(address, None if emulated else wanted)
-    except TargetError:
-        # An emulated device has a server of its own.
-        if named or not emulated:
-            raise
-        listed = []
-    if emulated and not any(wanted in (None, device.serial) for device in listed):
-        there = [device for device in emulated if not named or device.server == address]
-        if there:
-            return _emulated(there, wanted)
-    if all_emulated and not listed:
-        raise TargetError(
-            f"adb sees no device{f' {wanted!r}' if wanted else ''} on port {address.port}: for the emulated one, which "
-            f"runs, give --serial {all_emulated[0].serial} and leave {PORT_VARIABLE} unset"
-        )
-    return Adb(choose_device(listed, wanted), address)
-
-
-def _emulated(devices: Sequence[Emulated], wanted: str | None) -> Adb:
-    if len(devices) > 1:
-        serials = ", ".join(device.serial for device in devices)
-        raise TargetError(f"several emulated devices run: choose one with --serial: {serials}")
-    [device] = devices
-    if wanted is None:
-        note(f"adb sees no device but the emulated {device.serial}: it is used")
-    return Adb(choose_device(_reached(device.server, device.serial), device.serial), device.server)
-
-
-def _reached(address: Address, wanted: str | None) -> list[Listed]:
-    """What the server lists, after it was asked for a device on the network that it lost."""
-    server.ensure(address)
-    listed = server.devices(address)
-    states = {device.serial: device.state for device in listed}
-    serial = wanted or (listed[0].serial if len(listed) == 1 else "")
-    if not is_on_network(serial) or states.get(serial, "offline") != "offline":
-        return listed
-    if serial in states and ":" in serial:
-        # Of one that is offline the server would say "already connected". One that does not answer it is not to forget.
-        if not server.listens(address_of(serial)):
-            return listed
-        server.disconnect(address, serial)
-    try:
-        answer = server.connect(address, serial)
-    except TargetError:
-        answer = "no answer"
-    note(f"{serial} was {states.get(serial, 'not connected')}: {answer.strip()}")
-    if "connected to" in answer or ":" not in serial:
-        server.wait_for(address, serial, SETTLE_S)
-    return server.devices(address)
 
 
 def _short(command: str) -> str:

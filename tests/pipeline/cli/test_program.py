@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from device_runtime.formats.option import long_form
 from pipeline.configuration.declared import options_for
-from tests.invoking import Invoked, invoke, train_on_device
+from tests.invoking import ROOT, Invoked, invoke, train_on_device
 
 PROGRAMS = pytest.mark.parametrize("program", [invoke, train_on_device])
 
@@ -89,6 +92,20 @@ def test_help_tells_defaults_and_of_a_device_none_that_it_answers_itself() -> No
     assert "(default: x86)" not in status
 
 
+def test_a_character_that_the_terminal_does_not_have_is_spelt() -> None:
+    run = train_on_device("--help", "train", env={"PYTHONIOENCODING": "ascii"})
+    assert (run.code, run.stderr) == (0, "")
+    assert "hotter than so many \\xb0C" in run.stdout
+
+
+def test_output_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
+    for word in ("config", "--list", "convert"):
+        with Path("/dev/full").open("w") as full:
+            run = train_on_device(word, stdout=full, cwd=tmp_path)
+        assert run.code == 1
+        assert run.stderr.splitlines()[-1] == "error: a file or stdout cannot be written to: No space left on device"
+
+
 def test_a_file_with_a_typo_ends_every_task_that_takes_options_but_not_its_help(tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text("cycels = 3\n")
     for words in (("run",), ("status",), ("config",)):
@@ -119,3 +136,11 @@ def test_a_task_works_with_what_the_file_and_the_environment_say(tmp_path: Path)
     assert typed.stdout.startswith("typed/dataset-")
     # Of the file's epochs, which are another task's, nothing is said.
     assert "epochs" not in typed.stderr
+
+
+def test_a_stdout_that_is_closed_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").touch()
+    called = shlex.join([sys.executable, "-m", "invoke", "runs", "--runs", str(tmp_path)])
+    done = subprocess.run(["sh", "-c", f"{called} >&-"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -136,7 +136,7 @@ def test_what_cannot_be_meant_is_told_before_anything_is_done(finished: Finished
         (("infer", tmp_path / "empty", *finished.folders), "no picture lies there"),
         (("infer", "a.png", "--run", "never"), "never: neither that nor runs/never is a folder"),
         (("infer", "a.png", "--runs", tmp_path / "empty"), "holds no trained model"),
-        (("infer", "a.png", "--run", tmp_path / "empty"), "holds no model named *_trained.onnx"),
+        (("infer", "a.png", "--run", tmp_path / "empty"), "that is not a folder with a metrics.jsonl"),
         (("infer", "a.png", "--top", "0", *finished.folders), "--top 0: give a whole number of at least 1"),
     ]
     for words, message in cases:

@@ -30,11 +30,14 @@ def test_where_there_are_none_a_line_says_how_to_make_some(tmp_path: Path, capsy
     assert told.err.startswith(f"{tmp_path / 'runs'} has no results: ")
 
 
-def test_a_terminal_has_a_table_without_markup_of_names(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("columns", "first"), [("120", "began"), ("80", "name"), ("20", "name")])
+def test_a_terminal_that_is_too_narrow_for_time_and_name_has_the_name_in_one_piece(
+    columns: str, first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "120")
-    write_metrics(tmp_path / "[red]odd", metrics())
+    monkeypatch.setenv("COLUMNS", columns)
+    write_results(tmp_path / "20260101-000000-[red]lenet-arm64", ("a", "b"), guessed([0], [0]))
     list_runs(tmp_path)
-    assert "[red]odd" in capsys.readouterr().out
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split()[0] == first
+    assert "20260101-000000-[red]lenet-arm64" in line

@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.errors import TargetError
 from pipeline.packing.abi import ARM64
-from pipeline.targets.adb.adb import Adb, ConnectionLost, Result, choose
+from pipeline.targets.adb.adb import Adb, ConnectionLost, Result
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.parse import EXIT, HEADER, STDERR, STDOUT, Address, Packets
 from pipeline.targets.adb.server import ask
 from pipeline.targets.adb.shell import Stdin

@@ -16,9 +16,9 @@ from pipeline.errors import TargetError
 from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets import OnLine
-from pipeline.targets.adb import adb
 from pipeline.targets.adb import server as server_module
 from pipeline.targets.adb.adb import Adb, ConnectionLost
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.push import push
 from pipeline.targets.adb.shell import Stdin
 from pipeline.targets.device import AdbTarget, package_on_device
@@ -125,7 +125,7 @@ def test_a_wedged_server_is_an_error_and_no_standstill(
     processes.send(server, signal.SIGSTOP)
     try:
         with pytest.raises(TargetError, match="does not answer"):
-            adb.choose(emulator.serial)
+            choose(emulator.serial)
     finally:
         processes.send(server, signal.SIGCONT)
     assert device.execute("true").code == 0

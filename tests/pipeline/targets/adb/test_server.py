@@ -17,7 +17,8 @@ from pipeline.errors import TargetError
 from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets.adb import server
-from pipeline.targets.adb.adb import Adb, ConnectionLost, choose
+from pipeline.targets.adb.adb import Adb, ConnectionLost
+from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.emulated import Emulated, forget, register
 from pipeline.targets.adb.parse import Address
 from pipeline.targets.device import AdbTarget
