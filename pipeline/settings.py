@@ -53,7 +53,7 @@ class Settings:
             (*_TARGET, "status", "attach", "stop"),
             {
                 "bench": "x86 (this machine: everything) or arm64, or x86 with --serial (a device: the lowered engine)",
-                **dict.fromkeys(("status", "attach", "stop"), "need not be given: the device says what it is"),
+                **dict.fromkeys(("status", "attach", "stop"), "its ABI (default: what the device says it is)"),
             },
         ),
     ] = "x86"

@@ -83,6 +83,15 @@ def test_the_console_command_shows_no_options_of_invokes_that_mean_nothing_here(
     assert half.startswith("error: Flag --print-completion-script needed value and was not given one: `train-on-device")
 
 
+def test_help_tells_defaults_and_of_a_device_none_that_it_answers_itself() -> None:
+    infer, status = (train_on_device("--help", task).stdout for task in ("infer", "status"))
+    assert "(default: build)" in infer
+    assert "(default: x86)" in infer
+    assert "--json" in infer
+    assert "(default: false)" not in infer
+    assert "(default: x86)" not in status
+
+
 def test_a_character_that_the_terminal_does_not_have_is_spelt() -> None:
     run = train_on_device("--help", "train", env={"PYTHONIOENCODING": "ascii"})
     assert (run.code, run.stderr) == (0, "")
