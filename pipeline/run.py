@@ -15,7 +15,7 @@ from pipeline.errors import TargetError
 from pipeline.files import check_writable
 from pipeline.packing.package import package_folder
 from pipeline.prepare import check_run, make_package, prepare
-from pipeline.progress import transfer
+from pipeline.progress import note, transfer
 from pipeline.results.bring import folder_of, held, rescue, results_path, training_results
 from pipeline.results.going_on import on_target, to_bring_back
 from pipeline.results.interruption import explained
@@ -177,6 +177,8 @@ def run_on_existing(settings: Settings, script: str) -> None:
         target.clear_output()
     options = [*start, *options_of_script(script, settings)]
     _run_explained(settings, package, target, script, options, print_line)
+    if trains:
+        _say_where_results_are(settings, target)
 
 
 def train_on(settings: Settings) -> None:
@@ -189,6 +191,11 @@ def train_on(settings: Settings) -> None:
     target = connect(settings, package)
     records = _brought_back(settings, target, package)
     _run_explained(settings, package, target, "train.sh", _resuming(settings, records), print_line)
+    _say_where_results_are(settings, target)
+
+
+def _say_where_results_are(settings: Settings, target: Target) -> None:
+    note(f"`invoke pull {settings.named}` brings the results from {target.name} to {settings.runs}")
 
 
 def pull_results(settings: Settings) -> Path:

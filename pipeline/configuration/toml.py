@@ -27,7 +27,8 @@ def text_of(name: str, value: Any) -> str:
     if kind is tuple and isinstance(value, list) and value and all(_is_word(word) for word in value):
         return _with_commas([str(word) for word in value])
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, _TAKEN[kind]):
-        raise ValueError(_SAID[kind] + (", or true" if option.alone else ""))
+        quoted = ", without quotes" if isinstance(value, str) else ""
+        raise ValueError(_SAID[kind] + quoted + (", or true" if option.alone else ""))
     if value == "":
         raise ValueError(f"a value: {option.help}")
     return as_toml(value) if isinstance(value, bool) else str(value)
@@ -108,8 +109,8 @@ _TAKEN: dict[type, tuple[type, ...]] = {
 _EXAMPLES: dict[type, str] = {int: "1", float: "1.0"}
 _SAID = {
     bool: "true or false",
-    int: "a whole number, without quotes",
-    float: "a number, without quotes",
+    int: "a whole number",
+    float: "a number",
     tuple: 'a text in quotes, or a list: ["one", "two"]',
     str: "a text in quotes",
 }
