@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
 from tests.emulator import processes
-from tests.emulator.parts import HOST_PATH, EmulatedDevice, boot, connect, free_port, start_relay, wait_until
+from tests.emulator.parts import HOST_PATH, EmulatedDevice, boot, connect, free_port, listens, start_relay, wait_until
 
 HERE = Path(__file__).parent
 
@@ -114,6 +115,10 @@ def kill_server(device: EmulatedDevice) -> None:
     server = processes.running(device.ledger, "server") or _later_server(device)
     processes.end(server)
     processes.forget(server, device.ledger)
+    deadline = time.monotonic() + 10
+    # Its last thread closes its port.
+    while listens(device.adb_server_port) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _later_server(device: EmulatedDevice) -> processes.Background:

@@ -99,7 +99,7 @@ class EmulatedDevice:
           CommandError: adb's exit code, which is a shell command's own, is not 0; or the server is gone.
         """
         # adb would start a server of its own, which nobody would end.
-        if not _listens(self.adb_server_port):
+        if not listens(self.adb_server_port):
             raise CommandError(f"no adb server listens on port {self.adb_server_port} any more")
         environment = {
             "HOME": str(self.folder),
@@ -127,7 +127,7 @@ def start_server(device: EmulatedDevice) -> None:
     }
     command = [*device.image.adb, "nodaemon", "server"]
     processes.start("server", command, ledger=device.ledger, log=device.folder / "server.log", env=environment)
-    wait_until(device, lambda: _listens(device.adb_server_port))
+    wait_until(device, lambda: listens(device.adb_server_port))
 
 
 def end_later_server(folder: Path) -> None:
@@ -207,7 +207,7 @@ def start_relay(device: EmulatedDevice) -> None:
         raise TargetError(f"the emulated device {device.name} does not run any more: see {device.folder}/device.log")
     relay: list[str | Path] = [sys.executable, HERE / "relay.py", str(device.port), str(init.pid)]
     processes.start("relay", relay, ledger=device.ledger, log=device.folder / "relay.log", env={"PATH": HOST_PATH})
-    wait_until(device, lambda: _listens(device.port))
+    wait_until(device, lambda: listens(device.port))
 
 
 def wait_until(device: EmulatedDevice, happened: Callable[[], bool]) -> None:
@@ -229,7 +229,8 @@ def _runs(device: EmulatedDevice) -> bool:
     return all(processes.alive(latest[role]) for role in ("server", "keeper", "device", "relay") if role in latest)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether anybody takes connections at the loopback port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.doctor import project
 from pipeline.doctor.importing import failed_imports
 from pipeline.doctor.packages import canonical, examine, fits
 from pipeline.doctor.project import Project, read_project
@@ -117,11 +118,14 @@ def test_this_environment_is_as_the_project_requires() -> None:
     assert any(finding.said.startswith("torch 2.13.0") and ", for the CPU" in finding.said for finding in found)
 
 
-def test_outside_a_checkout_the_installation_is_read_and_where_neither_is_there_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="train-on-device is not installed"):
+def test_outside_a_checkout_the_installation_is_read_and_where_neither_is_there_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "NAME", "no-such-project")
+    with pytest.raises(PipelineError, match="no-such-project is not installed"):
         read_project(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\n')
-    with pytest.raises(PipelineError, match="train-on-device is not installed"):
+    with pytest.raises(PipelineError, match="no-such-project is not installed"):
         read_project(tmp_path)
 
 
