@@ -47,7 +47,12 @@ def last_start(records: Sequence[Record]) -> Record | None:
 
 def ended(records: Sequence[Record]) -> bool:
     """Whether the training came to its end."""
-    return bool(records) and records[-1]["event"] in ("end", "diverged")
+    return diverged(records) or (bool(records) and records[-1]["event"] == "end")
+
+
+def diverged(records: Sequence[Record]) -> bool:
+    """Whether the training ended because its numbers were of no more worth; its last record has advice."""
+    return bool(records) and records[-1]["event"] == "diverged"
 
 
 def until(records: Sequence[Record], run: str, step: int) -> list[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
-from device_runtime.formats.metrics import Record, last_start, read_metrics
+from device_runtime.formats.metrics import Record, diverged, last_start, read_metrics
 from device_runtime.formats.model import read_model
 from device_runtime.formats.paths import check_name
 from pipeline.datasets.photographs.preparation import read_preparation
@@ -89,19 +89,19 @@ def training_results(target: Target, settings: Settings, package: Path, final: P
       RunFailed: of the block.
       TargetError: it cannot be pulled, or there is no trained checkpoint.
     """
-    diverged: RunFailed | None = None
+    failed: RunFailed | None = None
     with results_folder(target, final) as results:
         try:
             yield results
         except RunFailed as error:
-            if not _has_diverged(held(target)):
+            if not diverged(held(target)):
                 raise
-            diverged = error
+            failed = error
         target.pull(results)
         collect(settings, package, results)
-    if diverged:
+    if failed:
         note(f"what it recorded until then is in {final}")
-        raise diverged
+        raise failed
 
 
 def held(target: Target) -> list[dict[str, Any]]:
@@ -177,7 +177,3 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
     says = metadata_of(read_description(dataset).classes, read_preparation(dataset), read_model(package / "model").loss)
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
-
-
-def _has_diverged(records: Sequence[Record]) -> bool:
-    return bool(records) and records[-1]["event"] == "diverged"

@@ -11,7 +11,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
-from device_runtime.formats.metrics import Record, ended, last_start, read_metrics
+from device_runtime.formats.metrics import Record, diverged, ended, last_start, read_metrics
 from device_runtime.formats.model import read_model
 from pipeline.errors import TargetError
 from pipeline.progress import note
@@ -75,7 +75,7 @@ def to_bring_back(settings: Settings, package: Path) -> list[Path]:
 
 def _refuse_diverged(where: str, records: Sequence[Record]) -> None:
     last = records[-1]
-    if last["event"] == "diverged":
+    if diverged(records):
         raise TargetError(f"the training on {where} diverged in step {last['step']}, and would again: {last['advice']}")
 
 
