@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device_runtime.formats.dataset import read_description
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
@@ -163,7 +162,8 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
         raise TargetError(f"{package} is not the package that it was trained with, from which the rest would be made")
     dataset = package / "dataset"
     shutil.copy(package / MANIFEST, results)
-    write_about(results, describe(package, settings.build / manifest.model))
+    about = describe(package, settings.build / manifest.model)
+    write_about(results, about)
     write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
     saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
@@ -174,6 +174,6 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (settings.build / name / "export", package / "model", saved[-1])
-    says = metadata_of(read_description(dataset).classes, read_preparation(dataset), read_model(package / "model").loss)
+    says = metadata_of(about.classes, read_preparation(dataset), read_model(package / "model").loss)
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
