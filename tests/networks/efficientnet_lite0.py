@@ -6,8 +6,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from efficientnet_lite_pytorch.model import MBConvBlock
 from torch import nn
 
-from tests.networks import blocks
-from tests.networks.blocks import initialise
+from pipeline.bench.models import blocks
+from pipeline.bench.models.blocks import initialise
 
 RECIPE = blocks.recipe(learning_rate=0.001)
 

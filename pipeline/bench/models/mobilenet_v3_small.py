@@ -7,8 +7,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from tests.networks import blocks
-from tests.networks.blocks import initialise
+from pipeline.bench.models import blocks
+from pipeline.bench.models.blocks import initialise
 
 RECIPE = blocks.recipe(learning_rate=0.05)
 

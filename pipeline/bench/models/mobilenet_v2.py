@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tests.networks import blocks
-from tests.networks.blocks import convolution, initialise
+from pipeline.bench.models import blocks
+from pipeline.bench.models.blocks import convolution, initialise
 
 RECIPE = blocks.recipe(learning_rate=0.001)
 
