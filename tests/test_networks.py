@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
 from device_runtime.formats.model import Pixels, read_model
+from pipeline.bench.models import mobilenet_v2, mobilenet_v3_small, resnet18
 from pipeline.lowering.inference import write_inference_model
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
-from pipeline.bench.models import mobilenet_v2, mobilenet_v3_small, resnet18
 from tests.networks import efficientnet_lite0, transformer
 from tests.pipeline import stages
 
