@@ -13,7 +13,7 @@ from device_runtime.formats.model import read_model
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.lowered_side import LoweredSide, by_name
 from pipeline.checking.observed import Array, Batch, observe
-from pipeline.checking.sessions import open_session
+from pipeline.graphs.sessions import open_session
 from pipeline.errors import ModelError
 from pipeline.graphs.inference_mode import trains
 from pipeline.graphs.names import LOGITS

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from device_runtime.formats.dataset import load_dataset
 from pipeline.checking.observed import Batch
-from pipeline.checking.sessions import open_session
+from pipeline.graphs.sessions import open_session
 
 LARGEST = 8
 # Batch normalisation with a batch of one takes a variance of nothing.

@@ -12,7 +12,7 @@ import numpy as np
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import Tensor, read_model
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
-from pipeline.checking.sessions import open_session
+from pipeline.graphs.sessions import open_session
 from pipeline.graphs.names import FEATURES, IMAGE
 
 if TYPE_CHECKING:
