@@ -70,9 +70,9 @@ class _Convolution:
 
 @lowers("Conv")
 def convolution(node: Node, g: Graph) -> Value:
-    """Conv(x N×C×H×W, w M×C/G×KH×KW, [b M]) → y: a depthwise one tiled, a pointwise one a product for the batch."""
+    """Conv(x N×C×H×W, w M×C/G×KH×KW, [b M]) → y: depthwise and pointwise ones as products for the batch."""
     apart = depthwise_of(node, *node.input_shapes[:2])
-    if apart and apart.is_tiled:
+    if apart and apart.is_product:
         return depthwise.convolve(node, g, apart)
     form = dense.form_of(node, *node.input_shapes[:2])
     if form:
@@ -92,7 +92,7 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     one_product = _is_one_product(g, x, conv, *node.input_shapes[1:3])
     dx = dw = ""
     if node.wants(0):
-        if apart and apart.is_tiled:
+        if apart and apart.is_product:
             dx = depthwise.input_gradient(g, apart, dy, w)
         elif form:
             dx = dense.input_gradient(node, g, form)
