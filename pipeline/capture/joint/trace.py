@@ -27,6 +27,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
@@ -41,7 +42,7 @@ from pipeline.capture.joint.stand_ins import (
 )
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
-from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 from pipeline.progress import note
 
 
