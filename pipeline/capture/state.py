@@ -6,18 +6,33 @@ that are no part of it stand beside it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from pipeline.graphs.stored import SMALLEST_BYTES, Place, stored_at
+
 if TYPE_CHECKING:
+    import onnx
     import torch
 
 FILE_NAME = "state.safetensors"
 # Buffers that no state dict has (`persistent=False`).
 PASSING = "passing.safetensors"
+
+# Types of safetensors that ONNX has too, by the latter's names.
+_KINDS = {
+    "F64": "DOUBLE",
+    "F32": "FLOAT",
+    "F16": "FLOAT16",
+    "I64": "INT64",
+    "I32": "INT32",
+    "U8": "UINT8",
+    "BOOL": "BOOL",
+}
 
 
 def tied_weights(module: torch.nn.Module) -> dict[str, str]:
@@ -48,6 +63,25 @@ def write_passing(module: torch.nn.Module, folder: Path) -> None:
     passing = {name: value.contiguous().clone() for name, value in module.named_buffers() if name not in saved}
     if passing:
         save_file(passing, folder / PASSING)
+
+
+def stored_state(folder: Path) -> dict[str, onnx.TensorProto]:
+    """The larger tensors of the state as graphs in that folder name them, whose numbers stay in its files."""
+    from onnx import TensorProto
+
+    stored: dict[str, onnx.TensorProto] = {}
+    for path in (path for path in (folder / FILE_NAME, folder / PASSING) if path.is_file()):
+        with path.open("rb") as file:
+            size_bytes = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size_bytes))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            start, end = entry["data_offsets"]
+            if end - start >= SMALLEST_BYTES and entry["dtype"] in _KINDS:
+                place = Place(path.name, 8 + size_bytes + start, end - start)
+                kind = TensorProto.DataType.Value(_KINDS[entry["dtype"]])
+                stored[name] = stored_at(place, name, kind, tuple(entry["shape"]))
+    return stored
 
 
 def initial_values(folder: Path) -> dict[str, npt.NDArray[Any]]:

@@ -30,7 +30,7 @@ def artifacts(settings: Settings) -> None:
     """Build onnxruntime-training's artifacts."""
     from pipeline.prepare import make_artifacts, prepare
 
-    print(make_artifacts(prepare(settings)))
+    print(make_artifacts(replace(prepare(settings), reference=True)))
 
 
 @takes_options
