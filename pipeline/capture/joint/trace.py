@@ -27,6 +27,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
@@ -34,7 +35,7 @@ from pipeline.capture.joint.operators.call import RULES
 from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order, with_dropout_between
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
-from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 from pipeline.progress import note
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.node import Node
-from pipeline.lowering.convolutions.layout import Order, Pair, Tiled, add_bias, batch_first, matrix, pick
+from pipeline.lowering.convolutions.layout import Order, Pair, add_bias, batch_first, from_tiles, matrix, pick
 from pipeline.lowering.convolutions.windows import Axis, image_axes
 
 # Rows and columns of a tile: its patch is then 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
@@ -141,16 +141,7 @@ def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) ->
     placement = _placement(tiles)
     placed = g.op("MatMul", matrix(g, w), g.floats(placement.reshape(len(placement), -1)))
     outputs = g.op("MatMul", g.op("Reshape", placed, g.ints([0, math.prod(tile), -1])), patches)
-    made = Tiled((rows.kernel * rows.out, columns.kernel * columns.out), tile)
-    size = rows.size, columns.size
-    if made.size == size:
-        # A single tile is the image row by row.
-        return g.op("Reshape", outputs, g.ints([0, *size, -1])), None if tile == size else made
-    # The last tiles make outputs beyond the last.
-    places = made.places().reshape(made.size)[: rows.size, : columns.size]
-    by_pixel = g.op("Reshape", outputs, g.ints([0, math.prod(made.size), -1]))
-    picked = g.op("Gather", by_pixel, g.ints(places.ravel()), axis=1)
-    return g.op("Reshape", picked, g.ints([0, *size, -1])), None
+    return from_tiles(g, outputs, (rows, columns))
 
 
 def _patches(g: Graph, images: Value, tiles: tuple[Tiles, Tiles]) -> Value:

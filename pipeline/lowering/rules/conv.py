@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
-from pipeline.lowering.convolutions import depthwise, narrow_conv
+from pipeline.lowering.convolutions import dense, depthwise
 from pipeline.lowering.convolutions.depthwise import depthwise_of
 from pipeline.lowering.convolutions.layout import add_bias, batch_first, batch_last, is_batch_last, matrix, order_of
 from pipeline.lowering.convolutions.windows import Axis, axes_of, fit, transposed
@@ -74,9 +74,9 @@ def convolution(node: Node, g: Graph) -> Value:
     apart = depthwise_of(node, *node.input_shapes[:2])
     if apart and apart.is_tiled:
         return depthwise.convolve(node, g, apart)
-    narrow = narrow_conv.narrow_axes(node, *node.input_shapes[:2])
-    if narrow:
-        return narrow_conv.convolve(node, g, narrow)
+    form = dense.form_of(node, *node.input_shapes[:2])
+    if form:
+        return dense.convolve(node, g, form)
     if is_batch_last(g, node.inputs[0]) and _Convolution.of(node, 0, 1).is_pointwise:
         return _pointwise(node, g)
     return g.op("Conv", *node.inputs, **node.attributes)
@@ -88,11 +88,13 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     dy, x, w = node.inputs[:3]
     conv = _Convolution.of(node, 1, 2)
     apart = depthwise_of(node, *node.input_shapes[1:3])
-    narrow = narrow_conv.narrow_axes(node, *node.input_shapes[1:3])
+    form = dense.form_of(node, *node.input_shapes[1:3])
     dx = dw = ""
     if node.wants(0):
         if apart and apart.is_tiled:
             dx = depthwise.input_gradient(g, apart, dy, w)
+        elif form:
+            dx = dense.input_gradient(node, g, form)
         elif conv.is_pointwise and is_batch_last(g, x):
             dx = _pointwise_input_gradient(node, g)
         else:
@@ -100,8 +102,8 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     if node.wants(1):
         if apart:
             dw = depthwise.weight_gradient(g, apart, dy, x)
-        elif narrow:
-            dw = narrow_conv.weight_gradient(node, g, narrow)
+        elif form:
+            dw = dense.weight_gradient(node, g, form)
         elif conv.is_pointwise and is_batch_last(g, x):
             dw = _pointwise_weight_gradient(node, g)
         else:
