@@ -18,6 +18,7 @@ from pipeline.datasets.photographs.account import Account, lines_of, read_accoun
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import is_joint
+from pipeline.memory import return_what_is_freed
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
@@ -99,6 +100,7 @@ def _tell(description: Description, account: Account, settings: Settings) -> Non
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
     """A model and a dataset that is converted already."""
+    return_what_is_freed()
     description = read_description(dataset)
     _check_channels(description, source, settings)
     pixels = Pixels(description.height, description.width, description.channels)
@@ -270,7 +272,9 @@ def check_reference_made(prepared: Prepared) -> None:
     if not is_joint(prepared.export):
         return
     made = Made(prepared.export, prepared.artifacts, prepared.model)
-    batches = draw_batches(prepared.dataset, sizes_for(prepared.recipe.batch_size), made.export / "preprocess.onnx")
+    batches = draw_batches(
+        prepared.dataset, sizes_for(prepared.recipe.batch_size, made.export), made.export / "preprocess.onnx"
+    )
     with stage("check"):
         check_reference(prepared.recipe, prepared.classes, batches, made)
 

@@ -125,7 +125,6 @@ def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 def _export_torch(
     model: torch.nn.Module, source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path
 ) -> onnx.ModelProto:
-    import torch
 
     from pipeline.capture.half import round_frozen
     from pipeline.capture.joint.capture import capture_module

@@ -62,6 +62,15 @@ def values_of(tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
     return np.fromfile(place.file, dtype, count, offset=place.offset).reshape(tuple(tensor.dims))
 
 
+def embed(model: onnx.ModelProto) -> None:
+    """Takes the numbers of stored tensors into a graph of `load_light`."""
+    from onnx import numpy_helper
+
+    for graph in graphs_of(model.graph):
+        for tensor in filter(is_stored, graph.initializer):
+            tensor.CopyFrom(numpy_helper.from_array(values_of(tensor), tensor.name))
+
+
 def load_light(file: Path) -> onnx.ModelProto:
     """A graph without the numbers that stand in other files."""
     import onnx

@@ -72,7 +72,7 @@ def random_batches(recipe: Recipe, pixels: Pixels, classes: int, folder: Path, s
             random.integers(0, 256, (size, pixels.height, pixels.width, pixels.channels), np.uint8),
             random.integers(0, classes, size),
         )
-        for size in sizes_for(recipe.batch_size)
+        for size in sizes_for(recipe.batch_size, made_in(folder).export)
     ]
     return batches_of(images, made_in(folder).export / "preprocess.onnx")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.cli.tasks.declaring import takes_options
 from pipeline.settings import Settings
 
