@@ -276,7 +276,7 @@ FAMILIES: dict[str, Family] = {
         ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Trilu"),
         "reshape, transpose, squeeze, unsqueeze, expand, tile, flip, roll, triangles, stack",
         each(layouts, LAYOUTS),
-        ("Trilu", "Expand"),
+        ("Trilu", "Expand", "Transpose"),
         3,
     ),
     "matrix product": Family(
