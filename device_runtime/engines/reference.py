@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from device_runtime.engines.base import Batch, Vector
-from device_runtime.engines.lowered import session_options
+from device_runtime.engines.sessions import session_options
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import by_name, read_model
 from pipeline.checking.differences import Measured, relative
-from pipeline.checking.lowered_side import LoweredSide, by_name
+from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, observe
 from pipeline.checking.sessions import open_session
 from pipeline.errors import ModelError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import Tensor, read_model
+from device_runtime.formats.model import by_name, read_model
+from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED, clipped_share
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
 from pipeline.checking.sessions import open_session
 from pipeline.graphs.names import FEATURES, IMAGE
@@ -63,11 +64,11 @@ class LoweredSide:
 
     def step(self, batch: Batch) -> Step:
         """Loss, gradients and new buffers of the gradient step."""
-        names = ["loss", "gradient_out", *(["buffers_out"] if self.model.buffers_size else [])]
-        loss, gradient, *buffers = self._session.run(names, self.step_feeds(batch))
-        self._buffers = buffers[0] if buffers else self._buffers
-        gradients = by_name(gradient, self.model.parameters)
-        return Step(loss, frozenset(gradients), gradients, self.buffers())
+        results = _run(self._session, self.step_feeds(batch))
+        gradients = {tensor.name: results[f"{GRADIENT}{tensor.name}"] for tensor in self.model.parameters}
+        renewed = [np.ravel(results[f"{RENEWED}{tensor.name}"]) for tensor in self.model.buffers]
+        self._buffers = np.concatenate([np.empty(0, np.float32), *renewed])
+        return Step(results["loss"], frozenset(gradients), gradients, self.buffers())
 
     def buffers(self) -> dict[str, Array]:
         """The running statistics as they are now, by name."""
@@ -76,26 +77,27 @@ class LoweredSide:
     def train(self, batch: Batch, rate: float) -> dict[str, Array]:
         """Every output of the first update by train_step.onnx."""
         session = open_session(self.folder / "train_step.onnx")
-        feeds = self.evaluation_feeds(batch) | self._update_feeds(rate, 1, self.parameters, {})
-        return _run(session, feeds)
+        feeds = self._inputs(batch) | {"buffers": self._buffers}
+        return _run(session, feeds | self._update_feeds(rate, 1, self.parameters, {}))
 
     def update(
         self, gradient: Array, rate: float, number: int, parameters: Array, states: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Every output of update_step.onnx for a gradient; `states` are empty before the first update."""
         session = open_session(self.folder / "update_step.onnx")
-        feeds: Feeds = {"gradient": gradient, "scale": np.array(1, np.float32)}
+        feeds: Feeds = {"gradient": gradient, "scale": np.array(self._share(gradient), np.float32)}
         return _run(session, feeds | self._update_feeds(rate, number, parameters, states))
 
     def evaluation_feeds(self, batch: Batch) -> Feeds:
         """What the eval step takes."""
-        buffers = {"buffers": self._buffers} if self.model.buffers_size else {}
-        return {**self._inputs(batch), "parameters": self.parameters, **buffers}
+        parameters = by_name(self.parameters, self.model.parameters)
+        feeds = {f"{PARAMETER}{name}": value for name, value in parameters.items()}
+        feeds |= {f"{BUFFER}{name}": value for name, value in self.buffers().items()}
+        return self._inputs(batch) | feeds
 
     def step_feeds(self, batch: Batch) -> Feeds:
         """What the gradient step takes."""
-        zeros, first = np.zeros_like(self.parameters), np.array(1, np.int64)
-        return self.evaluation_feeds(batch) | {"gradient": zeros, "step": first}
+        return self.evaluation_feeds(batch) | {"step": np.array(1, np.int64)}
 
     def _inputs(self, batch: Batch) -> Feeds:
         if self._backbone is None:
@@ -103,16 +105,18 @@ class LoweredSide:
         features = self._backbone.run([FEATURES], {IMAGE: batch.pixels})[0]
         return {FEATURES: features, "label": batch.label}
 
+    def _share(self, gradient: Array) -> float:
+        """What the runner multiplies the gradient by: 1, or less where it is longer than `clip_norm`."""
+        if self.model.clip_norm is None:
+            return 1.0
+        [square_sum] = open_session(self.folder / "norm_step.onnx").run(None, {"gradient": gradient})
+        return clipped_share(1.0, float(square_sum), self.model.clip_norm)
+
     def _update_feeds(self, rate: float, number: int, parameters: Array, states: Mapping[str, Array]) -> Feeds:
         zeros = np.zeros_like(self.parameters)
         scalars = {"learning_rate": np.array(rate, np.float32), "step": np.array(number, np.int64)}
         names = self.model.optimizer.states
         return {**scalars, "parameters": parameters, **{name: states.get(name, zeros) for name in names}}
-
-
-def by_name(vector: Array, tensors: Iterable[Tensor]) -> dict[str, Array]:
-    """The tensors of a flat vector."""
-    return {t.name: vector[t.offset : t.offset + t.size].reshape(t.shape) for t in tensors}
 
 
 def _run(session: Any, feeds: Feeds) -> dict[str, Array]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from device_runtime.formats.model import Tensor
+from device_runtime.formats.model import Tensor, by_name
 from pipeline.checking.differences import LIMITS, absolute, largest, relative
-from pipeline.checking.lowered_side import LoweredSide, by_name
+from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, Step
 from pipeline.errors import ModelError
 from pipeline.optimizers import Optimizer

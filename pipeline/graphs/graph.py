@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError, in_one_line
+from pipeline.graphs.execution_order import asked_for_in_order
 
 # What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
 # opset 15 mean the same in it (18 moves the axes of reductions into inputs).
@@ -165,6 +166,7 @@ class Graph:
     ) -> onnx.ModelProto:
         """The finished model, checked, without the nodes and constants that no output needs."""
         nodes = [_plain(node) for node in needed(self.nodes, [output.name for output in outputs])]
+        nodes = asked_for_in_order(nodes)
         read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
         constants = [tensor for value, tensor in self.constants.items() if value in read]
         graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)

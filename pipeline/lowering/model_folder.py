@@ -1,6 +1,6 @@
 """Third stage: the export and the artifacts → the package's model folder.
 
-Reads the export and the artifacts; writes the steps (train, sink, gradient, update, eval), model.json, the untrained
+Reads the export and the artifacts; writes the steps (gradient, update, train, sink, eval), model.json, the untrained
 checkpoint and, for `--engine reference`, the artifacts under reference/. A frozen backbone becomes features.onnx, after
 the preprocessing.
 """
@@ -46,6 +46,7 @@ def build_model_folder(
     from pipeline.lowering.step import (
         build_eval_step,
         build_gradient_step,
+        build_norm_step,
         build_train_step,
         build_update_step,
     )
@@ -60,9 +61,11 @@ def build_model_folder(
             "train_step": train_step,
             "sink_step": build_sink_step(train_step),
             "gradient_step": build_gradient_step(network),
-            "update_step": build_update_step(network, recipe.optimizer, recipe.clip_norm),
+            "update_step": build_update_step(recipe.optimizer),
             "eval_step": build_eval_step(network, classes),
         }
+        if recipe.clip_norm is not None:
+            graphs["norm_step"] = build_norm_step()
         if backbone.exists():
             graphs["features"] = after_preprocessing(preprocess, onnx.load(backbone))
         for file, graph in graphs.items():
@@ -143,6 +146,7 @@ def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: 
             recipe.target_accuracy,
         ),
         loss=recipe.loss,
+        clip_norm=recipe.clip_norm,
     )
 
 

@@ -16,12 +16,13 @@ import torch
 from onnx import helper, numpy_helper
 from torch.fx import Node
 
+from device_runtime.formats.steps import RENEWED
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
 from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError, PipelineError, in_one_line
 from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
-from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS, RENEWED
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 
 CONTRIBUTED = "com.microsoft"
 

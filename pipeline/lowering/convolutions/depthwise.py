@@ -31,10 +31,10 @@ from pipeline.graphs.node import Node
 from pipeline.lowering.convolutions.layout import (
     Order,
     Pair,
-    Tiled,
     add_bias,
     batch_first,
     batch_last,
+    from_tiles,
     matrix,
     pick,
 )
@@ -197,18 +197,8 @@ def _side_by_side(size: int, tile: int) -> Axis:
 def _multiply(g: Graph, w: Value, patches: Value, tiles: tuple[Tiles, Tiles]) -> tuple[Value, Order]:
     """The weights times the patches: C×OH×OW×N, and the order of its pixels."""
     rows, columns = (axis.outputs for axis in tiles)
-    tile = rows.kernel, columns.kernel
     outputs = g.op("MatMul", _placed(g, w, _taps_of(tiles)), patches)
-    made = Tiled((rows.kernel * rows.out, columns.kernel * columns.out), tile)
-    size = rows.size, columns.size
-    if made.size == size:
-        # A single tile is the image row by row.
-        return g.op("Reshape", outputs, g.ints([0, *size, -1])), None if tile == size else made
-    # The last tiles make outputs beyond the last.
-    places = made.places().reshape(made.size)[: rows.size, : columns.size]
-    by_pixel = g.op("Reshape", outputs, g.ints([0, math.prod(made.size), -1]))
-    picked = g.op("Gather", by_pixel, g.ints(places.ravel()), axis=1)
-    return g.op("Reshape", picked, g.ints([0, *size, -1])), None
+    return from_tiles(g, outputs, (rows, columns))
 
 
 def _with_batch_as_axis(g: Graph, conv: Depthwise, x: Value, w: Value) -> Value:

@@ -98,6 +98,23 @@ def uniform(g: Graph, images: Value) -> tuple[Value, Pair] | None:
     return known
 
 
+def from_tiles(g: Graph, outputs: Value, tiles: tuple[Axis, Axis]) -> tuple[Value, Order]:
+    """C × tile × (tiles · N) as C×H×W×N, and the order of its pixels.
+
+    The tiles are windows side by side over rows and columns; the last ones may reach beyond the image.
+    """
+    rows, columns = tiles
+    size, tile = (rows.size, columns.size), (rows.kernel, columns.kernel)
+    made = Tiled((rows.kernel * rows.out, columns.kernel * columns.out), tile)
+    if made.size == size:
+        # A single tile is the image row by row.
+        return g.op("Reshape", outputs, g.ints([0, *size, -1])), None if tile == size else made
+    places = made.places().reshape(made.size)[: rows.size, : columns.size]
+    by_pixel = g.op("Reshape", outputs, g.ints([0, math.prod(made.size), -1]))
+    picked = g.op("Gather", by_pixel, g.ints(places.ravel()), axis=1)
+    return g.op("Reshape", picked, g.ints([0, *size, -1])), None
+
+
 def matrix(g: Graph, value: Value) -> Value:
     """The first axis by all others."""
     return g.op("Reshape", value, g.ints([0, -1]))

@@ -177,7 +177,7 @@ def clip(gradient: np.ndarray, max_norm: float) -> np.ndarray:
     """The gradient as the steps clip it."""
     g = Graph()
     g.name("gradient")
-    g.publish({"clipped": clipped("gradient", gradient.size, max_norm, g)})
+    g.publish({"clipped": clipped("gradient", max_norm, g)})
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, gradient.shape) for name in ("gradient", "clipped")]
     model = g.model("clip", infos[:1], infos[1:])
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
