@@ -220,7 +220,7 @@ FAMILIES: dict[str, Family] = {
         each(on_any_shape, ACTIVATIONS),
         (
             *("ReluGrad", "LeakyReluGrad", "SigmoidGrad", "TanhGrad", "Gelu", "GeluGrad", "QuickGelu", "QuickGeluGrad"),
-            *("Clip", "GreaterOrEqual", "LessOrEqual", "And", "Sigmoid", "HardSwish", "HardSwishGrad"),
+            *("Clip", "GreaterOrEqual", "LessOrEqual", "And", "Sigmoid"),
         ),
     ),
     "softmax": Family(
