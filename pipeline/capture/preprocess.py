@@ -82,15 +82,16 @@ def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> 
     Raises:
       ValidationError: the two do not make a valid model.
     """
-    import onnx
     from onnx import compose
+
+    from pipeline.graphs.stored import check_graph
 
     prefixed = compose.add_prefix(preprocess, "preprocess/")
     prefixed.ir_version = model.ir_version
     merged = compose.merge_models(prefixed, model, io_map=[("preprocess/image", "image")])
     # The name is free again: what was the model's input is now a value of the preprocessing.
     rename(merged, merged.graph.input[0].name, "image")
-    onnx.checker.check_model(merged)
+    check_graph(merged)
     return merged
 
 

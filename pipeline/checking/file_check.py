@@ -36,7 +36,7 @@ def check_file(source: ModelSource, recipe: Recipe, batches: Sequence[Batch], fo
       ModelError: they differ, or the train step fails.
     """
     path = source.onnx_file or (source.backbone.onnx_file if source.backbone else None)
-    side = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx"))
+    side = LoweredSide(folder, folder / "gradient_step.onnx")
     with refusing(f"{path} cannot be trained"):
         ours = observe(side, batches).evaluation
     expected = _run(path, batches[0].image) if path else None

@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError, in_one_line
 from pipeline.graphs.execution_order import asked_for_in_order
+from pipeline.graphs.stored import check_graph, is_stored, place_of
 
 # What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
 # opset 15 mean the same in it (18 moves the axes of reductions into inputs).
@@ -30,7 +31,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[Value, onnx.TensorProto] = {}
-        self._by_content: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._by_content: dict[tuple[object, ...], Value] = {}
         self._names: set[str] = set()
         self._notes: dict[str, tuple[Any, ...]] = {}
 
@@ -96,6 +97,18 @@ class Graph:
             value = self.name(name)
             self._by_content[key] = value
             self.constants[value] = numpy_helper.from_array(tensor, value)
+        return self._by_content[key]
+
+    def tensor(self, tensor: onnx.TensorProto) -> Value:
+        """A constant of another graph; one whose numbers stand in a file (`stored.py`) stays there."""
+        if not is_stored(tensor):
+            return self.constant(numpy_helper.to_array(tensor), None, tensor.name)
+        key = (place_of(tensor), tensor.data_type, tuple(tensor.dims))
+        if key not in self._by_content:
+            value = self._by_content[key] = self.name(tensor.name)
+            self.constants[value] = onnx.TensorProto()
+            self.constants[value].CopyFrom(tensor)
+            self.constants[value].name = value
         return self._by_content[key]
 
     def floats(self, array: npt.ArrayLike) -> Value:
@@ -177,7 +190,7 @@ class Graph:
             producer_name="train-on-device",
         )
         try:
-            onnx.checker.check_model(model)
+            check_graph(model)
         except onnx.checker.ValidationError as error:
             raise LoweringError(
                 f"the {name} of this model would be no valid graph, a fault of the program: {in_one_line(error)}"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 
 from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
 from pipeline.errors import LoweringError
@@ -189,7 +189,7 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph, tensors: _Tensors
         if name in given or name.endswith(".accumulation.buffer") or name == "lazy_reset_grad":
             continue
         if name in network.frozen:
-            given[name] = g.constant(numpy_helper.to_array(network.frozen[name]), None, name)
+            given[name] = g.tensor(network.frozen[name])
         elif name == "labels":
             given[name] = LABEL
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
-from onnx import numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import OPSET, Graph, Shape, Value
@@ -37,12 +36,7 @@ def lower(
     shapes = {**known_shapes, **shapes_of(model)}
     model = fuse(model, shapes)
     values = dict(given)
-    values.update(
-        {
-            tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name)
-            for tensor in model.graph.initializer
-        }
-    )
+    values.update({tensor.name: g.tensor(tensor) for tensor in model.graph.initializer})
     sizes: dict[str, Shape] = {}
     read = read_values(model)
     for proto in model.graph.node:

@@ -20,6 +20,7 @@ from pipeline.capture.joint.places import places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
 from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
 from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
+from pipeline.capture.state import stored_state
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.progress import note
@@ -35,7 +36,7 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
       image: an example, float32 2×C×H×W.
       recipe: tells the loss and what trains.
       classes: number of logits.
-      folder: takes the files.
+      folder: takes the files; it has the module's state already, which the graphs refer to.
 
     Raises:
       ModelError: torch cannot export the module, or draws random numbers in evaluation.
@@ -50,22 +51,25 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
         weights = ", ".join(f"{name!r} with the weight {weight:g}" for name, weight in recipe.auxiliary.items())
         note(f"of the other outputs these train too: {weights}")
     unreached = unreached_parameters(probed, held, image, label, loss)
+    # Each copy has all weights: at most one lives beside the module.
+    del probed
     trained, held = for_training(module, recipe.trainable)
     for name in unreached:
         trained.get_parameter(name).requires_grad_(False)
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
     traced = trace_training(trained, held, image, label, loss)
+    stored = stored_state(folder)
     evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, classes))
     state = [*trains, *renewed_buffers(traced)]
     try:
-        training, evaluation = translate(traced, state), translate(evaluated, state)
+        training, evaluation = translate(traced, state, stored), translate(evaluated, state, stored)
     except UnknownOperatorsError as error:
         raise UnknownOperatorsError(error.calls, places_of(for_training(module, recipe.trainable)[0], image)) from error
     if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):
         raise ModelError(
             f"the model draws random numbers in evaluation too ({', '.join(drawn)}): guard it by self.training"
         )
-    forward = without_loss(translate(evaluated, []))
+    forward = without_loss(translate(evaluated, [], stored))
     parts = cut(training, evaluation, forward, trains)
     if parts:
         backbone, training, evaluation = parts

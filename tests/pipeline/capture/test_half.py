@@ -16,7 +16,6 @@ from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.model import Pixels, read_model
 from pipeline.capture.export import export
 from pipeline.capture.half import round_weights, store_half
-from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.capture.preprocess import after_preprocessing
 from pipeline.errors import ModelError, UsageError
 from pipeline.lowering.model_folder import build_model_folder
@@ -44,13 +43,11 @@ def network():
 
 
 def build(recipe: Recipe, folder: Path) -> Path:
-    """export/, artifacts/ and model/ of the network."""
+    """export/ and model/ of the network."""
     folder.mkdir()
     (folder / "net.py").write_text(NETWORK)
-    parts = [folder / name for name in ("export", "artifacts", "model")]
-    export(find_model(f"{folder / 'net.py'}:network"), recipe, PIXELS, 4, 1, parts[0])
-    build_artifacts(parts[0], recipe, 4, parts[1])
-    build_model_folder("net", recipe, PIXELS, 4, *parts)
+    export(find_model(f"{folder / 'net.py'}:network"), recipe, PIXELS, 4, 1, folder / "export")
+    build_model_folder("net", recipe, PIXELS, 4, folder / "export", None, folder / "model")
     return folder
 
 
