@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
-from pipeline.capture.state import tied_weights, write_passing, write_state
+from pipeline.capture.state import stored_state, tied_weights, write_passing, write_state
 from pipeline.errors import ModelError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
@@ -137,7 +137,7 @@ def _export_torch(
     _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
-    return capture_module(model, image, recipe, classes, folder)
+    return capture_module(model, image, recipe, classes, stored_state(folder), folder)
 
 
 def _example(recipe: Recipe, pixels: Pixels) -> torch.Tensor:
