@@ -1,7 +1,7 @@
 """Convolution by one product for the whole batch, with what its kernel reads at every output (im2col).
 
 That matrix is gathered with the batch innermost. The weights are the other factor as they lie, forward and in both
-gradients, and so is the gradient that comes out. Where the matrix is small it is kept for the weights' gradient.
+gradients, and so is the gradient that comes out. The matrix is kept for the weights' gradient.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ from pipeline.graphs.node import Node
 from pipeline.lowering.convolutions.layout import add_bias, batch_first, batch_last, matrix, pick
 from pipeline.lowering.convolutions.windows import Axis
 
-# Elements for one image: what is larger is gathered again in the backward pass.
-KEPT = 2**17
-
 
 def convolve(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
     """Conv(x N×C×H×W, w M×C×KH×KW, [b M]) → y."""
     x, w = node.inputs[:2]
     rows = math.prod(int(size) for size in node.input_shape(1)[1:])
-    read = _read(g, x, axes, rows)
-    if rows * _places(axes) <= KEPT:
-        g.remember(_key(x, axes), (read,))
+    read = g.op("Reshape", pick(g, x, axes), g.ints([rows, -1]))
+    g.remember(_key(x, axes), (read,))
     product = add_bias(g, node, g.op("MatMul", matrix(g, w), read), rank=2)
     return batch_first(g, g.op("Reshape", product, g.ints([0, *(axis.out for axis in axes), -1])))
 
@@ -33,11 +29,9 @@ def convolve(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
 def weight_gradient(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
     """Dw of ConvGrad(dy, x, w)."""
     dy, x = node.inputs[:2]
-    shape = [int(size) for size in node.input_shape(2)]
-    kept = g.recall_or_none(_key(x, axes))
-    read = kept[0] if kept else _read(g, x, axes, math.prod(shape[1:]))
+    (read,) = g.recall(_key(x, axes))
     dw = g.op("Gemm", matrix(g, batch_last(g, dy)), read, transB=1)
-    return g.op("Reshape", dw, g.ints(shape))
+    return g.op("Reshape", dw, g.ints([int(size) for size in node.input_shape(2)]))
 
 
 def input_gradient(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
@@ -46,7 +40,7 @@ def input_gradient(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
     channels = int(node.input_shape(1)[1])
     read = g.op("Gemm", matrix(g, w), matrix(g, batch_last(g, dy)), transA=1)
     readers = _readers(axes)
-    count = math.prod(axis.kernel for axis in axes) * _places(axes)
+    count = math.prod(axis.kernel * axis.out for axis in axes)
     by_place = g.op("Reshape", read, g.ints([channels, count, -1]))
     if (readers == count).any():
         # A row of zeros behind the others stands for windows that are not there.
@@ -57,10 +51,6 @@ def input_gradient(node: Node, g: Graph, axes: tuple[Axis, Axis]) -> Value:
         by_reader = g.op("Reshape", by_place, g.ints([channels, len(readers), -1]))
         by_place = g.sum(by_reader, [1])
     return batch_first(g, g.op("Reshape", by_place, g.ints([channels, *(axis.size for axis in axes), -1])))
-
-
-def _read(g: Graph, x: Value, axes: tuple[Axis, Axis], rows: int) -> Value:
-    return g.op("Reshape", pick(g, x, axes), g.ints([rows, -1]))
 
 
 def _readers(axes: tuple[Axis, Axis]) -> np.ndarray:
@@ -79,10 +69,6 @@ def _readers(axes: tuple[Axis, Axis]) -> np.ndarray:
     readers = np.full((max(int(counts.max()), 1), len(counts)), inside.size)
     readers[np.arange(len(pixels)) - np.repeat(np.cumsum(counts) - counts, counts), pixels] = places
     return readers
-
-
-def _places(axes: tuple[Axis, Axis]) -> int:
-    return math.prod(axis.out for axis in axes)
 
 
 def _key(x: Value, axes: tuple[Axis, Axis]) -> str:

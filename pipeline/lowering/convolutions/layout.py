@@ -51,6 +51,7 @@ Order = Tiled | None
 ELEMENTWISE = frozenset(
     {
         *("Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "Clip", "Sigmoid", "SigmoidGrad", "Tanh", "TanhGrad"),
+        *("HardSigmoid", "HardSwish", "HardSwishGrad", "QuickGelu", "QuickGeluGrad"),
         *("Add", "Sum", "Sub", "Mul", "Div", "Neg", "Abs", "Exp", "Log", "Sqrt", "Pow", "Where", "Cast"),
         *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
     }
@@ -114,7 +115,19 @@ def add_bias(g: Graph, node: Node, product: Value, rank: int = 4) -> Value:
 
 
 def pick(g: Graph, images: Value, axes: tuple[Axis, Axis]) -> Value:
-    """What windows read of N×C×H×W, zeros in the padding: C × taps × (places · N), rows before columns in both."""
+    """What windows read of N×C×H×W, zeros in the padding: C × taps × (places · N), rows before columns in both.
+
+    Written once however often it is asked for.
+    """
+    key = f"picked/{images}/{axes}"
+    known: tuple[Value] | None = g.recall_or_none(key)
+    if known is None:
+        known = (_picked(g, images, axes),)
+        g.remember(key, known)
+    return known[0]
+
+
+def _picked(g: Graph, images: Value, axes: tuple[Axis, Axis]) -> Value:
     value, order = _batch_last(g, images)
     size = axes[0].size, axes[1].size
     rows, columns = np.broadcast_arrays(axes[0].reads()[:, None, :, None], axes[1].reads()[None, :, None, :])

@@ -16,7 +16,6 @@ import numpy as np
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
 from pipeline.lowering.convolutions.filtering import filtering
-from pipeline.lowering.convolutions.gathered import KEPT
 from pipeline.lowering.convolutions.layout import add_bias, batch_first, from_tiles, matrix, pick
 from pipeline.lowering.convolutions.windows import Axis
 
@@ -79,10 +78,8 @@ class Winograd:
 def convolve(node: Node, g: Graph, conv: Winograd) -> Value:
     """Conv(x N×C×H×W, w M×C×3×3, [b M]) → y."""
     x = node.inputs[0]
-    channels = int(node.input_shape(0)[1])
     read = _read(g, x, conv)
-    if conv.points * conv.tiles * channels <= KEPT:
-        g.remember(_key(x, conv), (read,))
+    g.remember(_key(x, conv), (read,))
     tiles = _tiles(g, g.op("MatMul", _weights(node, g, 1, conv.taps_matrix()), read), conv)
     y, order = from_tiles(g, add_bias(g, node, tiles, rank=3), conv.outputs())
     return batch_first(g, y, order)
@@ -99,8 +96,7 @@ def input_gradient(node: Node, g: Graph, conv: Winograd) -> Value:
 def weight_gradient(node: Node, g: Graph, conv: Winograd) -> Value:
     """Dw of ConvGrad(dy, x, w): what leads from weights to outputs, backwards."""
     dy, x = node.inputs[:2]
-    kept = g.recall_or_none(_key(x, conv))
-    read = kept[0] if kept else _read(g, x, conv)
+    (read,) = g.recall(_key(x, conv))
     tiles = pick(g, dy, conv.outputs())
     by_point = g.op("Transpose", g.op("MatMul", g.floats(conv.back_matrix().T), tiles), perm=[1, 0, 2])
     products = g.op("MatMul", by_point, g.op("Transpose", read, perm=[0, 2, 1]))
