@@ -9,6 +9,7 @@ Of a torch module also the graphs that the lowering reads, `training.onnx` and `
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,7 +138,10 @@ def _export_torch(
     _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
-    return capture_module(model, image, recipe, classes, stored_state(folder), folder)
+    forward = capture_module(model, image, recipe, classes, stored_state(folder), folder)
+    # torch's graphs are cycles, which hold the copies that were traced, with all weights.
+    gc.collect()
+    return forward
 
 
 def _example(recipe: Recipe, pixels: Pixels) -> torch.Tensor:
