@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from device_runtime.engines.lowered import LoweredEngine, open_session, session_options
+from device_runtime.engines.lowered import LoweredEngine
+from device_runtime.engines.sessions import open_session, session_options
 from device_runtime.features import BATCH, Backbone
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.dataset import load_dataset

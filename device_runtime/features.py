@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.engines.lowered import open_session, session_options
+from device_runtime.engines.sessions import open_session, session_options
 from device_runtime.evaluation import Images
 from device_runtime.formats.whole_file import remove_leftovers, whole_file
 

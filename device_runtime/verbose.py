@@ -12,10 +12,11 @@ import onnxruntime as ort
 
 from device_runtime.batches import Batches
 from device_runtime.console import say
-from device_runtime.engines.lowered import session_options
+from device_runtime.engines.sessions import session_options
 from device_runtime.evaluation import Images
 from device_runtime.formats.checkpoint import Checkpoint
-from device_runtime.formats.model import Model
+from device_runtime.formats.model import Model, by_name
+from device_runtime.formats.steps import BUFFER, PARAMETER
 from device_runtime.onnx_graph import Node, read_nodes, with_outputs
 
 Values = Mapping[str, npt.NDArray[Any]]
@@ -28,7 +29,7 @@ def describe_run(
     for name, split in splits.items():
         say(f"{name}: {len(split)} images")
     say(f"batch size {batch_size}, {model.parameters_size} parameters")
-    file = (folder / "train_step.onnx").read_bytes()
+    file = (folder / "gradient_step.onnx").read_bytes()
     nodes = read_nodes(file)
     size = min(batch_size, len(splits["train"]))
     inputs, label = splits["train"].batch(Batches(len(splits["train"]), size, seed).indices(1))
@@ -43,26 +44,25 @@ def describe_run(
 
 
 def _feeds(model: Model, start: Checkpoint, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Values:
-    zeros = np.zeros(model.parameters_size, np.float32)
-    feeds: dict[str, npt.NDArray[Any]] = {
+    parameters, buffers = by_name(start.parameters, model.parameters), by_name(start.buffers, model.buffers)
+    return {
         "features" if model.features else "image": inputs,
         "label": label,
-        "learning_rate": np.array(model.recipe.learning_rate, np.float32),
         "step": np.array(start.step + 1, np.int64),
-        "parameters": start.parameters,
-        **{name: start.states.get(name, zeros) for name in model.optimizer.states},
+        **{f"{PARAMETER}{name}": value for name, value in parameters.items()},
+        **{f"{BUFFER}{name}": value for name, value in buffers.items()},
     }
-    return feeds | ({"buffers": start.buffers} if model.buffers_size else {})
 
 
 def _all_values(file: bytes, nodes: list[Node], feeds: Values) -> Values:
-    present = {f"{name}_out" for name in feeds} | set(feeds) | {"loss"}
-    # Constants too: an initializer can be an output like any value.
-    names = dict.fromkeys(n for node in nodes for n in (*node.inputs, *node.outputs) if n and n not in present)
     options = session_options(1)
     # Optimisations would fuse nodes away whose values are asked for here.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(with_outputs(file, list(names)), options, ["CPUExecutionProvider"])
+    given = {output.name for output in ort.InferenceSession(file, options, ["CPUExecutionProvider"]).get_outputs()}
+    # Constants too: an initializer can be an output like any value.
+    names = dict.fromkeys(name for node in nodes for name in (*node.inputs, *node.outputs) if name)
+    further = [name for name in names if name not in given and name not in feeds]
+    session = ort.InferenceSession(with_outputs(file, further), options, ["CPUExecutionProvider"])
     outputs = [output.name for output in session.get_outputs()]
     return dict(feeds) | dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
 

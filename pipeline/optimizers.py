@@ -203,20 +203,25 @@ def rmsprop(update: Update, g: Graph) -> tuple[Value, dict[str, Value]]:
     return _descend(update.parameters, direction, update.learning_rate, g), states
 
 
-def clipped(gradient: Value, size: int, max_norm: float, g: Graph) -> Value:
+def clipped(gradient: Value, max_norm: float, g: Graph) -> Value:
     """torch.nn.utils.clip_grad_norm_ over all parameters: × min(1, max_norm / (norm + 1e-6)).
 
     Args:
       gradient: float32 vector, the gradient of all parameters.
-      size: its length.
       max_norm: above 0.
       g: takes the nodes.
     """
-    # In rows: the runtime adds float32 up one after another, and of 5 million squares the fourth digit would be wrong.
-    padded = g.op("Pad", gradient, g.ints([0, -size % _ROW]))
-    norm = g.op("ReduceL2", g.op("ReduceL2", g.reshape(padded, ("rows", _ROW)), axes=[1], keepdims=0), keepdims=0)
-    share = g.op("Div", g.floats(max_norm), g.op("Add", norm, g.floats(1e-6)))
+    share = g.op("Div", g.floats(max_norm), g.op("Add", norm_of(gradient, g), g.floats(1e-6)))
     return g.op("Mul", gradient, g.op("Min", share, g.floats(1.0)))
+
+
+def norm_of(vector: Value, g: Graph) -> Value:
+    """The L2 norm of a float32 vector of any length."""
+    # In rows: the runtime adds float32 up one after another, and of 5 million squares the fourth digit would be wrong.
+    size = g.op("Shape", vector)
+    rest = g.op("Mod", g.op("Neg", size), g.ints([_ROW]))
+    padded = g.op("Pad", vector, g.op("Concat", g.ints([0]), rest, axis=0))
+    return g.op("ReduceL2", g.op("ReduceL2", g.reshape(padded, ("rows", _ROW)), axes=[1], keepdims=0), keepdims=0)
 
 
 def _adam(update: Update, gradient: Value, parameters: Value, g: Graph) -> tuple[Value, dict[str, Value]]:

@@ -17,7 +17,8 @@ from pipeline.datasets.layouts import described, layouts
 from pipeline.datasets.photographs.account import Account, lines_of, read_account
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
-from pipeline.graphs.files import REFERENCE, is_joint
+from pipeline.graphs.files import is_joint
+from pipeline.machine.memory import return_what_is_freed
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
@@ -30,7 +31,10 @@ COLOURS = 3
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a dataset that fit each other, with `images` to train on, the weights' seed, the stages' folders."""
+    """A model and a dataset that fit each other, with `images` to train on, the weights' seed, the stages' folders.
+
+    `reference` asks for onnxruntime-training's artifacts of a torch module, which its own engine and the bench need.
+    """
 
     source: ModelSource
     recipe: Recipe
@@ -42,6 +46,7 @@ class Prepared:
     export: Path
     artifacts: Path
     model: Path
+    reference: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -95,6 +100,7 @@ def _tell(description: Description, account: Account, settings: Settings) -> Non
 
 def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepared:
     """A model and a dataset that is converted already."""
+    return_what_is_freed()
     description = read_description(dataset)
     _check_channels(description, source, settings)
     pixels = Pixels(description.height, description.width, description.channels)
@@ -110,6 +116,7 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
         folder / "export",
         folder / "artifacts",
         folder / "model",
+        settings.runner.engine == "reference",
     )
 
 
@@ -135,9 +142,15 @@ def export_model(prepared: Prepared) -> Path:
     with stage("export"):
         build_once(
             prepared.export,
-            prepared.key,
+            key_of("export", prepared.key, prepared.reference),
             lambda: export(
-                prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, prepared.export
+                prepared.source,
+                prepared.recipe,
+                prepared.pixels,
+                prepared.classes,
+                prepared.seed,
+                prepared.export,
+                prepared.reference,
             ),
         )
     return prepared.export
@@ -158,14 +171,15 @@ def make_artifacts(prepared: Prepared) -> Path:
 def _artifacts_for_lowering(prepared: Prepared, settings: Settings) -> Path | None:
     """onnxruntime-training's artifacts: of an ONNX file the gradients, of a torch module those of `--engine reference`.
 
-    The latter are left out where it cannot make them, and where nobody could run them.
+    The latter are made where they are asked for and somebody can run them. The bench does without where it has to.
     """
     export_folder = export_model(prepared)
     if not is_joint(export_folder):
         return make_artifacts(prepared)
-    if "reference" not in settings.kind.engines or not (export_folder / REFERENCE).exists():
+    if not prepared.reference or "reference" not in settings.kind.engines:
         return None
     try:
+        check_reference_model(export_folder)
         return make_artifacts(prepared)
     except PipelineError:
         if settings.runner.engine == "reference":
@@ -274,7 +288,9 @@ def check_reference_made(prepared: Prepared) -> None:
     if not is_joint(prepared.export):
         return
     made = Made(prepared.export, prepared.artifacts, prepared.model)
-    batches = draw_batches(prepared.dataset, sizes_for(prepared.recipe.batch_size), made.export / "preprocess.onnx")
+    batches = draw_batches(
+        prepared.dataset, sizes_for(prepared.recipe.batch_size, made.export), made.export / "preprocess.onnx"
+    )
     with stage("check"):
         check_reference(prepared.recipe, prepared.classes, batches, made)
 

@@ -44,13 +44,13 @@ class Engine(Protocol):
         ...
 
     def parameters(self) -> Vector:
-        """A copy of the flat vector of parameters."""
+        """The flat vector of parameters, as it is until the next update."""
         ...
 
     def buffers(self) -> Vector:
-        """A copy of the flat vector of buffers."""
+        """The flat vector of buffers, as it is until the next update."""
         ...
 
     def states(self) -> Mapping[str, Vector]:
-        """Copies of the optimizer's flat vectors by name."""
+        """The optimizer's flat vectors by name, as they are until the next update."""
         ...

@@ -11,169 +11,105 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from device_runtime.engines.base import Batch, Vector
+from device_runtime.engines.eval_step import EvalStep
+from device_runtime.engines.gradient_step import GradientStep
+from device_runtime.engines.norm_step import NormStep
+from device_runtime.engines.sessions import open_session, session_options
+from device_runtime.engines.update_step import UpdateStep
 from device_runtime.formats.checkpoint import Checkpoint
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
+from device_runtime.formats.steps import clipped_share
 
 
 class LoweredEngine:
-    """train_step.onnx and eval_step.onnx of a model folder.
+    """The steps of a model folder, each opened when it is first needed.
 
-    Each state has two buffers: a step reads one and writes the other, and the next step the other way round.
+    Parameters, optimizer state and buffers lie in the vectors of the checkpoint that the engine is made of: they are
+    updated there, and nothing holds them a second time.
     """
 
     def __init__(self, folder: Path, model: Model, start: Checkpoint, batch_size: int, threads: int) -> None:
+        """Takes the vectors of `start` for its own, and writes over them."""
         self._model = model
         self._folder = folder
         self._threads = threads
         self._batch_size = batch_size
-        self._input = "features" if model.features else "image"
-        vectors: dict[str, Vector] = {"parameters": start.parameters}
+        self._vectors = {"parameters": start.parameters}
         for name in model.optimizer.states:
-            vectors[name] = start.states.get(name, np.zeros(model.parameters_size, np.float32))
-        if model.buffers_size:
-            vectors["buffers"] = start.buffers
-        # Copies: what the runtime is given it writes over in the second step.
-        self._front = {name: _value(vector.copy()) for name, vector in vectors.items()}
-        self._back = {name: _value(np.zeros_like(vector)) for name, vector in vectors.items()}
-        self._loss = _value(np.zeros((), np.float32))
-        self._train: ort.InferenceSession | None = None
-        # From the front to the back buffers, and the other way; None where others have come to the front.
-        self._bindings: tuple[ort.IOBinding, ort.IOBinding] | None = None
+            first = name not in start.states
+            self._vectors[name] = np.zeros(model.parameters_size, np.float32) if first else start.states[name]
+        self._buffers = start.buffers
+        self._halves: tuple[GradientStep, UpdateStep] | None = None
+        self._norm: NormStep | None = None
         self._sink: ort.InferenceSession | None = None
-        self._halves: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
-        self._eval: ort.InferenceSession | None = None
+        self._eval: EvalStep | None = None
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
         """See `Engine`; the batch has to have the size that the engine was made for."""
-        if self._train is None:
-            self._train = self._open("train_step.onnx")
-        session = self._train
-        if self._bindings is None:
-            self._bindings = self._bind(session, self._front, self._back), self._bind(session, self._back, self._front)
-        binding, other = self._bindings
-        # The binding keeps addresses only: what is bound has to live until the run is over.
-        rate_value, step_value = np.array(rate, np.float32), np.array(step, np.int64)
-        binding.bind_cpu_input(self._input, inputs)
-        binding.bind_cpu_input("label", label)
-        binding.bind_cpu_input("learning_rate", rate_value)
-        binding.bind_cpu_input("step", step_value)
-        session.run_with_iobinding(binding)
-        self._bindings = other, binding
-        self._front, self._back = self._back, self._front
-        return float(self._loss.numpy())
+        gradients, update = self._opened()
+        loss = gradients.run(inputs, label, step)
+        update.run(rate, step, self._share(gradients.gradient, 1.0))
+        return loss
+
+    def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
+        """See `Engine`: each batch adds to one gradient, then one update."""
+        gradients, update = self._opened()
+        total = np.zeros_like(gradients.gradient)
+        losses: list[float] = []
+        for number, (inputs, label) in enumerate(batches):
+            # A number of its own for each batch: with the update's, all would drop the same elements.
+            losses.append(gradients.run(inputs, label, step * len(batches) + number))
+            total += gradients.gradient
+        gradients.gradient[:] = total
+        update.run(rate, step, self._share(total, 1 / len(batches)))
+        return sum(losses) / len(losses)
 
     def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
         """See `Engine`: the runtime itself loops over the updates."""
         if self._sink is None:
-            self._sink = self._open("sink_step.onnx")
+            options = session_options(self._threads)
+            options.add_free_dimension_override_by_name("N", self._batch_size)
+            self._sink = open_session(self._folder / "sink_step.onnx", options)
         inputs, labels = (np.stack(arrays) for arrays in zip(*batches, strict=True))
-        feeds = {self._input: _value(inputs), "label": _value(labels), **self._front}
-        feeds |= {"learning_rate": _value(np.array(rates, np.float32)), "step": _value(np.array(first, np.int64))}
-        names = list(self._front)
-        losses, *new = self._sink.run_with_ort_values(["loss", *(f"{name}_out" for name in names)], feeds)
-        self._replace(dict(zip(names, new, strict=True)))
-        return [float(loss) for loss in losses.numpy()]
-
-    def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
-        """See `Engine`: each batch adds to one gradient, then one update."""
-        if self._halves is None:
-            self._halves = (self._open("gradient_step.onnx"), self._open("update_step.onnx"))
-        gradients, update = self._halves
-        buffers = ("buffers",) if self._model.buffers_size else ()
-        gradient = _value(np.zeros(self._model.parameters_size, np.float32))
-        losses: list[float] = []
-        for number, (inputs, label) in enumerate(batches):
-            feeds = {self._input: _value(inputs), "label": _value(label), "gradient": gradient}
-            # A number of its own for each batch: with the update's, all would drop the same elements.
-            feeds["step"] = _value(np.array(step * len(batches) + number, np.int64))
-            feeds |= self._kept("parameters", *buffers)
-            loss, gradient, *new = gradients.run_with_ort_values(
-                ["loss", "gradient_out", *(f"{name}_out" for name in buffers)], feeds
-            )
-            losses.append(float(loss.numpy()))
-            self._replace(dict(zip(buffers, new, strict=True)))
-        names = ("parameters", *self._model.optimizer.states)
-        feeds = {"gradient": gradient, "scale": _value(np.array(1 / len(batches), np.float32)), **self._kept(*names)}
-        feeds |= {"learning_rate": _value(np.array(rate, np.float32)), "step": _value(np.array(step, np.int64))}
-        new = update.run_with_ort_values([f"{name}_out" for name in names], feeds)
-        self._replace(dict(zip(names, new, strict=True)))
-        return sum(losses) / len(losses)
+        live = dict(self._vectors) | ({"buffers": self._buffers} if self._model.buffers_size else {})
+        feeds = {"features" if self._model.features else "image": inputs, "label": labels, **live}
+        feeds |= {"learning_rate": np.array(rates, np.float32), "step": np.array(first, np.int64)}
+        losses, *new = self._sink.run(["loss", *(f"{name}_out" for name in live)], feeds)
+        for vector, values in zip(live.values(), new, strict=True):
+            vector[:] = values
+        return [float(loss) for loss in losses]
 
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
         """See `Engine`; batches may differ in size."""
         if self._eval is None:
-            self._eval = open_session(self._folder / "eval_step.onnx", session_options(self._threads))
-        feeds = {self._input: _value(inputs), "label": _value(label), "parameters": self._front["parameters"]}
-        if self._model.buffers_size:
-            feeds["buffers"] = self._front["buffers"]
-        loss, logits = self._eval.run_with_ort_values(["loss", "logits"], feeds)
-        return float(loss.numpy()), logits.numpy()
+            self._eval = EvalStep(self._folder, self._model, self._vectors["parameters"], self._buffers, self._threads)
+        return self._eval.run(inputs, label)
 
     def parameters(self) -> Vector:
         """See `Engine`."""
-        return self._copy("parameters")
+        return self._vectors["parameters"]
 
     def buffers(self) -> Vector:
         """See `Engine`."""
-        return self._copy("buffers") if self._model.buffers_size else np.empty(0, np.float32)
+        return self._buffers
 
     def states(self) -> Mapping[str, Vector]:
         """See `Engine`."""
-        return {name: self._copy(name) for name in self._model.optimizer.states}
+        return {name: self._vectors[name] for name in self._model.optimizer.states}
 
-    def _kept(self, *names: str) -> dict[str, ort.OrtValue]:
-        return {name: self._front[name] for name in names}
+    def _opened(self) -> tuple[GradientStep, UpdateStep]:
+        if self._halves is None:
+            parameters = self._vectors["parameters"]
+            gradients = GradientStep(
+                self._folder, self._model, parameters, self._buffers, self._batch_size, self._threads
+            )
+            self._halves = gradients, UpdateStep(self._folder, self._vectors, gradients.gradient, self._threads)
+        return self._halves
 
-    def _copy(self, name: str) -> Vector:
-        return np.array(self._front[name].numpy(), np.float32)
-
-    def _replace(self, vectors: Mapping[str, ort.OrtValue]) -> None:
-        """Brings states to the front that the train step's bindings do not know."""
-        self._front.update(vectors)
-        self._bindings = None
-
-    def _open(self, name: str) -> ort.InferenceSession:
-        options = session_options(self._threads)
-        # A fixed batch lets the runtime fold every shape computation and plan its memory once.
-        options.add_free_dimension_override_by_name("N", self._batch_size)
-        return open_session(self._folder / name, options)
-
-    def _bind(
-        self, session: ort.InferenceSession, read: Mapping[str, ort.OrtValue], write: Mapping[str, ort.OrtValue]
-    ) -> ort.IOBinding:
-        binding = session.io_binding()
-        binding.bind_ortvalue_output("loss", self._loss)
-        for name in read:
-            binding.bind_ortvalue_input(name, read[name])
-            binding.bind_ortvalue_output(f"{name}_out", write[name])
-        return binding
-
-
-def session_options(threads: int) -> ort.SessionOptions:
-    """Options of every session: `threads` threads that sleep when idle, warnings silent."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
-
-
-def open_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session on the CPU.
-
-    Raises:
-      FormatError: the file is missing, damaged or holds what this ONNX Runtime does not know.
-    """
-    if not file.is_file():
-        raise FormatError(f"{file} does not exist: package the model again")
-    try:
-        return ort.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    # ONNX Runtime's exceptions have no base class of their own.
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{file} cannot be opened ({reason}): package the model again") from error
-
-
-def _value(array: npt.NDArray[Any]) -> ort.OrtValue:
-    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+    def _share(self, gradient: Vector, share: float) -> float:
+        """What the gradient is multiplied by: `share`, or less where gradient × `share` is longer than `clip_norm`."""
+        if self._model.clip_norm is None:
+            return share
+        if self._norm is None:
+            self._norm = NormStep(self._folder, self._threads)
+        return clipped_share(share, self._norm.square_sum(gradient), self._model.clip_norm)

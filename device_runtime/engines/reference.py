@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from device_runtime.engines.base import Batch, Vector
-from device_runtime.engines.lowered import session_options
+from device_runtime.engines.sessions import session_options
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
@@ -26,8 +26,14 @@ class ReferenceEngine:
     def __init__(self, folder: Path, model: Model, start: Checkpoint, threads: int) -> None:
         api = _import_api()
         if not (folder / "training_model.onnx").is_file():
+            if model.features:
+                raise FormatError(
+                    f"{model.name} has no training artifacts, its frozen backbone stands before them: "
+                    "use --engine lowered"
+                )
             raise FormatError(
-                f"{model.name} has no training artifacts, its frozen backbone stands before them: use --engine lowered"
+                "the package has no training artifacts, which are made where they are asked for: "
+                "`invoke package --engine reference` makes it with them"
             )
         if not (folder / "optimizer_model.onnx").is_file():
             raise FormatError(

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.paths import check_name
 from device_runtime.formats.records import LARGEST, parse_object, typed
@@ -72,6 +75,7 @@ class Model:
       features: shape of one image's features when a frozen backbone stands apart in features.onnx, else None.
       parameters, buffers: the layouts of the flat vectors of what trains and of running statistics.
       loss: by which the logits learn; torch's of that name.
+      clip_norm: the largest norm of an update's gradient, or None.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Model:
     features: tuple[int, ...] | None
     recipe: RecipeRecord
     loss: str
+    clip_norm: float | None
 
     @cached_property
     def digest(self) -> str:
@@ -99,6 +104,11 @@ class Model:
     def buffers_size(self) -> int:
         """Elements of the flat vector of buffers."""
         return sum(tensor.size for tensor in self.buffers)
+
+
+def by_name(vector: npt.NDArray[np.float32], tensors: Iterable[Tensor]) -> dict[str, npt.NDArray[np.float32]]:
+    """The tensors of a flat vector by name, where they lie in it."""
+    return {t.name: vector[t.offset : t.offset + t.size].reshape(t.shape) for t in tensors}
 
 
 def layout(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> tuple[Tensor, ...]:

@@ -154,7 +154,7 @@ class Options:
         Option(
             "lowered (runs everywhere) or reference (onnxruntime-training, x86 only)",
             str,
-            _EVERYWHERE,
+            (*_EVERYWHERE, "package"),
             choices=ENGINES,
             scripts=_ALL,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,8 @@ def build_network(name: str, of: Settings) -> Built:
     else:
         dataset = _random_dataset(network.pixels, of.build)
         prepared = prepared_on(dataset, find_model(network.model), settings)
+    # onnxruntime-training is a rival here.
+    prepared = replace(prepared, reference=of.kind.is_here)
     extra = {PRODUCT_FILE: _product_model()}
     package = make_package(prepared, settings, of.build / "bench" / name, extra)
     recipe, channels = prepared.recipe, prepared.pixels.channels

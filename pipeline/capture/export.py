@@ -4,18 +4,19 @@ Reads a torch module of `pipeline/sources/models/`, of a user's file, or an ONNX
 `forward.onnx` (`image` float32 N×C×H×W → `logits` float32 N×classes) and `preprocess.onnx`; where the recipe freezes
 what comes first, also its two parts, `backbone.onnx` (→ `features`) and `trained.onnx` (`features` → `logits`).
 Of a torch module also the graphs that the lowering reads, `training.onnx` and `evaluation.onnx`, with its state in
-`state.safetensors`.
+`state.safetensors`; and where the reference engine is asked for `reference.onnx`.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
-from pipeline.capture.state import tied_weights, write_passing, write_state
+from pipeline.capture.state import stored_state, tied_weights, write_passing, write_state
 from pipeline.errors import ModelError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, seed: int, folder: Path) -> None:
+def export(
+    source: ModelSource,
+    recipe: Recipe,
+    pixels: Pixels,
+    classes: int,
+    seed: int,
+    folder: Path,
+    reference: bool = False,
+) -> None:
     """Writes the files of the stage into `folder`, which appears whole or not at all.
 
     Args:
@@ -43,6 +52,7 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
       classes: number of logits.
       seed: draws the initial weights.
       folder: takes the files.
+      reference: whether onnxruntime-training's artifacts are to be made of a torch module: it takes its forward graph.
 
     Raises:
       ModelError: the model cannot be built or exported, or its input or output does not fit the dataset.
@@ -61,7 +71,10 @@ def export(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, se
         elif source.backbone and source.backbone.onnx_file:
             forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
         else:
-            forward = _export_torch(build_module(source, classes, seed), source, recipe, pixels, classes, temporary)
+            module = build_module(source, classes, seed)
+            forward = _export_torch(module, source, recipe, pixels, classes, temporary)
+            if reference and not (temporary / "backbone.onnx").exists():
+                _write_reference(module, recipe, pixels, temporary / REFERENCE)
             onnx.save(forward, temporary / "forward.onnx")
             preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSETS[-1])
             onnx.save(preprocess, temporary / "preprocess.onnx")
@@ -113,27 +126,31 @@ def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 def _export_torch(
     model: torch.nn.Module, source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path
 ) -> onnx.ModelProto:
-    import torch
 
     from pipeline.capture.half import round_frozen
     from pipeline.capture.joint.capture import capture_module
     from pipeline.capture.joint.selection import trainable_names
 
-    size = recipe.preprocessing
     _check_parameters(model)
     if recipe.frozen_dtype == "float16":
         round_frozen(model, trainable_names(model, recipe.trainable))
-    image = torch.zeros(2, pixels.channels, size.height, size.width)
+    image = _example(recipe, pixels)
     _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
-    forward = capture_module(model, image, recipe, classes, folder)
-    if not (folder / "backbone.onnx").exists():
-        _write_reference(model, image, folder / REFERENCE)
+    forward = capture_module(model, image, recipe, classes, stored_state(folder), folder)
+    # torch's graphs are cycles, which hold the copies that were traced, with all weights.
+    gc.collect()
     return forward
 
 
-def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) -> None:
+def _example(recipe: Recipe, pixels: Pixels) -> torch.Tensor:
+    import torch
+
+    return torch.zeros(2, pixels.channels, recipe.preprocessing.height, recipe.preprocessing.width)
+
+
+def _write_reference(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> None:
     """Writes the forward graph that onnxruntime-training differentiates for `--engine reference`, where torch can."""
     import onnx
 
@@ -144,7 +161,7 @@ def _write_reference(model: torch.nn.Module, image: torch.Tensor, path: Path) ->
     try:
         # It prints the graphs that it cannot write, some of them from C++.
         with quiet():
-            write_graph(copied(model), image, path)
+            write_graph(copied(model), _example(recipe, pixels), path)
         forward = onnx.load(path)
     # The older exporter knows fewer modules; what it cannot write only --engine reference misses.
     except Exception:

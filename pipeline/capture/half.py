@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import ModelError
 from pipeline.graphs.edits import replace_nodes
+from pipeline.graphs.stored import graphs_of, is_stored, values_of
 
 if TYPE_CHECKING:
     import torch
@@ -55,24 +56,28 @@ def _rounded(name: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float
 
 
 def store_half(model: onnx.ModelProto) -> None:
-    """Stores every float32 constant of two axes or more that float16 holds exactly as such, and a Cast behind it."""
-    for graph in _graphs(model.graph):
+    """Stores the constants of a graph as float16 that it holds exactly, and a Cast behind it; not those in files."""
+    for graph in graphs_of(model.graph):
         casts: list[onnx.NodeProto] = []
         for tensor in graph.initializer:
-            if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
-                values = numpy_helper.to_array(tensor)
-                half = values.astype(np.float16)
-                if np.array_equal(half.astype(np.float32), values):
-                    stored = f"{tensor.name}/float16"
-                    casts.append(helper.make_node("Cast", [stored], [tensor.name], stored, to=TensorProto.FLOAT))
-                    tensor.CopyFrom(numpy_helper.from_array(half, stored))
+            half = None if is_stored(tensor) else half_of(tensor)
+            if half is not None:
+                casts.append(cast_from_half(tensor.name))
+                tensor.CopyFrom(numpy_helper.from_array(half, casts[-1].input[0]))
         replace_nodes(graph, [*casts, *graph.node])
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and those inside of it, inner ones first."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
-    yield graph
+def half_of(tensor: onnx.TensorProto) -> npt.NDArray[np.float16] | None:
+    """The numbers of a float32 tensor of two axes or more, where float16 holds them exactly; else None."""
+    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+        return None
+    values = values_of(tensor)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), values) else None
+
+
+def cast_from_half(name: str) -> onnx.NodeProto:
+    """What makes the float32 tensor of that name of the one that is stored."""
+    stored = f"{name}/float16"
+    return helper.make_node("Cast", [stored], [name], stored, to=TensorProto.FLOAT)

@@ -38,7 +38,7 @@ def check_model(
     Raises:
       ModelError: what was made is another network than the one that was written.
     """
-    sizes = sizes_for(recipe.batch_size)
+    sizes = sizes_for(recipe.batch_size, made.export)
     batches = draw_batches(dataset, sizes, made.export / "preprocess.onnx")
     against, measured = compare(source, recipe, classes, seed, batches, made)
     record = {"against": against, "batches": sizes, "differences": measured.largest, "rounding": measured.rounding}

@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import by_name, read_model
 from pipeline.checking.differences import Measured, relative
-from pipeline.checking.lowered_side import LoweredSide, by_name
+from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, observe
-from pipeline.graphs.sessions import open_session
 from pipeline.errors import ModelError
 from pipeline.graphs.inference_mode import trains
 from pipeline.graphs.names import LOGITS
 from pipeline.graphs.reading import opset_of
+from pipeline.graphs.sessions import open_session
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
 from pipeline.sources.onnx_files.newest import KNOWN
@@ -36,7 +36,7 @@ def check_file(source: ModelSource, recipe: Recipe, batches: Sequence[Batch], fo
       ModelError: they differ, or the train step fails.
     """
     path = source.onnx_file or (source.backbone.onnx_file if source.backbone else None)
-    side = LoweredSide(folder, onnx.load(folder / "gradient_step.onnx"))
+    side = LoweredSide(folder, folder / "gradient_step.onnx")
     with refusing(f"{path} cannot be trained"):
         ours = observe(side, batches).evaluation
     expected = _run(path, batches[0].image) if path else None

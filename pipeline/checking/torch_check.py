@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 
-from pipeline.capture.state import with_values
 from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.images import regrouped
@@ -20,6 +18,7 @@ from pipeline.checking.observed import Array, Batch, Observed, observe
 from pipeline.checking.torch_side import OnOutput, TorchSide
 from pipeline.checking.updates import check_train_step, check_updates
 from pipeline.errors import ModelError
+from pipeline.graphs.stored import load_light
 from pipeline.lowering.model_folder import read_network
 from pipeline.lowering.step import build_calm_gradient_step
 from pipeline.recipe import Recipe
@@ -53,6 +52,7 @@ def check_torch(
     ours = LoweredSide(folder, gradient)
     with refusing("the lowered model fails", "this is a fault of the program; --no-check packages it all the same"):
         lowered = observe(ours, batches)
+    ours.close()
     comparison = _compared(lowered, theirs)
     try:
         comparison.run()
@@ -60,18 +60,17 @@ def check_torch(
         if not difference.gradients or not _by_chance(difference, ours, theirs, batches):
             where = difference.where or _located(difference, ours, theirs, batches)
             raise ModelError(difference.line(where)) from None
-    flat = [np.concatenate([np.ravel(value) for value in step.gradients.values()]) for step in lowered.steps]
     ours.restart()
-    update = check_updates(ours, flat, recipe)
+    update = check_updates(ours, [step.gradients for step in lowered.steps], recipe)
     if update is not None:
         comparison.measured.largest["update"] = update
     if not random:
-        check_train_step(ours, batches[0], lowered.steps[0], flat[0], recipe.optimizer)
+        check_train_step(ours, batches[0], lowered.steps[0], recipe.optimizer)
     return comparison.measured
 
 
 def _compared(lowered: Observed, theirs: _Theirs) -> Comparison:
-    return Comparison(lowered, theirs.observed, lambda: theirs.exact, theirs.side.backward_order, theirs.side.counters)
+    return Comparison(lowered, theirs.observed, lambda: theirs.exact, theirs.backward_order, theirs.counters)
 
 
 def _by_chance(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: Sequence[Batch]) -> bool:
@@ -92,11 +91,11 @@ def _by_chance(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches:
     return False
 
 
-def _gradient_step(recipe: Recipe, export: Path, artifacts: Path, folder: Path) -> tuple[onnx.ModelProto, bool]:
+def _gradient_step(recipe: Recipe, export: Path, artifacts: Path, folder: Path) -> tuple[Path | onnx.ModelProto, bool]:
     """The gradient step, one with given random numbers where it draws any; and whether it draws."""
-    shipped = onnx.load(folder / "gradient_step.onnx")
+    shipped = folder / "gradient_step.onnx"
     # Only what is random reads the number of the step.
-    if not any("step" in node.input for node in shipped.graph.node):
+    if not any("step" in node.input for node in load_light(shipped).graph.node):
         return shipped, False
     return build_calm_gradient_step(read_network(recipe, export, artifacts)), True
 
@@ -106,9 +105,11 @@ class _Theirs:
 
     def __init__(self, module: torch.nn.Module, recipe: Recipe, export: Path, batches: Sequence[Batch]) -> None:
         self._module, self._recipe, self._export, self._batches = module, recipe, export, batches
-        self._state = with_values(export, _rounded(export)) or {}
-        self.side = self.fresh(torch.float32)
-        self.observed = observe(self.side, batches)
+        side = self.fresh()
+        self.observed = observe(side, batches)
+        self.backward_order, self.counters = side.backward_order, side.counters
+        # It has all weights: the next copy does not live beside it.
+        del side
         self._check_repeated()
 
     def _check_repeated(self) -> None:
@@ -126,7 +127,7 @@ class _Theirs:
 
     def fresh(self, dtype: torch.dtype = torch.float32) -> TorchSide:
         """A side that has made no step."""
-        return TorchSide(self._module, self._state, self._recipe, dtype)
+        return TorchSide(self._module, self._export, self._recipe, dtype)
 
     def on(self, batches: Sequence[Batch]) -> _Theirs:
         """The same on other batches."""
@@ -141,18 +142,12 @@ class _Theirs:
             return None
 
 
-def _rounded(export: Path) -> dict[str, Array]:
-    """The initial weights as they were exported: those stored in half are rounded."""
-    forward = onnx.load(export / "forward.onnx")
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}
-
-
 def _located(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: Sequence[Batch]) -> str | None:
     """Where a difference in the forward pass begins, as far as names tell it."""
     side, first = theirs.fresh(), batches[0]
     start = LoweredSide(ours.folder, ours.gradient)
     if difference.step is None:
-        graph, feeds = onnx.load(ours.folder / "eval_step.onnx"), start.evaluation_feeds(first)
+        graph, feeds = load_light(ours.folder / "eval_step.onnx"), start.evaluation_feeds(first)
         return beginning(graph, feeds, _outputs(lambda observer: side.evaluate(first, observer)))
     for batch in batches[: difference.step]:
         for one in (start, side):
@@ -160,7 +155,8 @@ def _located(difference: Unequal, ours: LoweredSide, theirs: _Theirs, batches: S
             one.nudge()
     batch = batches[difference.step]
     outputs = _outputs(lambda observer: side.step(batch, observer))
-    return beginning(ours.gradient, start.step_feeds(batch), outputs)
+    gradient = load_light(ours.gradient) if isinstance(ours.gradient, Path) else ours.gradient
+    return beginning(gradient, start.step_feeds(batch), outputs)
 
 
 def _outputs(run: Callable[[OnOutput], object]) -> dict[str, Array]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.capture.joint.loss import auxiliary_of, logits_of
 from pipeline.capture.joint.selection import for_training
+from pipeline.capture.state import FILE_NAME
 from pipeline.checking.calm import calmed
+from pipeline.checking.kept import Kept
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
 from pipeline.checking.side_effects import refusing_side_effects
 from pipeline.errors import ModelError, in_one_line
@@ -28,23 +32,22 @@ class TorchSide:
     Attributes:
       module: the copy.
       counters: the numbers of batches that batch normalisation counts, by name: no graph needs them.
-      backward_order: names of the parameters in the order in which the last step gave them a gradient.
     """
 
-    def __init__(self, module: nn.Module, state: Mapping[str, Any], recipe: Recipe, dtype: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, export: Path, recipe: Recipe, dtype: torch.dtype) -> None:
+        """`export` is the export's folder, which has the initial weights."""
         self._recipe = recipe
         self._dtype = dtype
         self.module, self._held = for_training(module, recipe.trainable)
-        tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
-        self.module.load_state_dict(tensors, strict=False)
+        self.module.load_state_dict(load_file(export / FILE_NAME), strict=False)
         self.module.to(dtype)
         layers = [(n, m) for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
         self.counters = {f"{name}.num_batches_tracked".removeprefix(".") for name, _ in layers}
-        self.backward_order: list[str] = []
+        self._received = _Received(export)
         for name, parameter in self.module.named_parameters():
             if parameter.requires_grad:
                 # Of the tensor, which torch leaves untyped.
-                parameter.register_post_accumulate_grad_hook(self._noting(name))  # type: ignore[no-untyped-call]
+                parameter.register_post_accumulate_grad_hook(self._received.keeping(name))  # type: ignore[no-untyped-call]
 
     def evaluate(self, batch: Batch, on_output: OnOutput | None = None) -> Evaluation:
         """Logits and loss of `module.eval()`."""
@@ -62,8 +65,7 @@ class TorchSide:
         self.module.train()
         for layer in self._held:
             layer.training = False
-        self.module.zero_grad()
-        self.backward_order.clear()
+        self._received.begin()
         with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
             loss = self._loss(logits_of(output), batch)
@@ -71,23 +73,20 @@ class TorchSide:
                 loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
-        parameters = dict(self.module.named_parameters())
-        return Step(
-            _array(loss),
-            frozenset(parameters),
-            {name: _array(p.grad) for name, p in parameters.items() if p.grad is not None},
-            self.buffers(),
-        )
+        names = frozenset(name for name, _ in self.module.named_parameters())
+        return Step(_array(loss), names, self._received.gradients, self.buffers())
 
     def nudge(self) -> None:
         """Moves what the last step gave a gradient: what the loss does not reach stays."""
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
-                if parameter.grad is not None:
+                if name in self._received.gradients:
                     parameter.copy_(torch.from_numpy(nudged(name, parameter.detach().float().numpy())))
 
-    def _noting(self, name: str) -> Callable[[Tensor], None]:
-        return lambda _: self.backward_order.append(name)
+    @property
+    def backward_order(self) -> Sequence[str]:
+        """Names of the parameters in the order in which the last step gave them a gradient."""
+        return list(self._received.gradients)
 
     def buffers(self) -> dict[str, Array]:
         """Every buffer as it is now, by name."""
@@ -107,6 +106,31 @@ class TorchSide:
         if recipe.loss == "mean_squared_error":
             return functional.mse_loss(logits, targets)
         return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+class _Received:
+    """The gradients of a step, in the order in which they came; it knows nothing of who gives them.
+
+    So a side ends, with all its weights, when nobody asks for it any more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.gradients = Kept(folder)
+
+    def begin(self) -> None:
+        """A new step."""
+        self.gradients = Kept(self._folder)
+
+    def keeping(self, name: str) -> Callable[[Tensor], None]:
+        """A hook that keeps a parameter's gradient as soon as it is there: never all of them are in memory."""
+
+        def keep(parameter: Tensor) -> None:
+            if parameter.grad is not None:
+                self.gradients.add(name, parameter.grad.numpy())
+                parameter.grad = None
+
+        return keep
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError, in_one_line
+from pipeline.graphs.execution_order import asked_for_in_order
+from pipeline.graphs.stored import check_graph, is_stored, place_of
 
 # What the lowered graphs are written in. 17 has ScatterElements with a sum, and the operators of the exporter's
 # opset 15 mean the same in it (18 moves the axes of reductions into inputs).
@@ -28,7 +31,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[Value, onnx.TensorProto] = {}
-        self._by_content: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._by_content: dict[tuple[object, ...], Value] = {}
         self._names: set[str] = set()
         self._notes: dict[str, tuple[Any, ...]] = {}
 
@@ -96,6 +99,18 @@ class Graph:
             self.constants[value] = numpy_helper.from_array(tensor, value)
         return self._by_content[key]
 
+    def tensor(self, tensor: onnx.TensorProto) -> Value:
+        """A constant of another graph; one whose numbers stand in a file (`stored.py`) stays there."""
+        if not is_stored(tensor):
+            return self.constant(numpy_helper.to_array(tensor), None, tensor.name)
+        key = (place_of(tensor), tensor.data_type, tuple(tensor.dims))
+        if key not in self._by_content:
+            value = self._by_content[key] = self.name(tensor.name)
+            self.constants[value] = onnx.TensorProto()
+            self.constants[value].CopyFrom(tensor)
+            self.constants[value].name = value
+        return self._by_content[key]
+
     def floats(self, array: npt.ArrayLike) -> Value:
         """A float32 constant."""
         return self.constant(array, np.float32)
@@ -124,6 +139,12 @@ class Graph:
         """
         steepest = float(np.finfo(np.float32).max)
         return self.op("Mul", self.op("HardSigmoid", condition, alpha=steepest, beta=0.0), value)
+
+    def where_between(self, x: Value, low: float, high: float, value: Value) -> Value:
+        """`value` where x is between the bounds, 0 where it is at one or beyond; as `where_positive` for each."""
+        above = self.op("HardSigmoid", x, **_step_at(low, up=True))
+        below = self.op("HardSigmoid", x, **_step_at(high, up=False))
+        return self.op("Mul", self.op("Mul", value, above), below)
 
     def blend(self, old: Value, new: Value, keep: float) -> Value:
         """A moving average: keep × old + (1 − keep) × new."""
@@ -158,6 +179,7 @@ class Graph:
     ) -> onnx.ModelProto:
         """The finished model, checked, without the nodes and constants that no output needs."""
         nodes = [_plain(node) for node in needed(self.nodes, [output.name for output in outputs])]
+        nodes = asked_for_in_order(nodes)
         read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
         constants = [tensor for value, tensor in self.constants.items() if value in read]
         graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)
@@ -168,12 +190,21 @@ class Graph:
             producer_name="train-on-device",
         )
         try:
-            onnx.checker.check_model(model)
+            check_graph(model)
         except onnx.checker.ValidationError as error:
             raise LoweringError(
                 f"the {name} of this model would be no valid graph, a fault of the program: {in_one_line(error)}"
             ) from error
         return model
+
+
+def _step_at(bound: float, up: bool) -> dict[str, float]:
+    """The sigmoid that is 0 at a bound and 1 from the next number on, above or below.
+
+    A slope that is a power of 2 makes x × slope exact, and a sum is 0 only where it is exactly.
+    """
+    slope = float(2.0 ** min(126 - math.frexp(bound)[1], 127))
+    return {"alpha": slope if up else -slope, "beta": -bound * slope if up else bound * slope}
 
 
 def _plain(node: onnx.NodeProto) -> onnx.NodeProto:

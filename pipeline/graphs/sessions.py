@@ -20,5 +20,7 @@ def open_session(model: Path | onnx.ModelProto) -> ort.InferenceSession:
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # Which keeps what a run took, for the next one.
+    options.enable_cpu_mem_arena = False
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

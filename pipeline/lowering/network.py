@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import onnx
 
+from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.graphs.graph import Shape
 from pipeline.graphs.inference_mode import trained_statistics
-from pipeline.graphs.names import GRADIENT, LOSS, RENEWED
+from pipeline.graphs.names import LOSS
 from pipeline.graphs.reading import shapes_of
 
 

@@ -1,7 +1,8 @@
-"""The train step and the eval step: preprocessing, network, gradients and optimizer in one graph each.
+"""The steps: preprocessing, network and gradients in one graph, the optimizer in another; and both in one.
 
-All trainable parameters are one float32 vector, and each state of the optimizer another, so that the optimizer takes
-about ten nodes however many layers there are and the runner swaps two buffers instead of copying.
+The gradient step and the eval step take and give each tensor under a name of its own, so that the runner binds them to
+where they lie. The update step is elementwise over vectors of any length: of all parameters, or of a part of them. The
+train step is a whole update, all trainable parameters one float32 vector, and each state of the optimizer another.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 
+from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
@@ -19,9 +21,12 @@ from pipeline.lowering.network import Network
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.rules.randomness import calm
 from pipeline.lowering.training_graph import lower
-from pipeline.optimizers import Optimizer, Update, clipped
+from pipeline.optimizers import Optimizer, Update, clipped, norm_of
 
 LABEL = "label"
+
+# The value of each parameter and of each buffer.
+_Tensors = tuple[Mapping[str, Value], Mapping[str, Value]]
 
 
 def build_train_step(network: Network, optimizer: Optimizer, clip_norm: float | None) -> onnx.ModelProto:
@@ -36,18 +41,25 @@ def build_train_step(network: Network, optimizer: Optimizer, clip_norm: float | 
       LoweringError: an operator of the training graph has no form in the ONNX standard.
     """
     g = Graph()
-    inputs = [*_batch_inputs(network), *_update_inputs(network, optimizer), *_buffer_inputs(network)]
+    vector, buffers = _length(network.trainable), _length(network.buffers)
+    inputs = [*_batch_inputs(network), *_update_inputs(optimizer, vector)]
+    inputs += [_float("buffers", buffers)] if network.buffers else []
     _reserve(g, inputs)
-    loss, gradient, buffers = _write_gradient(network, g)
-    results = {"loss": loss, **buffers, **_write_update(network, optimizer, clip_norm, gradient, g)}
-    vectors = dict.fromkeys(results, _length(network.trainable))
-    return g.model("train_step", inputs, _outputs(g, results, vectors | _shapes(network)))
+    pieces = _pieces("parameters", network.trainable, g), _pieces("buffers", network.buffers, g)
+    loss, gradients, renewed = _write_gradients(network, g, pieces)
+    results = {"loss": loss} | ({"buffers_out": _flat(g, renewed, network.buffers)} if renewed else {})
+    gradient = _flat(g, gradients, network.trainable)
+    if clip_norm is not None:
+        gradient = clipped(gradient, clip_norm, g)
+    results |= _write_update(optimizer, gradient, g)
+    shapes = dict.fromkeys(results, vector) | {"loss": [], "buffers_out": buffers}
+    return g.model("train_step", inputs, _outputs(g, results, shapes))
 
 
 def build_gradient_step(network: Network) -> onnx.ModelProto:
-    """Adds a batch's gradient to `gradient`: the first half of an update over several batches.
+    """A batch, the number of the step, from which dropout draws, and each parameter and buffer → loss and gradients.
 
-    Running statistics take every batch, as in torch. `step` is a number of the batch, from which dropout draws.
+    Each buffer comes out as training renews it.
 
     Raises:
       LoweringError: an operator of the training graph has no form in the ONNX standard.
@@ -63,25 +75,36 @@ def build_calm_gradient_step(network: Network) -> onnx.ModelProto:
 
 
 def _gradient_step(network: Network, g: Graph) -> onnx.ModelProto:
-    vector = _length(network.trainable)
-    inputs = [*_batch_inputs(network), _step_input(), *_state_inputs(network, ("parameters", "gradient"))]
+    inputs = [*_batch_inputs(network), _step_input(), *_tensor_inputs(network)]
     _reserve(g, inputs)
-    loss, gradient, buffers = _write_gradient(network, g)
-    results = {"loss": loss, **buffers, "gradient_out": g.op("Add", "gradient", gradient)}
-    return g.model("gradient_step", inputs, _outputs(g, results, {"gradient_out": vector} | _shapes(network)))
+    loss, gradients, renewed = _write_gradients(network, g, _tensors(network))
+    results, shapes = {"loss": loss}, dict[str, list[int | str]](loss=[])
+    for prefix, values, tensors in ((GRADIENT, gradients, network.trainable), (RENEWED, renewed, network.buffers)):
+        results |= {f"{prefix}{name}": value for name, value in values.items()}
+        shapes |= {f"{prefix}{name}": list(shape) for name, shape in tensors.items()}
+    return g.model("gradient_step", inputs, _outputs(g, results, shapes))
 
 
-def build_update_step(network: Network, optimizer: Optimizer, clip_norm: float | None) -> onnx.ModelProto:
-    """Makes one update with `gradient` × `scale`: the second half of an update over several batches.
+def build_update_step(optimizer: Optimizer) -> onnx.ModelProto:
+    """Makes one update of P parameters, any number of them, with `gradient` × `scale`.
 
-    `clip_norm` bounds the norm of that product, the mean gradient.
+    Each state is read by nothing that does not lead to its new value: it may be written over its old one.
     """
     g = Graph()
-    vector = _length(network.trainable)
-    inputs = [_float("gradient", vector), _float("scale", []), *_update_inputs(network, optimizer)]
+    inputs = [_float("gradient", ["P"]), _float("scale", []), *_update_inputs(optimizer, ["P"])]
     _reserve(g, inputs)
-    results = _write_update(network, optimizer, clip_norm, g.op("Mul", "gradient", "scale"), g)
-    return g.model("update_step", inputs, _outputs(g, results, dict.fromkeys(results, vector)))
+    results = _write_update(optimizer, g.op("Mul", "gradient", "scale"), g)
+    return g.model("update_step", inputs, _outputs(g, results, {name: ["P"] for name in results}))
+
+
+def build_norm_step() -> onnx.ModelProto:
+    """`gradient`, a vector of any length P → `square_sum`: the sum of its squares."""
+    g = Graph()
+    inputs = [_float("gradient", ["P"])]
+    _reserve(g, inputs)
+    norm = norm_of("gradient", g)
+    results = {"square_sum": g.op("Mul", norm, norm)}
+    return g.model("norm_step", inputs, _outputs(g, results, {"square_sum": []}))
 
 
 def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
@@ -91,40 +114,33 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
       LoweringError: an operator of the eval graph has no form in the ONNX standard.
     """
     g = Graph()
-    inputs = [*_batch_inputs(network), *_state_inputs(network, ("parameters",))]
+    inputs = [*_batch_inputs(network), *_tensor_inputs(network)]
     _reserve(g, inputs)
-    values = lower(network.evaluation, g, _given(network, network.evaluation, g), network.shapes)
+    given = _given(network, network.evaluation, g, _tensors(network))
+    values = lower(network.evaluation, g, given, network.shapes)
     results = {"loss": values[network.evaluation_loss], "logits": values[LOGITS]}
     return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", classes]}))
 
 
-def _write_gradient(network: Network, g: Graph) -> tuple[Value, Value, dict[str, Value]]:
-    """Writes forward and backward pass; returns the loss, the flat gradient and the new buffers as a graph's output."""
+def _write_gradients(network: Network, g: Graph, tensors: _Tensors) -> tuple[Value, dict[str, Value], dict[str, Value]]:
+    """Writes forward and backward pass; returns the loss, each parameter's gradient and each new buffer."""
     training = network.training
     give_step(g, STEP)
-    values = lower(training, g, _given(network, training, g), network.shapes)
-    gradient = _flat(g, {name: values[network.gradients[name]] for name in network.trainable}, network.trainable)
-    renewed = {name: values[network.renewed[name]] for name in network.buffers}
-    buffers = {"buffers_out": _flat(g, renewed, network.buffers)} if renewed else {}
-    return values[network.loss], gradient, buffers
+    values = lower(training, g, _given(network, training, g, tensors), network.shapes)
+    gradients = {name: values[network.gradients[name]] for name in network.trainable}
+    return values[network.loss], gradients, {name: values[network.renewed[name]] for name in network.buffers}
 
 
-def _write_update(
-    network: Network, optimizer: Optimizer, clip_norm: float | None, gradient: Value, g: Graph
-) -> dict[str, Value]:
-    """Writes clipping and optimizer; returns the new parameters and states by the names of the outputs."""
-    if clip_norm is not None:
-        [size] = _length(network.trainable)
-        gradient = clipped(gradient, int(size), clip_norm, g)
+def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:
+    """Writes the optimizer; returns the new parameters and states by the names of the outputs."""
     names = optimizer.states()
     update = Update("parameters", gradient, "learning_rate", STEP, {n: n for n in names}, optimizer.values())
     parameters, states = optimizer.write(update, g)
     return {"parameters_out": parameters, **{f"{name}_out": states[name] for name in names}}
 
 
-def _update_inputs(network: Network, optimizer: Optimizer) -> list[onnx.ValueInfoProto]:
+def _update_inputs(optimizer: Optimizer, vector: list[int | str]) -> list[onnx.ValueInfoProto]:
     names = ("parameters", *optimizer.states())
-    vector = _length(network.trainable)
     return [_float("learning_rate", []), _step_input(), *(_float(name, vector) for name in names)]
 
 
@@ -132,13 +148,16 @@ def _step_input() -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(STEP, TensorProto.INT64, [])
 
 
-def _state_inputs(network: Network, vectors: Sequence[str]) -> list[onnx.ValueInfoProto]:
-    """Vectors over the parameters, and the buffers where there are any."""
-    return [*(_float(name, _length(network.trainable)) for name in vectors), *_buffer_inputs(network)]
+def _tensor_inputs(network: Network) -> list[onnx.ValueInfoProto]:
+    """Each parameter and each buffer."""
+    kinds = ((PARAMETER, network.trainable), (BUFFER, network.buffers))
+    return [_float(f"{kind}{name}", list(shape)) for kind, tensors in kinds for name, shape in tensors.items()]
 
 
-def _buffer_inputs(network: Network) -> list[onnx.ValueInfoProto]:
-    return [_float("buffers", _length(network.buffers))] if network.buffers else []
+def _tensors(network: Network) -> _Tensors:
+    """The values of `_tensor_inputs`, by the tensors' names: parameters, buffers."""
+    parameters, buffers = network.trainable, network.buffers
+    return {name: f"{PARAMETER}{name}" for name in parameters}, {name: f"{BUFFER}{name}" for name in buffers}
 
 
 def _reserve(g: Graph, inputs: Sequence[onnx.ValueInfoProto]) -> None:
@@ -160,21 +179,17 @@ def _size(shape: Shape) -> int:
     return math.prod(int(size) for size in shape)
 
 
-def _shapes(network: Network) -> dict[str, list[int | str]]:
-    """Shapes of the outputs that are no vectors over the parameters."""
-    return {"loss": [], "buffers_out": _length(network.buffers)}
-
-
-def _given(network: Network, model: onnx.ModelProto, g: Graph) -> dict[str, Value]:
+def _given(network: Network, model: onnx.ModelProto, g: Graph, tensors: _Tensors) -> dict[str, Value]:
     """Values for the inputs of a training or eval graph: the preprocessed image, the label, every parameter."""
-    given = _pieces("parameters", network.trainable, g) | _pieces("buffers", network.buffers, g)
+    parameters, buffers = tensors
+    given = {**parameters, **buffers}
     given |= {FEATURES: FEATURES} if network.preprocess is None else {IMAGE: _preprocessed(network.preprocess, g)}
     wanted = [info.name for info in model.graph.input]
     for name in wanted:
         if name in given or name.endswith(".accumulation.buffer") or name == "lazy_reset_grad":
             continue
         if name in network.frozen:
-            given[name] = g.constant(numpy_helper.to_array(network.frozen[name]), None, name)
+            given[name] = g.tensor(network.frozen[name])
         elif name == "labels":
             given[name] = LABEL
         else:

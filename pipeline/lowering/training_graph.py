@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
-from onnx import numpy_helper
 
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import OPSET, Graph, Shape, Value
@@ -37,12 +36,7 @@ def lower(
     shapes = {**known_shapes, **shapes_of(model)}
     model = fuse(model, shapes)
     values = dict(given)
-    values.update(
-        {
-            tensor.name: g.constant(numpy_helper.to_array(tensor), None, tensor.name)
-            for tensor in model.graph.initializer
-        }
-    )
+    values.update({tensor.name: g.tensor(tensor) for tensor in model.graph.initializer})
     sizes: dict[str, Shape] = {}
     read = read_values(model)
     for proto in model.graph.node:
@@ -51,8 +45,8 @@ def lower(
         input_shapes = [shapes.get(name) for name in proto.input]
         shape = common_shape(g, proto.op_type, inputs, input_shapes)
         if shape:
-            order = common_order(g, inputs)
-            inputs = all_batch_last(g, inputs, input_shapes, order)
+            order = common_order(g, inputs, input_shapes, shape)
+            inputs = all_batch_last(g, inputs, input_shapes, shape, order)
             shapes.setdefault(proto.output[0], shape)
         rule = RULES.get(proto.op_type)
         returned = rule(Node.of(proto, inputs, shapes, read), g) if rule else g.copy(proto, inputs)

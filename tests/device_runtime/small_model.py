@@ -19,6 +19,7 @@ from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_
 from device_runtime.formats.dataset import Description, Strip, write_description
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from device_runtime.formats.options import parse
+from device_runtime.formats.steps import GRADIENT, PARAMETER
 from device_runtime.runner import run
 
 # Element type and shape by name.
@@ -38,15 +39,13 @@ TINY = Model(
     features=None,
     recipe=RecipeRecord(8, 20, 0.01, 10, 0, None),
     loss="cross_entropy",
+    clip_norm=None,
 )
 
 _FORWARD = """
     pixels = Cast<to = 1>(image)
-    scaled = Mul(pixels, scale)
-    flat = Flatten<axis = 1>(scaled)
-    flat_weight = Slice(parameters, zero, weights)
-    weight = Reshape(flat_weight, weight_shape)
-    bias = Slice(parameters, weights, size)
+    shaded = Mul(pixels, shade)
+    flat = Flatten<axis = 1>(shaded)
     logits = Gemm<transB = 1>(flat, weight, bias)
     loss = SoftmaxCrossEntropyLoss(logits, label)
 """
@@ -60,13 +59,14 @@ _BACKWARD = """
     count = Cast<to = 1>(shape)
     share = Div(error, count)
     weight_gradient = Gemm<transA = 1>(share, flat)
-    flat_gradient = Reshape(weight_gradient, minus)
     bias_gradient = ReduceSum<keepdims = 0>(share, zero)
-    gradient = Concat<axis = 0>(flat_gradient, bias_gradient)
+"""
+_UPDATE = """
+    scaled = Mul(gradient, scale)
     old_mean = Mul(exp_avg, beta1)
-    new_mean = Mul(gradient, rest1)
+    new_mean = Mul(scaled, rest1)
     exp_avg_out = Add(old_mean, new_mean)
-    squared = Mul(gradient, gradient)
+    squared = Mul(scaled, scaled)
     old_square = Mul(exp_avg_sq, beta2)
     new_square = Mul(squared, rest2)
     exp_avg_sq_out = Add(old_square, new_square)
@@ -84,13 +84,9 @@ _BACKWARD = """
     parameters_out = Sub(parameters, change)
 """
 _CONSTANTS = {
-    "scale": np.float32(1 / 255),
+    "shade": np.float32(1 / 255),
     "zero": np.array([0]),
     "one": np.array([1]),
-    "minus": np.array([-1]),
-    "weights": np.array([CLASSES * PIXELS]),
-    "size": np.array([SIZE]),
-    "weight_shape": np.array([CLASSES, PIXELS]),
     "classes": np.arange(CLASSES)[None],
     "beta1": np.float32(BETA1),
     "rest1": np.float32(1 - BETA1),
@@ -100,7 +96,13 @@ _CONSTANTS = {
     "epsilon": np.float32(EPSILON),
 }
 _IMAGES: Values = {"image": (TensorProto.UINT8, ["N", 4, 4, 1]), "label": (TensorProto.INT64, ["N"])}
-_SCALARS: Values = {"learning_rate": (TensorProto.FLOAT, []), "step": (TensorProto.INT64, [])}
+_STEP: Values = {"step": (TensorProto.INT64, [])}
+_SCALARS: Values = {**_STEP, **{name: (TensorProto.FLOAT, []) for name in ("learning_rate", "scale")}}
+_TENSORS: Values = {"weight": (TensorProto.FLOAT, [CLASSES, PIXELS]), "bias": (TensorProto.FLOAT, [CLASSES])}
+_PARAMETERS: Values = {f"{PARAMETER}dense.{name}": kind for name, kind in _TENSORS.items()}
+# The text form of a graph has no names with a slash or a dot.
+_NAMES = {name: f"{PARAMETER}dense.{name}" for name in _TENSORS}
+_NAMES |= {f"{name}_gradient": f"{GRADIENT}dense.{name}" for name in _TENSORS}
 _LOSS: Values = {"loss": (TensorProto.FLOAT, [])}
 
 
@@ -123,8 +125,8 @@ def write_package(folder: Path, model: Model = TINY) -> Path:
     weights = np.random.default_rng(3).normal(0, 0.01, SIZE).astype(np.float32)
     start = Checkpoint(0, weights, np.empty(0, np.float32), {})
     write_checkpoint(folder / "model" / untrained_name(model), start, model)
-    (folder / "model" / "train_step.onnx").write_bytes(train_step())
-    (folder / "model" / "eval_step.onnx").write_bytes(eval_step())
+    for name, graph in (("gradient", gradient_step()), ("update", update_step()), ("eval", eval_step())):
+        (folder / "model" / f"{name}_step.onnx").write_bytes(graph)
     write_images(folder / "dataset", {"train": 30, "test": 11})
     return folder
 
@@ -144,17 +146,22 @@ def write_images(folder: Path, counts: dict[str, int], side: int = 4) -> None:
     write_description(folder, Description("bands", side, side, 1, ("a", "b", "c"), splits))
 
 
-def train_step() -> bytes:
-    """The train step, standard operators of opset 17."""
-    vectors: Values = {name: (TensorProto.FLOAT, [SIZE]) for name in ("parameters", "exp_avg", "exp_avg_sq")}
-    outputs = {**_LOSS, **{f"{name}_out": kind for name, kind in vectors.items()}}
-    return _graph(_FORWARD + _BACKWARD, {**_IMAGES, **_SCALARS, **vectors}, outputs)
+def gradient_step() -> bytes:
+    """The gradient step, standard operators of opset 17."""
+    outputs: Values = {**_LOSS, **{f"{GRADIENT}dense.{name}": kind for name, kind in _TENSORS.items()}}
+    return _graph(_FORWARD + _BACKWARD, {**_IMAGES, **_STEP, **_PARAMETERS}, outputs)
+
+
+def update_step() -> bytes:
+    """The update step."""
+    vectors: Values = {name: (TensorProto.FLOAT, ["P"]) for name in ("parameters", "exp_avg", "exp_avg_sq")}
+    inputs: Values = {**_SCALARS, "gradient": (TensorProto.FLOAT, ["P"]), **vectors}
+    return _graph(_UPDATE, inputs, {f"{name}_out": kind for name, kind in vectors.items()})
 
 
 def eval_step() -> bytes:
     """The evaluation."""
-    inputs: Values = {**_IMAGES, "parameters": (TensorProto.FLOAT, [SIZE])}
-    return _graph(_FORWARD, inputs, {**_LOSS, "logits": (TensorProto.FLOAT, ["N", CLASSES])})
+    return _graph(_FORWARD, {**_IMAGES, **_PARAMETERS}, {**_LOSS, "logits": (TensorProto.FLOAT, ["N", CLASSES])})
 
 
 def execute(package: Path, output: Path, *words: str | Path) -> list[str]:
@@ -170,6 +177,9 @@ def _graph(body: str, inputs: Values, outputs: Values) -> bytes:
     parsed = onnx.parser.parse_graph(f"tiny () => () {{ {body} }}")
     for node in parsed.node:
         node.name = f"node_{node.output[0]}"
+        node.input[:], node.output[:] = (
+            [_NAMES.get(name, name) for name in ends] for ends in (node.input, node.output)
+        )
     used = {name for node in parsed.node for name in node.input}
     graph = helper.make_graph(
         parsed.node,

@@ -77,13 +77,13 @@ def test_a_checkpoint_without_this_optimizers_state_is_evaluated_but_not_trained
     assert start(package, "-f", file, "-c", "0").returncode == 0
 
 
-@pytest.mark.parametrize("graph", ["train_step.onnx", "eval_step.onnx"])
+@pytest.mark.parametrize("graph", ["gradient_step.onnx", "update_step.onnx", "eval_step.onnx"])
 def test_a_missing_graph_is_named(package: Path, graph: str) -> None:
     (package / "model" / graph).unlink()
     assert f"{graph} does not exist" in refusal(package, "-c", "1")
 
 
-@pytest.mark.parametrize("graph", ["train_step.onnx", "eval_step.onnx"])
+@pytest.mark.parametrize("graph", ["gradient_step.onnx", "update_step.onnx", "eval_step.onnx"])
 def test_a_damaged_graph_is_named(package: Path, graph: str) -> None:
     (package / "model" / graph).write_bytes(b"no graph")
     assert f"{graph} cannot be opened" in refusal(package, "-c", "1")

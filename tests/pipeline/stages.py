@@ -15,7 +15,6 @@ from pipeline.checking.check import Made, compare
 from pipeline.checking.differences import Measured
 from pipeline.checking.images import batches_of, sizes_for
 from pipeline.checking.observed import Batch
-from pipeline.errors import PipelineError
 from pipeline.graphs.files import is_joint
 from pipeline.lowering.model_folder import build_model_folder
 from pipeline.recipe import Recipe
@@ -36,19 +35,20 @@ def build(source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, fol
 
 
 def build_unchecked(
-    source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path, seed: int = 1
+    source: ModelSource,
+    recipe: Recipe,
+    pixels: Pixels,
+    classes: int,
+    folder: Path,
+    seed: int = 1,
+    reference: bool = False,
 ) -> Path:
-    """Fills `folder` with export/, artifacts/ and model/; returns the last."""
+    """Fills `folder` with export/, artifacts/ where they are needed, and model/; returns the last."""
     exported, artifacts, model = (folder / name for name in ("export", "artifacts", "model"))
-    export(source, recipe, pixels, classes, seed, exported)
-    made: Path | None = artifacts
-    try:
-        build_artifacts(exported, recipe, classes, artifacts)
-    except PipelineError:
-        # Of a torch module they serve `--engine reference` alone.
-        if not is_joint(exported):
-            raise
-        made = None
+    export(source, recipe, pixels, classes, seed, exported, reference)
+    made = artifacts if reference or not is_joint(exported) else None
+    if made:
+        build_artifacts(exported, recipe, classes, made)
     build_model_folder(source.name, recipe, pixels, classes, exported, made, model)
     return model
 
@@ -72,7 +72,7 @@ def random_batches(recipe: Recipe, pixels: Pixels, classes: int, folder: Path, s
             random.integers(0, 256, (size, pixels.height, pixels.width, pixels.channels), np.uint8),
             random.integers(0, classes, size),
         )
-        for size in sizes_for(recipe.batch_size)
+        for size in sizes_for(recipe.batch_size, made_in(folder).export)
     ]
     return batches_of(images, made_in(folder).export / "preprocess.onnx")
 

@@ -54,5 +54,6 @@ def network(widths: Sequence[int], depths: Sequence[int], classes: int) -> nn.Mo
     for layer in built.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return built

@@ -31,7 +31,7 @@ class VisionTransformer(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits, float32 N×classes, of `image`, float32 N×3×H×W."""
         patches = self.patches(image).flatten(2).transpose(1, 2)
-        token = self.class_token.expand(len(image), -1, -1)
+        token = self.class_token.expand(image.shape[0], -1, -1)
         tokens = torch.cat((token, patches), 1)
         hidden = self.encoder(tokens + self.positions[: tokens.shape[1]])
         logits: Tensor = self.head(hidden[:, 0])

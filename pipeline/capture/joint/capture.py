@@ -7,6 +7,7 @@ and the two graphs start behind it, at `features`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -27,7 +28,14 @@ from pipeline.recipe import Recipe
 from pipeline.sources.module_copy import copied
 
 
-def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: int, folder: Path) -> onnx.ModelProto:
+def capture_module(
+    module: nn.Module,
+    image: Tensor,
+    recipe: Recipe,
+    classes: int,
+    stored: Mapping[str, onnx.TensorProto],
+    folder: Path,
+) -> onnx.ModelProto:
     """Writes the graphs into a folder and returns the forward graph.
 
     Args:
@@ -35,7 +43,8 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
       image: an example, float32 2×C×H×W.
       recipe: tells the loss and what trains.
       classes: number of logits.
-      folder: takes the files.
+      stored: the module's tensors whose numbers stand in a file, to which the graphs refer.
+      folder: takes the files; it has that one.
 
     Raises:
       ModelError: torch cannot export the module, or draws random numbers in evaluation.
@@ -50,6 +59,8 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
         weights = ", ".join(f"{name!r} with the weight {weight:g}" for name, weight in recipe.auxiliary.items())
         note(f"of the other outputs these train too: {weights}")
     unreached = unreached_parameters(probed, held, image, label, loss)
+    # Each copy has all weights: at most one lives beside the module.
+    del probed
     trained, held = for_training(module, recipe.trainable)
     for name in unreached:
         trained.get_parameter(name).requires_grad_(False)
@@ -58,14 +69,14 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
     evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, classes))
     state = [*trains, *renewed_buffers(traced)]
     try:
-        training, evaluation = translate(traced, state), translate(evaluated, state)
+        training, evaluation = translate(traced, state, stored), translate(evaluated, state, stored)
     except UnknownOperatorsError as error:
         raise UnknownOperatorsError(error.calls, places_of(for_training(module, recipe.trainable)[0], image)) from error
     if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):
         raise ModelError(
             f"the model draws random numbers in evaluation too ({', '.join(drawn)}): guard it by self.training"
         )
-    forward = without_loss(translate(evaluated, []))
+    forward = without_loss(translate(evaluated, [], stored))
     parts = cut(training, evaluation, forward, trains)
     if parts:
         backbone, training, evaluation = parts

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from device_runtime.formats.steps import RENEWED
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.graphs.edits import replace_nodes
 from pipeline.graphs.graph import needed
-from pipeline.graphs.names import FEATURES, IMAGE, LABELS, LOGITS, RENEWED
+from pipeline.graphs.names import FEATURES, IMAGE, LABELS, LOGITS
 from pipeline.graphs.reading import shapes_of
 
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "BatchNormalization", "LayerNormalization"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,71 @@ def instance_norm(
     if weight is not None:
         normal = normal * weight.reshape(shape)
     return normal if bias is None else normal + bias.reshape(shape)
+
+
+def self_attention(torchs: Callable[..., tuple[Tensor, Tensor | None]]) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """Torch's attention of its layers; of a sequence to itself, without masks, dropout and weights, with fewer turns.
+
+    Torch projects T×N×C and brings queries, keys and values to their heads one by one; here N×T×C as it is, all at
+    once.
+
+    Args:
+      torchs: `multi_head_attention_forward`, which does all others.
+    """
+    signature = inspect.signature(torchs)
+
+    def forward(*arguments: Any, **options: Any) -> tuple[Tensor, Tensor | None]:
+        bound = signature.bind(*arguments, **options)
+        bound.apply_defaults()
+        given = bound.arguments
+        x = given["query"]
+        dropped = given["dropout_p"] if given["training"] else 0.0
+        itself = x is given["key"] and x is given["value"] and x.dim() == 3 and given["in_proj_weight"] is not None
+        other = ("bias_k", "bias_v", "key_padding_mask", "attn_mask", "static_k", "static_v")
+        flags = ("add_zero_attn", "need_weights", "use_separate_proj_weight", "is_causal")
+        if not itself or dropped or any(given[n] is not None for n in other) or any(given[name] for name in flags):
+            return torchs(*arguments, **options)
+        projected = functional.linear(x.transpose(0, 1), given["in_proj_weight"], given["in_proj_bias"])
+        images, tokens, heads = projected.shape[0], projected.shape[1], given["num_heads"]
+        width = x.shape[2] // heads
+        parts = projected.view(images, tokens, 3, heads, width).permute(2, 0, 3, 1, 4)
+        # Heads of all images one after another: the runtime would put the turn behind the division into three.
+        query, key, value = parts.reshape(3, images * heads, tokens, width).unbind(0)
+        read = _attention(query, key, value, width**-0.5).view(images, heads, tokens, width)
+        read = read.transpose(1, 2).reshape(images, tokens, x.shape[2])
+        return functional.linear(read, given["out_proj_weight"], given["out_proj_bias"]).transpose(0, 1), None
+
+    return forward
+
+
+def dot_product_attention(torchs: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Torch's `scaled_dot_product_attention`; N×H×T×D without a mask and dropout with the scale in one product."""
+
+    def forward(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        alike = query.dim() == key.dim() == value.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
+        if attn_mask is not None or dropout_p or is_causal or enable_gqa or not alike:
+            return torchs(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+        images, heads, tokens, width = query.shape
+        q, k, v = (part.reshape(images * heads, part.shape[2], part.shape[3]) for part in (query, key, value))
+        read = _attention(q, k, v, width**-0.5 if scale is None else scale)
+        return read.view(images, heads, tokens, v.shape[2])
+
+    return forward
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Of (N·H)×T×D. Matrices are turned next to a product, where the runtime reads them as they lie."""
+    scores = torch.bmm(query, key.transpose(1, 2)) * scale
+    return torch.bmm(torch.softmax(scores, -1), value)
 
 
 def random_order(n: Any, **options: Any) -> Tensor:

@@ -27,14 +27,22 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
-from pipeline.capture.joint.stand_ins import cumulative_batch_norm, instance_norm, random_order, with_dropout_between
+from pipeline.capture.joint.stand_ins import (
+    cumulative_batch_norm,
+    dot_product_attention,
+    instance_norm,
+    random_order,
+    self_attention,
+    with_dropout_between,
+)
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
-from pipeline.graphs.names import GRADIENT, IMAGE, LABELS, LOGITS, LOSS, RENEWED
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 from pipeline.progress import note
 
 
@@ -204,6 +212,9 @@ def _mode(module: nn.Module) -> Iterator[None]:
     was = {child: child.training for child in module.modules()}
     module.eval()
     own_norm, functional.instance_norm = functional.instance_norm, instance_norm
+    own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
+    functional.multi_head_attention_forward = self_attention(own_attention[0])
+    functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
     own_layers = decompositions._rnn_helper
     decompositions._rnn_helper = with_dropout_between(own_layers)
     level = logging.getLogger("torch").level
@@ -215,6 +226,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
     finally:
         logging.getLogger("torch").setLevel(level)
         functional.instance_norm = own_norm
+        functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
         decompositions._rnn_helper = own_layers
         for child, mode in was.items():
             child.training = mode

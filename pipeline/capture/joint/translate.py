@@ -16,12 +16,13 @@ import torch
 from onnx import helper, numpy_helper
 from torch.fx import Node
 
+from device_runtime.formats.steps import RENEWED
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
 from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError, PipelineError, in_one_line
 from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
-from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS, RENEWED
+from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 
 CONTRIBUTED = "com.microsoft"
 
@@ -29,12 +30,15 @@ CONTRIBUTED = "com.microsoft"
 _IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
 
 
-def translate(traced: Traced, state: Collection[str]) -> onnx.ModelProto:
+def translate(
+    traced: Traced, state: Collection[str], stored: Mapping[str, onnx.TensorProto] = MappingProxyType({})
+) -> onnx.ModelProto:
     """The ONNX graph of a traced module.
 
     Args:
       traced: of `trace.py`.
       state: names of the parameters and buffers that are inputs of the graph; the others are initializers.
+      stored: tensors of the module by name whose numbers stand in a file.
 
     Returns:
       `image`, `labels` and the state → `loss`, `logits`, `gradient/<parameter>`, `renewed/<buffer>`; the batch is N,
@@ -43,7 +47,7 @@ def translate(traced: Traced, state: Collection[str]) -> onnx.ModelProto:
     Raises:
       LoweringError: operators that no rule knows, all of them in one message.
     """
-    translation = _Translation(traced, state)
+    translation = _Translation(traced, state, stored)
     translation.read_inputs()
     translation.write_calls()
     return translation.model()
@@ -95,8 +99,8 @@ def _placed(call: str, places: Mapping[str, str]) -> str:
 class _Translation:
     """The state of one translation: what stands for each node of torch's graph."""
 
-    def __init__(self, traced: Traced, state: Collection[str]) -> None:
-        self._traced, self._state = traced, state
+    def __init__(self, traced: Traced, state: Collection[str], stored: Mapping[str, onnx.TensorProto]) -> None:
+        self._traced, self._state, self._stored = traced, state, stored
         self._g = Writer()
         self._values: dict[Node, Any] = {}
         self._known: dict[Value, Tensor] = {}
@@ -127,7 +131,9 @@ class _Translation:
         return Tensor(self._g.cast(name, tensor.dtype), tensor.shape, tensor.dtype)
 
     def _constant(self, name: str, values: torch.Tensor) -> Tensor:
-        self._g.constants[name] = numpy_helper.from_array(values.detach().cpu().contiguous().numpy(), name)
+        self._g.constants[name] = self._stored.get(name) or numpy_helper.from_array(
+            values.detach().cpu().contiguous().numpy(), name
+        )
         self._known[name] = described(name, values)
         return self._known[name]
 

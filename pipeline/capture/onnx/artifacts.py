@@ -14,6 +14,7 @@ from pipeline.capture.losses import is_fused, with_loss
 from pipeline.errors import ModelError, UsageError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.files import REFERENCE, is_joint
+from pipeline.graphs.stored import SMALLEST_BYTES
 from pipeline.optimizers import Optimizer
 from pipeline.progress import quiet
 from pipeline.recipe import Recipe
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import onnx
 
 DIFFERENTIABLE = "differentiable.onnx"
+# In it the larger tensors of that graph.
+WEIGHTS = "differentiable.bin"
 
 
 def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: Path) -> None:
@@ -48,6 +51,14 @@ def build_artifacts(export_folder: Path, recipe: Recipe, classes: int, folder: P
         _generate(with_its_loss, trainable, frozen, recipe, temporary)
         _use_torch_order(temporary / "optimizer_model.onnx")
         _make_loadable(temporary / "eval_model.onnx")
+        _part(temporary / DIFFERENTIABLE)
+
+
+def _part(graph: Path) -> None:
+    """Puts the larger tensors of a graph into a file of their own: who asks for its shapes reads the graph alone."""
+    import onnx
+
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location=WEIGHTS, size_threshold=SMALLEST_BYTES)
 
 
 def _refuse_subgraphs(trained: onnx.ModelProto) -> None:

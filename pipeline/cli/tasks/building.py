@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.cli.tasks.declaring import takes_options
 from pipeline.settings import Settings
 
@@ -30,7 +32,7 @@ def artifacts(settings: Settings) -> None:
     """Build onnxruntime-training's artifacts."""
     from pipeline.prepare import make_artifacts, prepare
 
-    print(make_artifacts(prepare(settings)))
+    print(make_artifacts(replace(prepare(settings), reference=True)))
 
 
 @takes_options

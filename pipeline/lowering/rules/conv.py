@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.errors import LoweringError
-from pipeline.graphs.graph import Graph, Value
+from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.node import Node
-from pipeline.lowering.convolutions import depthwise, narrow_conv
+from pipeline.lowering.convolutions import dense, depthwise
 from pipeline.lowering.convolutions.depthwise import depthwise_of
 from pipeline.lowering.convolutions.layout import add_bias, batch_first, batch_last, is_batch_last, matrix, order_of
 from pipeline.lowering.convolutions.windows import Axis, axes_of, fit, transposed
@@ -70,14 +70,14 @@ class _Convolution:
 
 @lowers("Conv")
 def convolution(node: Node, g: Graph) -> Value:
-    """Conv(x N×C×H×W, w M×C/G×KH×KW, [b M]) → y: a depthwise one tiled, a pointwise one a product for the batch."""
+    """Conv(x N×C×H×W, w M×C/G×KH×KW, [b M]) → y: depthwise and pointwise ones as products for the batch."""
     apart = depthwise_of(node, *node.input_shapes[:2])
-    if apart and apart.is_tiled:
+    if apart and apart.is_product:
         return depthwise.convolve(node, g, apart)
-    narrow = narrow_conv.narrow_axes(node, *node.input_shapes[:2])
-    if narrow:
-        return narrow_conv.convolve(node, g, narrow)
-    if is_batch_last(g, node.inputs[0]) and _Convolution.of(node, 0, 1).is_pointwise:
+    form = dense.form_of(node, *node.input_shapes[:2])
+    if form:
+        return dense.convolve(node, g, form)
+    if _is_one_product(g, node.inputs[0], _Convolution.of(node, 0, 1), *node.input_shapes[:2]):
         return _pointwise(node, g)
     return g.op("Conv", *node.inputs, **node.attributes)
 
@@ -88,21 +88,24 @@ def conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     dy, x, w = node.inputs[:3]
     conv = _Convolution.of(node, 1, 2)
     apart = depthwise_of(node, *node.input_shapes[1:3])
-    narrow = narrow_conv.narrow_axes(node, *node.input_shapes[1:3])
+    form = dense.form_of(node, *node.input_shapes[1:3])
+    one_product = _is_one_product(g, x, conv, *node.input_shapes[1:3])
     dx = dw = ""
     if node.wants(0):
-        if apart and apart.is_tiled:
+        if apart and apart.is_product:
             dx = depthwise.input_gradient(g, apart, dy, w)
-        elif conv.is_pointwise and is_batch_last(g, x):
+        elif form:
+            dx = dense.input_gradient(node, g, form)
+        elif one_product:
             dx = _pointwise_input_gradient(node, g)
         else:
             dx = _input_gradient(g, conv, dy, w)
     if node.wants(1):
         if apart:
             dw = depthwise.weight_gradient(g, apart, dy, x)
-        elif narrow:
-            dw = narrow_conv.weight_gradient(node, g, narrow)
-        elif conv.is_pointwise and is_batch_last(g, x):
+        elif form:
+            dw = dense.weight_gradient(node, g, form)
+        elif one_product:
             dw = _pointwise_weight_gradient(node, g)
         else:
             dw = _weight_gradient(node, g, conv)
@@ -153,6 +156,19 @@ def _strided(g: Graph, conv: _Convolution, x: Value, w: Value) -> Value:
     """The convolution of x itself."""
     fitted, pads = fit(g, x, conv.axes)
     return g.op("Conv", fitted, w, strides=conv.strides, dilations=conv.dilations, pads=pads, group=conv.group)
+
+
+def _is_one_product(g: Graph, x: Value, conv: _Convolution, image: Shape | None, weights: Shape | None) -> bool:
+    """Whether a pointwise convolution of images is computed with the batch last: they are so, or small.
+
+    A product for each image reads weights, and writes their gradient, each time; where these are more than what the
+    product is of and makes, one product for all is faster (docs/decisions.md).
+    """
+    if not conv.is_pointwise or image is None or weights is None or len(image) != 4:
+        return False
+    outputs, channels = (int(size) for size in weights[:2])
+    pixels = math.prod(axis.size for axis in conv.axes)
+    return is_batch_last(g, x) or outputs * channels > pixels * (outputs + channels)
 
 
 def _pointwise(node: Node, g: Graph) -> Value:

@@ -1,9 +1,9 @@
 """Pooling and its gradients.
 
 onnxruntime-training's MaxPool hands the positions of the maxima to MaxPoolGrad, which scatters. The runtime's MaxPool
-with positions is an order of magnitude slower than the one without, so the common pooling, whose windows tile the
-input, finds the maxima again by comparison. The gradient goes to the first maximum of a window alone, in row-major
-order, as in torch and onnxruntime-training.
+with positions is an order of magnitude slower than the one without, so pooling whose windows tile the input finds the
+maxima again by comparison, and so does that of images otherwise (`overlapping_pool`). The gradient goes to the first
+maximum of a window alone, in row-major order, as in torch and onnxruntime-training.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.node import Node
 from pipeline.lowering.convolutions.windows import Axis, axes_of, transposed
+from pipeline.lowering.rules import overlapping_pool
 from pipeline.lowering.rules.registry import lowers
 
 
@@ -25,8 +26,12 @@ def max_pool(node: Node, g: Graph) -> tuple[Value, ...]:
     x = node.inputs[0]
     if not node.wants(1):
         return (g.op("MaxPool", x, **node.attributes),)
-    if not _tiles(node, node.input_shape(0)):
-        return g.ops("MaxPool", x, outputs=2, **node.attributes)
+    shape = node.input_shape(0)
+    if not _tiles(node, shape):
+        axes = _image_axes(node, shape, node.output_shapes[0])
+        if axes is None:
+            return g.ops("MaxPool", x, outputs=2, **node.attributes)
+        return overlapping_pool.pool(g, x, shape, axes, node.outputs[1]), node.outputs[1]
     y = g.op("MaxPool", x, **node.attributes)
     g.remember(node.outputs[1], (x, y))
     return y, node.outputs[1]
@@ -38,7 +43,8 @@ def max_pool_grad(node: Node, g: Graph) -> Value:
     dy, indices = node.inputs
     shape = node.output_shape(0)
     if not _tiles(node, shape):
-        return _scatter(g, dy, indices, shape)
+        compared = g.recall_or_none(indices) is not None
+        return overlapping_pool.pool_gradient(g, dy, shape, indices) if compared else _scatter(g, dy, indices, shape)
     x, y = g.recall(indices)
     window = tuple(node.attributes["kernel_shape"])
     upscale = [1.0, 1.0, *(float(size) for size in window)]
@@ -83,9 +89,17 @@ def average_pool_grad(node: Node, g: Graph) -> Value:
 
 
 def _axes(node: Node, image: Shape, outputs: Shape) -> tuple[Axis, ...]:
-    """The axes of average pooling; with `ceil_mode` the last window may reach beyond the padding."""
+    """The axes of pooling; with `ceil_mode` the last window may reach beyond the padding."""
     size, out = ([int(length) for length in shape[2:]] for shape in (image, outputs))
     return axes_of(node.attributes, size, node.attributes["kernel_shape"], out)
+
+
+def _image_axes(node: Node, image: Shape, outputs: Shape | None) -> tuple[Axis, Axis] | None:
+    """Rows and columns of the pooling of images of known size; None for any other."""
+    if outputs is None or not all(isinstance(size, int) for shape in (image, outputs) for size in shape[1:]):
+        return None
+    axes = _axes(node, image, outputs)
+    return (axes[0], axes[1]) if len(axes) == 2 else None
 
 
 def _window_sizes(axes: Sequence[Axis], with_pads: bool) -> np.ndarray:

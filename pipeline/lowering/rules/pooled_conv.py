@@ -23,6 +23,7 @@ from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.node import Node
 from pipeline.lowering.convolutions.layout import add_bias, batch_first, batch_last, pick
 from pipeline.lowering.convolutions.windows import Axis
+from pipeline.lowering.rules.first_maximum import to_first_maximum
 from pipeline.lowering.rules.registry import lowers
 
 FORWARD, BACKWARD = "PooledConv", "PooledConvGrad"
@@ -131,7 +132,7 @@ def pooled_conv_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     if node.attributes["relu"]:
         gradient = g.where_positive(y, gradient)
     db = g.sum(gradient, [1]) if node.wants(2) else ""
-    stacked = g.op("Concat", *_to_first_maximum(g, gradient, phases, maximum), axis=0)
+    stacked = g.op("Concat", *to_first_maximum(g, gradient, phases, maximum), axis=0)
     return (
         _input_gradient(g, stacked, weights, sizes) if node.wants(0) else "",
         _weight_gradient(g, stacked, patches, sizes),
@@ -158,15 +159,6 @@ def _weight_gradient(g: Graph, stacked: Value, patches: Value, sizes: Sizes) -> 
     kernels = g.op("MatMul", g.floats(placement.reshape(len(placement), -1)), by_channel)
     turned = g.op("Transpose", g.op("Reshape", kernels, g.ints([-1, sizes.out_channels])), perm=[1, 0])
     return g.op("Reshape", turned, g.ints([sizes.out_channels, sizes.channels, *sizes.kernel]))
-
-
-def _to_first_maximum(g: Graph, gradient: Value, phases: Sequence[Value], maximum: Value) -> list[Value]:
-    """Gives each window's gradient to the first phase that holds its maximum; the last phase takes what is left."""
-    parts: list[Value] = []
-    for phase in phases[:-1]:
-        parts.append(g.mask(g.op("Equal", phase, maximum), gradient))
-        gradient = g.op("Sub", gradient, parts[-1])
-    return [*parts, gradient]
 
 
 def _input_gradient(g: Graph, stacked: Value, weights: Value, sizes: Sizes) -> Value:

@@ -9,7 +9,11 @@ from onnx import TensorProto
 
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
+from pipeline.lowering.rules.pixel import spread
 from pipeline.lowering.rules.registry import lowers
+
+# Between N×C×H×W and N×H×W×C, there and back.
+_CHANNELS = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 @lowers("Scale")
@@ -22,6 +26,25 @@ def scale(node: Node, g: Graph) -> Value:
     scaled = g.op("Div" if node.attributes.get("scale_down", 0) else "Mul", x, as_float)
     g.remember(_scaled_key(scaled), (scaled,))
     return scaled
+
+
+@lowers("Transpose")
+def transpose(node: Node, g: Graph) -> Value:
+    """Transpose(x) → y; of images between N×C×H×W and N×H×W×C, of matrices N×C×(H·W), in shapes of their own.
+
+    The runtime would fuse it with the one by which the batch comes first, into one that moves element by element.
+    """
+    (x,) = node.inputs
+    shape = node.input_shapes[0]
+    perm = list(node.attributes.get("perm", []))
+    if shape is None or perm not in _CHANNELS or not all(isinstance(size, int) for size in shape[1:]):
+        return g.op("Transpose", x, **node.attributes)
+    first, second, third = (int(size) for size in shape[1:])
+    matrix, sizes = ([first, second * third], [second, third, first])
+    if perm == _CHANNELS[1]:
+        matrix, sizes = ([first * second, third], [third, first, second])
+    turned = g.op("Transpose", g.op("Reshape", x, g.ints([-1, *matrix])), perm=[0, 2, 1])
+    return g.op("Reshape", turned, g.ints([-1, *sizes]))
 
 
 @lowers("ConcatTraining")
@@ -95,6 +118,9 @@ def trilu(node: Node, g: Graph) -> Value:
 @lowers("Expand")
 def expand(node: Node, g: Graph) -> Value:
     """Expand(x, shape) → y; one pixel to a whole image, in the gradient of global pooling, as a product with ones."""
+    images = spread(node, g)
+    if images:
+        return images
     shape, out = node.input_shapes[0], node.output_shapes[0]
     is_mean = g.recall_or_none(_scaled_key(node.inputs[0])) is not None
     if not is_mean or shape is None or out is None or not all(isinstance(size, int) for size in out[1:]):

@@ -130,7 +130,8 @@ def test_clipped_updates_are_torchs(
 def test_the_reference_engine_clips(text: str, tmp_path: Path) -> None:
     network = NETWORK.replace("nn.BatchNorm2d(4), ", "nn.Identity(), ")
     recipe = Recipe(Preprocessing(8, 8), parse_optimizer(text), clip_norm=0.8)
-    folder = stages.build(stages.module_of(network, tmp_path), recipe, PIXELS, CLASSES, tmp_path)
+    source = stages.module_of(network, tmp_path)
+    folder = stages.build_unchecked(source, recipe, PIXELS, CLASSES, tmp_path, reference=True)
     module, updates = untrained(network), updates_of(8, 1)
     norms = by_torch(module, OPTIMIZERS[text]([*module.parameters()]), updates, 0.8)
     assert min(norms) < 0.8 < max(norms)
@@ -177,7 +178,7 @@ def clip(gradient: np.ndarray, max_norm: float) -> np.ndarray:
     """The gradient as the steps clip it."""
     g = Graph()
     g.name("gradient")
-    g.publish({"clipped": clipped("gradient", gradient.size, max_norm, g)})
+    g.publish({"clipped": clipped("gradient", max_norm, g)})
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, gradient.shape) for name in ("gradient", "clipped")]
     model = g.model("clip", infos[:1], infos[1:])
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

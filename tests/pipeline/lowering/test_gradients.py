@@ -46,6 +46,7 @@ CONVOLUTIONS: dict[str, Callable[[], nn.Module]] = {
     "depthwise": lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4),
     "depthwise, strided": lambda: nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=4),
     "pointwise": lambda: nn.Conv2d(4, 6, 1),
+    "pointwise, few pixels": lambda: nn.Sequential(nn.AvgPool2d(6), nn.Conv2d(4, 6, 1)),
     "uneven kernel": lambda: nn.Conv2d(4, 6, (3, 5), padding=(1, 0)),
 }
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from onnx import TensorProto
 
 from pipeline.capture.joint.operators.call import Call, Writer, translates
 from pipeline.graphs.graph import Value
-
-TINY = float(np.finfo(np.float32).tiny)
 
 
 @translates("relu")
@@ -43,16 +40,9 @@ def hardtanh(call: Call, g: Writer) -> Value:
 
 @translates("hardtanh_backward")
 def hardtanh_backward(call: Call, g: Writer) -> Value:
-    """hardtanh_backward(grad_output, self, min_val, max_val): where self is between the bounds, not at one.
-
-    One comparison: within the nearest numbers between the bounds, clipping changes nothing. Numbers nearer to 0 than
-    the smallest normal one count as 0, since some processors take them for it.
-    """
-    x, low, high = call["self"].value, np.float32(call["min_val"]), np.float32(call["max_val"])
-    inner = [float(np.nextafter(bound, other)) for bound, other in ((low, high), (high, low))]
-    bounds = [math.copysign(TINY, bound) if 0 < abs(bound) < TINY else bound for bound in inner]
-    between = g.op("Equal", x, g.op("Clip", x, *(g.floats(bound) for bound in bounds)))
-    return g.op("Mul", g.op("Cast", between, to=TensorProto.FLOAT), call["grad_output"].value)
+    """hardtanh_backward(grad_output, self, min_val, max_val): where self is between the bounds, not at one."""
+    low, high = (float(np.float32(call[name])) for name in ("min_val", "max_val"))
+    return g.where_between(call["self"].value, low, high, call["grad_output"].value)
 
 
 @translates("leaky_relu")
@@ -186,11 +176,7 @@ def hardswish(call: Call, g: Writer) -> Value:
 @translates("hardswish_backward")
 def hardswish_backward(call: Call, g: Writer) -> Value:
     """hardswish_backward(grad_output, self): 0 up to −3, 1 from 3 on, self / 3 + 1/2 between."""
-    x = call["self"].value
-    line = g.op("Add", g.op("Mul", x, g.floats(1 / 3)), g.floats(0.5))
-    above = g.op("Where", g.op("GreaterOrEqual", x, g.floats(3.0)), g.floats(1.0), line)
-    slope = g.op("Where", g.op("LessOrEqual", x, g.floats(-3.0)), g.floats(0.0), above)
-    return g.op("Mul", call["grad_output"].value, slope)
+    return g.op("HardSwishGrad", call["grad_output"].value, call["self"].value)
 
 
 def _within(x: Value, g: Writer) -> Value:

@@ -10,6 +10,7 @@ import torch
 from pipeline.capture.joint.operators.call import Call, Tensor, Writer, translates
 from pipeline.capture.joint.operators.shape import sizes_of
 from pipeline.graphs.graph import Value
+from pipeline.graphs.rows import sum_of_rows
 
 
 def axes_of(call: Call, tensor: Tensor) -> list[int]:
@@ -26,6 +27,11 @@ def total(call: Call, g: Writer) -> Value:
     """sum(self, dim=None, keepdim=False)."""
     tensor, axes = call["self"], axes_of(call, call["self"])
     value = g.as_type(tensor, call.result.dtype)
+    kept = [size for size in tensor.shape[len(axes) :] if isinstance(size, int)]
+    if call.result.dtype == torch.float32 and kept and axes == list(range(tensor.rank - len(kept))):
+        # Mostly the gradient of a bias, summed over batch and tokens.
+        matrix = g.op("Reshape", value, g.ints([-1, math.prod(kept)]))
+        return g.view(sum_of_rows(g, matrix, tensor.shape[: len(axes)]), sizes_of(call.result))
     return g.sum(value, axes, keepdims=bool(call.get("keepdim", False))) if tensor.rank and axes else value
 
 

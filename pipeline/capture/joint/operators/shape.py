@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,46 @@ def expand(call: Call, g: Writer) -> Value:
     if call["self"].shape == call.result.shape:
         return str(call["self"].value)
     return g.op("Expand", call["self"].value, g.sizes(sizes_of(call.result)))
+
+
+@translates("as_strided")
+def as_strided(call: Call, g: Writer) -> Value:
+    """as_strided(self, size, stride, storage_offset=None): where it is a view of the whole tensor, row by row.
+
+    So torch's own adaptive pooling to one pixel marks its result as channels-last.
+    """
+    size = _as_a_view(call)
+    return g.view(call["self"].value, size)
+
+
+@translates("prims.as_strided_scatter")
+def as_strided_scatter(call: Call, g: Writer) -> Value:
+    """as_strided_scatter(input, src, size, stride, storage_offset): src, where it covers the whole of input."""
+    _as_a_view(call)
+    return g.view(call["src"].value, sizes_of(call.result))
+
+
+def _as_a_view(call: Call) -> list[int | Size]:
+    """The size that as_strided gives, where no element of the tensor is left out or moved."""
+    tensor: Tensor = call.get("self") or call["input"]
+    size, stride = list(call["size"]), list(call["stride"])
+    kept = [axis for axis, length in enumerate(size) if length != 1]
+    sizes = [length for length in sizes_of(tensor) if length != 1]
+    whole = sizes == [size[axis] for axis in kept] or (tensor.rank == 1 and _count(sizes) == _count(size))
+    by_rows, expected = True, 1
+    for axis in reversed(kept):
+        by_rows = by_rows and stride[axis] == expected
+        # Only the first axis depends on the batch, and nothing lies before it.
+        expected = expected * size[axis] if isinstance(size[axis], int) else 0
+    if not (whole and by_rows) or call["storage_offset"]:
+        raise UntranslatedError("that reads the tensor in another order")
+    return size
+
+
+def _count(size: list[int | Size]) -> tuple[int, int]:
+    """How many elements, and in how many powers of the batch."""
+    factors = [length.factor if isinstance(length, Size) else length for length in size]
+    return math.prod(factors), sum(isinstance(length, Size) for length in size)
 
 
 @translates("repeat")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from onnx import helper
 from torch.nn import functional
 
+from device_runtime.formats.steps import GRADIENT
 from pipeline.capture.joint.trace import trace_training
 from pipeline.capture.joint.translate import translate
 from pipeline.graphs.graph import Graph
-from pipeline.graphs.names import GRADIENT, LOSS
+from pipeline.graphs.names import LOSS
 from pipeline.graphs.reading import shapes_of
 from pipeline.lowering.rules.dropout import give_step
 from pipeline.lowering.training_graph import lower
