@@ -16,8 +16,9 @@ from pipeline.capture.preprocess import after_preprocessing
 from pipeline.capture.state import with_values
 from pipeline.errors import ModelError
 from pipeline.files import new_file
+from pipeline.graphs.edits import rename
 from pipeline.graphs.inference_mode import to_inference_mode
-from pipeline.graphs.names import FEATURES, LOGITS
+from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
 from pipeline.lowering.int8 import FEATURES_FILE, RECORD
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ def _behind_int8(model_folder: Path, checkpoint: Path) -> onnx.ModelProto:
     del head.graph.input[1:]
     backbone = onnx.load(model_folder / FEATURES_FILE)
     # The graphs meet in one value alone, whatever else is named alike in them.
-    compose.add_prefix(backbone, "backbone/", rename_inputs=False, rename_outputs=False, inplace=True)
+    compose.add_prefix(backbone, "backbone/", inplace=True)
+    rename(backbone, f"backbone/{IMAGE}", IMAGE)
     head.ir_version = backbone.ir_version
-    merged: onnx.ModelProto = compose.merge_models(backbone, head, [(FEATURES, FEATURES)])
+    merged: onnx.ModelProto = compose.merge_models(backbone, head, [(f"backbone/{FEATURES}", FEATURES)])
     onnx.checker.check_model(merged)
     return merged
 

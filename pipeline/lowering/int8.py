@@ -39,7 +39,7 @@ OPERATORS = (
 
 # A channel's bias is kept in units of its weights' and its input's scale, in 32 bits: where all weights of a channel
 # are smaller than this beside the bias, which folded batch normalisation leaves where a channel died, it does not fit.
-_SMALLEST_SHARE = 1e-5
+_SMALLEST_SHARE = 1e-4
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -93,7 +93,7 @@ def _quantise(file: Path, images: Split, indices: npt.NDArray[np.int64], quantis
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Gives the images of these indices, batch by batch."""
 
         def __init__(self) -> None:
@@ -135,7 +135,7 @@ def _quantise(file: Path, images: Split, indices: npt.NDArray[np.int64], quantis
 
 
 def _plain(model: onnx.ModelProto) -> None:
-    """Leaves the standard's opset alone: onnxruntime names all that it knows, this one twice, and then trips over it."""
+    """Leaves the standard's opset alone: onnxruntime names all that it knows, this one twice, and trips over it."""
     [opset] = {entry.version for entry in model.opset_import if entry.domain == ""}
     del model.opset_import[:]
     model.opset_import.add(domain="", version=opset)

@@ -110,5 +110,5 @@ def test_what_float16_does_not_hold_stays_as_it_is() -> None:
 
 
 def test_an_unknown_dtype_is_named() -> None:
-    with pytest.raises(UsageError, match="--frozen-dtype int8: give one of float32, float16"):
-        Recipe(Preprocessing(8, 8), frozen_dtype="int8")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--frozen-dtype int4: give one of float32, float16, int8"):
+        Recipe(Preprocessing(8, 8), frozen_dtype="int4")  # type: ignore[arg-type]
