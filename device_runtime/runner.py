@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
@@ -51,7 +52,7 @@ def run(
     Raises:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
     """
-    started = time.perf_counter()
+    started, base = time.perf_counter(), base_memory_bytes()
     digest = ""
     if (package / MANIFEST).exists():
         manifest = read_manifest(package / MANIFEST)
@@ -94,7 +95,8 @@ def run(
             say(final_line(inputs.final, evaluation.accuracy))
             evaluation.record(metrics, step, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
-            metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
+            memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
+            metrics.record("end", step=step, **memory, seconds=seconds)
             metrics.sync()
 
 
