@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from device_runtime.base_memory import base_memory_bytes
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.engines.sessions import open_session, session_options
 from device_runtime.features import BATCH, Backbone
@@ -74,6 +75,12 @@ def _answer(measure: Measure) -> None:
     print(json.dumps(measure()), flush=True)
 
 
+def timed(step: Callable[[], object], seconds: float, base_memory: int) -> Record:
+    """What an engine answers: a step's median duration, its process's peak, and what was there before the model."""
+    ms = median_ms(step, seconds)
+    return {"ms": ms, "peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base_memory}
+
+
 def median_ms(step: Callable[[], object], seconds: float) -> float:
     """Median duration in ms of a step that is repeated, warm, for at least `seconds`."""
     return float(np.median(durations_ms(step, seconds)))
@@ -102,6 +109,7 @@ def _parse(arguments: Sequence[str]) -> Options:
 
 
 def _step(package: Path, options: Options) -> Measure:
+    base = base_memory_bytes()
     folder = package / "model"
     model = read_model(folder)
     batch = model.recipe.batch_size
@@ -117,7 +125,7 @@ def _step(package: Path, options: Options) -> Measure:
         done += 1
         engine.train_step(pixels, label, LEARNING_RATE, done)
 
-    return lambda: {"ms": median_ms(step, options.seconds), "peak_memory_bytes": peak_memory_bytes()}
+    return lambda: timed(step, options.seconds, base)
 
 
 def _product(package: Path, options: Options) -> Measure:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
 from device_runtime.console import final_line, say
 from device_runtime.engines.base import Engine
@@ -25,7 +26,7 @@ from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
 from device_runtime.live import Live
-from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records, resident_memory_bytes
+from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
@@ -51,7 +52,7 @@ def run(
     Raises:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
     """
-    started, base = time.perf_counter(), resident_memory_bytes()
+    started, base = time.perf_counter(), base_memory_bytes()
     digest = ""
     if (package / MANIFEST).exists():
         manifest = read_manifest(package / MANIFEST)

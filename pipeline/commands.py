@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
@@ -27,8 +28,17 @@ _PR_SET_PDEATHSIG = 1
 
 def end_with_parent() -> None:
     """Has the kernel end this process when the one that started it is killed; on Linux alone."""
+    _die_with_parent(signal.SIGTERM)
+
+
+def _kill_with_parent() -> None:
+    """The same for a process that may be stopped, to which SIGTERM comes when it goes on."""
+    _die_with_parent(signal.SIGKILL)
+
+
+def _die_with_parent(number: int) -> None:
     if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
 
 
 FULL_DISK = os.strerror(errno.ENOSPC)
@@ -118,6 +128,9 @@ def converse(
 ) -> Iterator[Callable[[], str]]:
     """A program that answers every line on its stdin with a line on its stdout, for as long as the block runs.
 
+    Between its answers it is stopped, with all that it started: it computes nothing, no thread of it looks for work.
+    When the block ends, in whatever way, none of them is left.
+
     Args:
       command: program and arguments; no shell reads it.
       timeout_s: seconds that one answer may take.
@@ -133,14 +146,15 @@ def converse(
     with (
         tempfile.TemporaryFile("w+", errors="replace") as stderr,
         subprocess.Popen(
-            words, env=env, text=True, stdin=pipe, stdout=pipe, stderr=stderr, preexec_fn=end_with_parent
+            words, env=env, text=True, stdin=pipe, stdout=pipe, stderr=stderr, preexec_fn=_kill_with_parent
         ) as process,
     ):
         stdin, stdout = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
 
         def ask() -> str:
-            deadline = threading.Timer(timeout_s, process.kill)
+            deadline = threading.Timer(timeout_s, _kill, (process,))
             deadline.start()
+            _send(_family(process.pid), signal.SIGCONT)
             answer = ""
             with suppress(BrokenPipeError):
                 # Past the buffer, which would be written once more when it is closed.
@@ -155,12 +169,50 @@ def converse(
                 stderr.seek(0)
                 last = "\n".join(stderr.read().strip().splitlines()[-LAST_LINES:])
                 raise CommandError(f"`{shlex.join(words)}` gave no answer and ended with exit code {code}:\n{last}")
+            _stop(process.pid)
             return answer
 
         try:
             yield ask
         finally:
-            process.kill()
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kills a process and all that it started."""
+    # The number of one that has been waited for may be another's by now.
+    if process.returncode is None:
+        _send(_stop(process.pid), signal.SIGKILL)
+
+
+def _stop(pid: int) -> set[int]:
+    """Stops a process and all that it started; returns them: none starts another one any more."""
+    stopped: set[int] = set()
+    while new := _family(pid) - stopped:
+        _send(new, signal.SIGSTOP)
+        stopped |= new
+    return stopped
+
+
+def _family(pid: int) -> set[int]:
+    """A process, and all that it and they started and that still run, as far as there is a /proc to tell."""
+    children = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        # It may end meanwhile.
+        with suppress(OSError):
+            # Behind the program's name, which may hold anything: state and parent.
+            parent = stat.read_text(errors="replace").rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += children[one]
+    return set(found)
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _words(command: Sequence[str | Path]) -> list[str]:

@@ -139,6 +139,11 @@ def parse_optimizer(text: str) -> Optimizer:
     return Optimizer(name, tuple(options))
 
 
+def written(optimizer: Optimizer) -> str:
+    """An optimizer as `--optimizer` takes it."""
+    return ",".join((optimizer.name, *(f"{option}={value:g}" for option, value in optimizer.options)))
+
+
 def _moments(options: Options) -> tuple[str, ...]:
     return ("exp_avg", "exp_avg_sq")
 

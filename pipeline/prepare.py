@@ -63,7 +63,7 @@ def prepare(settings: Settings) -> Prepared:
     """
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
-    _chosen(Recipe(Preprocessing(1, 1)), settings)
+    chosen(Recipe(Preprocessing(1, 1)), settings)
     return prepared_on(convert_data(settings), source, settings)
 
 
@@ -107,7 +107,7 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     folder = settings.build / source.name
     return Prepared(
         source,
-        _chosen(recipe_of(source, pixels), settings),
+        chosen(recipe_of(source, pixels), settings),
         pixels,
         _classes(description),
         settings.seed,
@@ -301,7 +301,7 @@ def make_runtime(settings: Settings) -> Path:
         return settings.kind.build_runtime(settings.build)
 
 
-def _chosen(recipe: Recipe, settings: Settings) -> Recipe:
+def chosen(recipe: Recipe, settings: Settings) -> Recipe:
     """The recipe with what the user chose instead.
 
     Raises:

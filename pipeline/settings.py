@@ -33,6 +33,11 @@ def _trainable(text: str) -> tuple[str, ...]:
     return {"head": ("head.*",), "all": ("*",)}.get(text, listed(text))
 
 
+def _rivals(text: str) -> tuple[str, ...]:
+    """Names of engines; `none` for no rival at all."""
+    return () if text == "none" else listed(text)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a user asks for. None: the model's recipe decides.
@@ -57,7 +62,16 @@ class Settings:
             },
         ),
     ] = "x86"
-    model: Annotated[str, Option("a model's name, model.onnx, or path/to/module.py:factory", str, _MODEL)] = "lenet"
+    model: Annotated[
+        str,
+        Option(
+            "a model's name, model.onnx, or path/to/module.py:factory",
+            str,
+            (*_MODEL, "bench"),
+            {"bench": "measure your own: model.onnx or path/to/module.py:factory, with its recipe, on random images"},
+            apart=("bench",),
+        ),
+    ] = "lenet"
     build: Annotated[
         Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report"))
     ] = Path("build")
@@ -148,7 +162,9 @@ class Settings:
         Option(
             f"{one_of(list(RULES))}, with options: sgd,momentum=0.9,dampening=0.01",
             parse_optimizer,
-            _CHOICE,
+            (*_CHOICE, "bench"),
+            {"bench": "of every network and rival: sgd,momentum=0.9 (default: the recipe's; adam of the large ones)"},
+            apart=("bench",),
             example="adam",
         ),
     ] = None
@@ -223,12 +239,32 @@ class Settings:
     networks: Annotated[
         tuple[str, ...],
         Option(
-            "lenet, mobilenet, transformer, or some of them with commas (default: all)",
+            "of lenet, mobilenet, transformer (default: these), resnet18, mobilenet_v2, mobilenet_v3_small, "
+            "efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
             listed,
             ("bench",),
             example="lenet",
         ),
     ] = ()
+    image_size: Annotated[
+        int | None,
+        Option(
+            "pixels of each side of the images (default: the recipe's; 96 of the large networks)",
+            positive_whole_number,
+            ("bench",),
+            example="96",
+        ),
+    ] = None
+    rivals: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "of onnxruntime-training, torch-eager, torch-compile (default: these; of large networks and --model not "
+            "the last), executorch, jax some with commas, or none",
+            _rivals,
+            ("bench",),
+            example="torch-eager",
+        ),
+    ] = None
     repeats: Annotated[
         int, Option("interleaved rounds, of which the median is taken", positive_whole_number, ("bench",))
     ] = 10

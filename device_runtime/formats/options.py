@@ -63,7 +63,14 @@ class Options:
     ] = None
     batch_size: Annotated[
         int | None,
-        Option("images of one step (default: the model's recipe)", positive_whole_number, _TRAINING, example="32"),
+        Option(
+            "images of one step (default: the model's recipe)",
+            positive_whole_number,
+            (*_TRAINING, "bench"),
+            {"bench": "images of one step (default: the recipe's; 16 of the large networks)"},
+            apart=("bench",),
+            example="32",
+        ),
     ] = None
     accumulate: Annotated[
         int | None,

@@ -1,29 +1,29 @@
-"""The networks that are measured, each brought through the real stages into a package of its own."""
+"""The networks that are measured, and how each is trained where the user does not say otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import FILE_NAME, Description, Strip, write_description
 from device_runtime.formats.model import Pixels
-from pipeline.bench.flops import step_flops
+from pipeline.bench.own import CLASSES, images_and_classes, sized
 from pipeline.errors import UsageError
-from pipeline.files import new_folder
-from pipeline.prepare import Prepared, make_package, prepare, prepared_on
+from pipeline.optimizers import Optimizer
+from pipeline.prepare import chosen
+from pipeline.recipe import Recipe
 from pipeline.settings import Settings
-from pipeline.sources.model_source import find_model
+from pipeline.sources.model_source import find_model, recipe_of
 
 MODELS = Path(__file__).parent / "models"
-CLASSES = 10
-# device_runtime/bench.py looks for it under this name.
-PRODUCT_FILE = "product.onnx"
-PRODUCT_SIZE = 1024
-PRODUCT_FLOPS = 2 * PRODUCT_SIZE**3
+
+ALL = "all"
+# Of networks that take images of any size and say none.
+SIZE, BATCH = 96, 16
+
+OPEN_RIVALS = ("onnxruntime-training", "torch-eager")
+# It compiles a large network for minutes.
+RIVALS = (*OPEN_RIVALS, "torch-compile")
+ALL_RIVALS = (*RIVALS, "executorch", "jax")
 
 
 @dataclass(frozen=True)
@@ -33,98 +33,123 @@ class Network:
     Attributes:
       title: what the table says.
       model: as `--model` takes it.
-      pixels: of the random images that it trains on; None: the carried sample of MNIST.
+      pixels: of the random images that it trains on, which can have no other size; None: see below.
+      everyday: whether it takes photographs of any size, and trains as networks of that kind are measured.
+      rivals: what it is measured beside unless `--rivals` says otherwise.
     """
 
     title: str
     model: str
     pixels: Pixels | None = None
+    everyday: bool = False
+    rivals: tuple[str, ...] = RIVALS
+
+
+def _small(title: str, file: str, pixels: Pixels) -> Network:
+    return Network(title, f"{MODELS / file}.py:build", pixels)
+
+
+def _everyday(title: str, file: str) -> Network:
+    return Network(title, f"{MODELS / file}.py:build", everyday=True, rivals=OPEN_RIVALS)
 
 
 NETWORKS = {
     "lenet": Network("LeNet-5", "lenet"),
-    "mobilenet": Network("small MobileNet", f"{MODELS / 'mobilenet.py'}:build", Pixels(32, 32, 3)),
-    "transformer": Network("small transformer", f"{MODELS / 'transformer.py'}:build", Pixels(8, 8, 1)),
+    "mobilenet": _small("small MobileNet", "mobilenet", Pixels(32, 32, 3)),
+    "transformer": _small("small transformer", "transformer", Pixels(8, 8, 1)),
+    "resnet18": _everyday("ResNet-18", "resnet18"),
+    "mobilenet_v2": _everyday("MobileNetV2", "mobilenet_v2"),
+    "mobilenet_v3_small": _everyday("MobileNetV3-Small", "mobilenet_v3_small"),
+    "efficientnet_b0": _everyday("EfficientNet-B0", "efficientnet_b0"),
+    "convnext_atto": _everyday("ConvNeXt-Atto", "convnext_atto"),
+    "convnext_tiny": _everyday("ConvNeXt-Tiny", "convnext_tiny"),
+    "vit_tiny": _everyday("ViT-Tiny", "vit_tiny"),
 }
+# What is measured where nothing is named: it takes a few minutes.
+DEFAULT = ("lenet", "mobilenet", "transformer")
 
 
 @dataclass(frozen=True)
-class Built:
-    """A network's package, and the floating-point operations of one of its train steps."""
+class Measured:
+    """A network as it is to be measured: the model, its recipe, its images, their classes and the rivals.
 
-    network: Network
-    prepared: Prepared
-    package: Path
-    step_flops: int
+    `pixels` is None where it trains on the carried sample of MNIST.
+    """
+
+    name: str
+    title: str
+    model: str
+    recipe: Recipe
+    pixels: Pixels | None
+    classes: int
+    rivals: tuple[str, ...]
 
 
-def choose(names: Sequence[str]) -> tuple[str, ...]:
-    """The networks of `--networks`, each once; none for all.
+def is_own(settings: Settings) -> bool:
+    """Whether `--model` names one to measure: LeNet, which it names by default, is one of the networks."""
+    return settings.model != Settings().model
+
+
+def check_names(settings: Settings) -> None:
+    """Refuses what is no network and no rival, before anything is read.
 
     Raises:
-      UsageError: there is no such network.
+      UsageError: there is no such one.
     """
-    chosen = tuple(dict.fromkeys(names)) if names else tuple(NETWORKS)
-    unknown = [name for name in chosen if name not in NETWORKS]
-    if unknown:
-        raise UsageError(f"--networks {','.join(names)}: no network {unknown[0]!r}; give some of {','.join(NETWORKS)}")
-    return chosen
+    _names(settings)
+    rivals = settings.rivals or ()
+    if unknown := [name for name in rivals if name not in ALL_RIVALS]:
+        raise UsageError(f"--rivals {','.join(rivals)}: no rival {unknown[0]!r}; give some of {','.join(ALL_RIVALS)}")
+    if is_own(settings):
+        find_model(settings.model)
 
 
-def build_network(name: str, of: Settings) -> Built:
-    """Runs the stages up to the package in the build folder's bench/`name`, for that target, where inputs changed."""
-    import onnx
+def choose(settings: Settings) -> list[Measured]:
+    """The networks of `--networks`, each once, and that of `--model`; the default ones where neither is given.
 
-    from pipeline.capture.split import split_parameters
-
-    network = NETWORKS[name]
-    settings = Settings(of.target, network.model, of.build, serial=of.serial)
-    if network.pixels is None:
-        prepared = prepare(settings)
-    else:
-        dataset = _random_dataset(network.pixels, of.build)
-        prepared = prepared_on(dataset, find_model(network.model), settings)
-    # onnxruntime-training is a rival here.
-    prepared = replace(prepared, reference=of.kind.is_here)
-    extra = {PRODUCT_FILE: _product_model()}
-    package = make_package(prepared, settings, of.build / "bench" / name, extra)
-    recipe, channels = prepared.recipe, prepared.pixels.channels
-    image = (recipe.batch_size, channels, recipe.preprocessing.height, recipe.preprocessing.width)
-    forward = onnx.load(prepared.export / "forward.onnx")
-    trainable, _ = split_parameters(forward, recipe.trainable)
-    return Built(network, prepared, package, step_flops(forward, trainable, image))
+    Raises:
+      UsageError, ModelError: there is no such one, or it takes no images that it could be tried with.
+    """
+    measured = [_known(name, settings) for name in _names(settings)]
+    return measured + ([_own(settings)] if is_own(settings) else [])
 
 
-def _random_dataset(pixels: Pixels, build: Path) -> Path:
-    """Random images in `build`/dataset-random-H×W×C: enough of each class for the runner to train and evaluate."""
-    folder = build / f"dataset-random-{pixels.height}x{pixels.width}x{pixels.channels}"
-    if (folder / FILE_NAME).is_file():
-        return folder
-    random = np.random.default_rng(0)
-    counts = {"train": 32, "test": 8}
-    splits: dict[str, tuple[Strip, ...]] = {}
-    with new_folder(folder) as temporary:
-        for split, count in counts.items():
-            splits[split] = tuple(Strip(f"{split}/{label}/0.bmp", label, count) for label in range(CLASSES))
-            for strip in splits[split]:
-                (temporary / strip.file).parent.mkdir(parents=True)
-                shape = (count, pixels.height, pixels.width, pixels.channels)
-                write_bmp(temporary / strip.file, random.integers(0, 256, shape, np.uint8))
-        classes = tuple(str(label) for label in range(CLASSES))
-        write_description(
-            temporary, Description("random", pixels.height, pixels.width, pixels.channels, classes, splits)
+def _names(settings: Settings) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(settings.networks))
+    if names == (ALL,):
+        return tuple(NETWORKS)
+    if unknown := [name for name in names if name not in NETWORKS]:
+        raise UsageError(
+            f"--networks {','.join(names)}: no network {unknown[0]!r}; give some of {','.join(NETWORKS)}, or {ALL}; "
+            "one of your own is --model"
         )
-    return folder
+    return names or (() if is_own(settings) else DEFAULT)
 
 
-def _product_model() -> bytes:
-    """A product of two square float32 matrices as a model: what it reaches is the machine's rate."""
-    from onnx import TensorProto, helper
+def _known(name: str, settings: Settings) -> Measured:
+    network = NETWORKS[name]
+    if network.everyday:
+        size = settings.image_size or SIZE
+        pixels: Pixels | None = Pixels(size, size, 3)
+        recipe = sized(recipe_of(find_model(network.model), Pixels(size, size, 3)), size)
+        recipe = replace(recipe, batch_size=BATCH, optimizer=Optimizer())
+    else:
+        pixels = network.pixels
+        # The sample's images have the size of MNIST's.
+        recipe = recipe_of(find_model(network.model), pixels or Pixels(28, 28, 1))
+    rivals = network.rivals if settings.rivals is None else settings.rivals
+    return Measured(name, network.title, network.model, _as_asked(recipe, settings), pixels, CLASSES, rivals)
 
-    from pipeline.graphs.graph import IR_VERSION, OPSET
 
-    size = [PRODUCT_SIZE, PRODUCT_SIZE]
-    left, right, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name in "abc")
-    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [left, right], [result])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    return bytes(model.SerializeToString())
+def _own(settings: Settings) -> Measured:
+    source = find_model(settings.model)
+    recipe, pixels, classes = images_and_classes(source, settings.image_size, SIZE)
+    rivals = OPEN_RIVALS if settings.rivals is None else settings.rivals
+    name = f"{source.name}-own" if source.name in NETWORKS else source.name
+    return Measured(name, source.name, settings.model, _as_asked(recipe, settings), pixels, classes, rivals)
+
+
+def _as_asked(recipe: Recipe, settings: Settings) -> Recipe:
+    """The recipe with the options that the user gave instead."""
+    batch = settings.runner.batch_size
+    return chosen(recipe if batch is None else replace(recipe, batch_size=batch), settings)

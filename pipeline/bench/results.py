@@ -15,11 +15,13 @@ class Timing:
       lowered_ratio: the lowered engine's ms / this one's, median of the rounds' ratios: what slows the machine for a
         while slows both of a round.
       peak_memory_bytes: of the engine's process.
+      base_memory_bytes: of it before it knew of the network: its imports, and something trivial done.
     """
 
     ms: float | None = None
     lowered_ratio: float | None = None
     peak_memory_bytes: int | None = None
+    base_memory_bytes: int | None = None
     unavailable: str | None = None
 
 
@@ -42,14 +44,23 @@ class Threads:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network; `runner_peak_memory_bytes` is that of the packaged runner in a short training."""
+    """One network.
+
+    Attributes:
+      image: channels, height and width of what it takes.
+      optimizer: as `--optimizer` takes it.
+      runner_peak_memory_bytes, runner_base_memory_bytes: of the packaged runner in a short training, and before it
+        read the model.
+    """
 
     title: str
+    image: tuple[int, int, int]
     batch_size: int
     optimizer: str
     step_flops: int
     threads: Mapping[int, Threads]
     runner_peak_memory_bytes: int
+    runner_base_memory_bytes: int
 
 
 @dataclass(frozen=True)

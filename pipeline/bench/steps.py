@@ -1,6 +1,6 @@
 """Times the train steps of one network: on this machine all engines in turns, on a device the lowered one alone.
 
-Each engine runs in a process of its own, which sleeps while another one is measured, and answers once a round. The
+Each engine runs in a process of its own, which is stopped while another one is measured, and answers once a round. The
 first answer says that it is set up and is not counted; of the others the median is taken.
 """
 
@@ -10,38 +10,34 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pipeline
-from pipeline.bench.networks import PRODUCT_FLOPS, Built
+from pipeline.bench.building import PRODUCT_FLOPS, Built
 from pipeline.bench.results import Threads, Timing
 from pipeline.bench.training import Answer, answers_of
 from pipeline.commands import converse
 from pipeline.targets import Runs
 
 LOWERED, PRODUCT = "lowered", "product"
-RIVALS = ("onnxruntime-training", "torch-eager", "torch-compile")
-ENGINES = (LOWERED, *RIVALS)
 THREADS = (1, 2)
-# torch.compile compiles before its first answer.
-TIMEOUT_S = 600.0
-# An idle library's threads look for work a while before they sleep.
-SLEEP_S = 0.1
+# torch.compile compiles before its first answer, ExecuTorch's program is exported.
+TIMEOUT_S = 1200.0
 
+# By engine and number of threads.
 Answers = Mapping[tuple[str, int], list[Answer]]
 
 
-def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dict[int, Threads]:
+def measure_here(built: Built, repeats: int, seconds: float) -> dict[int, Threads]:
     """Every engine at each number of threads, in `repeats` rounds of at least `seconds` each."""
     answers: dict[tuple[str, int], list[Answer]] = {}
     with ExitStack() as running:
         asks: dict[tuple[str, int], Callable[[], str]] = {}
         for threads in THREADS:
-            for engine in (*ENGINES, PRODUCT):
-                command, environment = _worker(engine, threads, built, seconds, build)
+            for engine in (LOWERED, *built.measured.rivals, PRODUCT):
+                command, environment = _worker(engine, threads, built, seconds)
                 ask = running.enter_context(converse(command, timeout_s=TIMEOUT_S, env=environment))
                 first = json.loads(ask())
                 answers[engine, threads] = [first] if "unavailable" in first else []
@@ -49,7 +45,6 @@ def measure_here(built: Built, repeats: int, seconds: float, build: Path) -> dic
                     asks[engine, threads] = ask
         for _ in range(repeats):
             for worker, ask in asks.items():
-                time.sleep(SLEEP_S)
                 answers[worker].append(json.loads(ask()))
     return summary_of(answers, built.step_flops)
 
@@ -64,9 +59,7 @@ def measure_on(target: Runs, step_flops: int, repeats: int, seconds: float) -> d
     return summary_of(answers, step_flops)
 
 
-def _worker(
-    engine: str, threads: int, built: Built, seconds: float, build: Path
-) -> tuple[Sequence[str | Path], Mapping[str, str]]:
+def _worker(engine: str, threads: int, built: Built, seconds: float) -> tuple[Sequence[str | Path], Mapping[str, str]]:
     """Command and environment of an engine's process."""
     environment = {
         **os.environ,
@@ -77,10 +70,10 @@ def _worker(
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": "1",
         # What torch.compile compiled is kept with everything else that can be built again.
-        "TORCHINDUCTOR_CACHE_DIR": str((build / "bench" / "inductor").resolve()),
+        "TORCHINDUCTOR_CACHE_DIR": str((built.package.parent.parent / "inductor").resolve()),
     }
-    if engine in RIVALS:
-        rival = ("-m", "pipeline.bench.rival", engine, built.network.model, built.package, str(threads), str(seconds))
+    if engine not in (LOWERED, PRODUCT):
+        rival = ("-m", "pipeline.bench.rivals", engine, built.task.file, str(threads), str(seconds))
         return (sys.executable, *rival), environment
     part = PRODUCT if engine == PRODUCT else "step"
     options = ("--threads", str(threads), "--seconds", str(seconds), "--wait")
@@ -93,8 +86,9 @@ def summary_of(answers: Answers, step_flops: int) -> dict[int, Threads]:
     for threads in THREADS:
         lowered, product = (_ms(answers[name, threads]) for name in (LOWERED, PRODUCT))
         bounds = [ms * step_flops / PRODUCT_FLOPS for ms in product]
+        engines = [name for name, count in answers if count == threads and name != PRODUCT]
         summary[threads] = Threads(
-            {name: _timing(answers[name, threads], lowered) for name in ENGINES if (name, threads) in answers},
+            {name: _timing(answers[name, threads], lowered) for name in engines},
             PRODUCT_FLOPS / statistics.median(product) * 1000,
             statistics.median(bounds),
             _median_ratio(lowered, bounds),
@@ -105,8 +99,9 @@ def summary_of(answers: Answers, step_flops: int) -> dict[int, Threads]:
 def _timing(answers: Sequence[Answer], lowered: Sequence[float]) -> Timing:
     if "unavailable" in answers[0]:
         return Timing(unavailable=answers[0]["unavailable"])
-    ms, peak = _ms(answers), max(answer["peak_memory_bytes"] for answer in answers)
-    return Timing(statistics.median(ms), _median_ratio(lowered, ms), peak)
+    ms = _ms(answers)
+    peak, base = (max(answer[f"{name}_memory_bytes"] for answer in answers) for name in ("peak", "base"))
+    return Timing(statistics.median(ms), _median_ratio(lowered, ms), peak, base)
 
 
 def _ms(answers: Sequence[Answer]) -> list[float]:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from pipeline.bench.results import BenchResult, CacheResult, ConversionResult, NetworkResult, Threads, Timing
-from pipeline.bench.steps import ENGINES, LOWERED
+from pipeline.bench.steps import LOWERED
 
-WIDTH = 24
 MIB = 2**20
 
 
@@ -20,20 +19,26 @@ def to_json(result: BenchResult) -> str:
 
 def network_lines(network: NetworkResult) -> Iterator[str]:
     """The table of one network."""
+    how = f"{'×'.join(map(str, network.image))}, batch {network.batch_size}, {network.optimizer}"
     flops = f"{network.step_flops / 1e6:.0f} MFLOP a step"
-    yield f"{network.title}, batch {network.batch_size}, {network.optimizer}, {flops}: ms per step (lowered / it)"
-    measured = next(iter(network.threads.values())).engines
-    columns = [engine for engine in ENGINES if engine in measured]
-    yield f"{'threads':>8}" + "".join(f"{name:>{WIDTH}}" for name in (*columns, "arithmetic bound"))
+    yield f"{network.title}, {how}, {flops}: ms per step (lowered / it)"
+    engines = list(next(iter(network.threads.values())).engines)
+    rows = [("threads", *engines, "arithmetic bound")]
     for count, threads in network.threads.items():
-        cells = [_cell(threads, engine) for engine in columns]
-        yield f"{count:>8}" + "".join(f"{cell:>{WIDTH}}" for cell in (*cells, _bound(threads)))
-        memory = [_memory(threads.engines[engine]) for engine in columns]
-        rate = f"{threads.product_flops_per_s / 1e9:.3g} GFLOP/s"
-        yield f"{'peak':>8}" + "".join(f"{cell:>{WIDTH}}" for cell in (*memory, rate))
+        rows.append((str(count), *(_cell(threads, engine) for engine in engines), _bound(threads)))
+        timings = [threads.engines[engine] for engine in engines]
+        rows.append(("peak", *map(_peak, timings), f"{threads.product_flops_per_s / 1e9:.3g} GFLOP/s"))
+        rows.append(("above base", *map(_above, timings), ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
     for engine, reason in _unavailable(network).items():
         yield f"{engine} does not run here: {reason}"
-    yield f"peak resident memory of the runner while training: {network.runner_peak_memory_bytes / MIB:.0f} MiB"
+    peak, base = network.runner_peak_memory_bytes, network.runner_base_memory_bytes
+    yield (
+        f"peak resident memory of the runner while training: {peak / MIB:.0f} MiB, "
+        f"{(peak - base) / MIB:.0f} MiB above its base (imports and an empty session)"
+    )
 
 
 def conversion_lines(conversion: ConversionResult) -> Iterator[str]:
@@ -71,8 +76,15 @@ def _bound(threads: Threads) -> str:
     return f"{threads.bound_ms:.3f} ({threads.bound_ratio:.2f})"
 
 
-def _memory(timing: Timing) -> str:
+def _peak(timing: Timing) -> str:
     return "" if timing.peak_memory_bytes is None else f"{timing.peak_memory_bytes / MIB:.0f} MiB"
+
+
+def _above(timing: Timing) -> str:
+    """What of the peak is the network's."""
+    if timing.peak_memory_bytes is None or timing.base_memory_bytes is None:
+        return ""
+    return f"{(timing.peak_memory_bytes - timing.base_memory_bytes) / MIB:.0f} MiB"
 
 
 def _unavailable(network: NetworkResult) -> dict[str, str]:

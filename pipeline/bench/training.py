@@ -19,11 +19,15 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Training:
-    """What the packaged runner recorded: each step's duration, the whole run's, and its largest resident size."""
+    """What the packaged runner recorded: each step's duration, the whole run's, and its resident size.
+
+    `base_memory_bytes` is what it had before it read the model.
+    """
 
     step_s: tuple[float, ...]
     seconds: float
     peak_memory_bytes: int
+    base_memory_bytes: int
 
 
 def train(target: Target, options: Sequence[str]) -> Training:
@@ -40,7 +44,8 @@ def train(target: Target, options: Sequence[str]) -> Training:
     # Nobody's results: the next training would have them brought home.
     target.clear_output()
     steps = tuple(record["seconds"] for record in records if record["event"] == "step")
-    return Training(steps, records[-1]["seconds"], records[-1]["peak_memory_bytes"])
+    end = records[-1]
+    return Training(steps, end["seconds"], end["peak_memory_bytes"], end["base_memory_bytes"])
 
 
 def answers_of(target: Runs, options: Sequence[str]) -> list[Answer]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from device_runtime.formats.model import Tensor
 from pipeline.checking.differences import LIMITS, absolute, largest, relative
 from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, Step
+from pipeline.checking.torch_optimizer import torch_optimizer
 from pipeline.errors import ModelError
 from pipeline.optimizers import Optimizer
 from pipeline.recipe import Recipe
@@ -40,7 +40,7 @@ def check_updates(ours: LoweredSide, gradients: Sequence[Mapping[str, Array]], r
     Raises:
       ModelError: they differ.
     """
-    if _torchs(recipe.optimizer, torch.zeros(1, requires_grad=True), LEAST_RATE) is None:
+    if torch_optimizer(recipe.optimizer, [torch.zeros(1, requires_grad=True)], LEAST_RATE) is None:
         return None
     parts = list(_parts(ours.model.parameters))
     clippings = [_clipping(ours, gradient, parts, recipe.clip_norm) for gradient in gradients]
@@ -152,7 +152,7 @@ def _follow(
     start, end = part[0].offset, part[-1].offset + part[-1].size
     parameters, states = ours.parameters[start:end], dict[str, Array]()
     vector = torch.from_numpy(parameters.astype(np.float64)).requires_grad_()
-    theirs = _torchs(optimizer, vector, rate)
+    theirs = torch_optimizer(optimizer, [vector], rate)
     for number, (gradient, clipping, move) in enumerate(zip(gradients, clippings, moves, strict=True), start=1):
         flat, before = _vector(gradient, part), vector.detach().numpy().copy()
         vector.grad = torch.from_numpy(flat.astype(np.float64))
@@ -171,16 +171,3 @@ def _follow(
             difference = absolute(parameters[own], expected[own])
             move.difference = max(move.difference, difference)
             move.tensors[tensor.name] = difference, rounding
-
-
-def _torchs(optimizer: Optimizer, vector: torch.Tensor, rate: float) -> torch.optim.Optimizer | None:
-    """Torch's optimizer of that name; None where torch has none."""
-    kinds: dict[str, Any] = {name.lower(): kind for name, kind in vars(torch.optim).items()}
-    if optimizer.name not in kinds:
-        return None
-    options: dict[str, Any] = optimizer.values()
-    if "beta1" in options:
-        options["betas"] = options.pop("beta1"), options.pop("beta2")
-    options |= {name: bool(options[name]) for name in ("nesterov", "centered") if name in options}
-    made: torch.optim.Optimizer = kinds[optimizer.name]([vector], lr=rate, **options)
-    return made

@@ -1,0 +1,107 @@
+"""Brings a network that is measured through the real stages into a package of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from device_runtime.formats.bmp import write_bmp
+from device_runtime.formats.dataset import FILE_NAME, Description, Strip, write_description
+from device_runtime.formats.model import Pixels
+from pipeline.bench.flops import step_flops
+from pipeline.bench.networks import Measured
+from pipeline.bench.rivals.task import Task
+from pipeline.files import new_folder
+from pipeline.prepare import Prepared, make_package, prepare, prepared_on
+from pipeline.settings import Settings
+from pipeline.sources.model_source import find_model
+
+# device_runtime/bench.py looks for it under this name.
+PRODUCT_FILE = "product.onnx"
+PRODUCT_SIZE = 1024
+PRODUCT_FLOPS = 2 * PRODUCT_SIZE**3
+# Images of the random datasets: enough for the runner to train and evaluate.
+TRAINING, TEST = 320, 80
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network's package, what its rivals are to do, and the floating-point operations of one of its train steps."""
+
+    measured: Measured
+    prepared: Prepared
+    package: Path
+    task: Task
+    step_flops: int
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the network takes."""
+        into = self.prepared.recipe.preprocessing
+        return self.prepared.pixels.channels, into.height, into.width
+
+
+def build_network(measured: Measured, settings: Settings) -> Built:
+    """Runs the stages up to the package in the build folder's bench/, for that target, where inputs changed."""
+    import onnx
+
+    from pipeline.capture.split import split_parameters
+
+    own = Settings(settings.target, measured.model, settings.build, serial=settings.serial)
+    if measured.pixels is None:
+        prepared = prepare(own)
+    else:
+        dataset = _random_dataset(measured, measured.pixels, settings.build)
+        prepared = prepared_on(dataset, find_model(measured.model), own)
+    # onnxruntime-training's artifacts where it is a rival; an ONNX file's gradients are made of them anyway.
+    reference = settings.kind.is_here and "onnxruntime-training" in measured.rivals
+    prepared = replace(prepared, recipe=measured.recipe, reference=reference)
+    folder = settings.build / "bench" / measured.name
+    package = make_package(prepared, own, folder, {PRODUCT_FILE: _product_model()})
+    made = (prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, package)
+    task = Task(*made, prepared.export)
+    task.save()
+    forward = onnx.load(prepared.export / "forward.onnx")
+    trainable, _ = split_parameters(forward, prepared.recipe.trainable)
+    into = prepared.recipe.preprocessing
+    image = (prepared.recipe.batch_size, prepared.pixels.channels, into.height, into.width)
+    return Built(measured, prepared, package, task, step_flops(forward, trainable, image))
+
+
+def _random_dataset(measured: Measured, pixels: Pixels, build: Path) -> Path:
+    """Random images of a network's classes, at least a batch."""
+    classes = measured.classes
+    counts = {"train": max(TRAINING, measured.recipe.batch_size), "test": TEST}
+    each = {split: math.ceil(count / classes) for split, count in counts.items()}
+    size = f"{pixels.height}x{pixels.width}x{pixels.channels}"
+    folder = build / f"dataset-random-{size}-{classes}x{each['train']}"
+    if (folder / FILE_NAME).is_file():
+        return folder
+    random = np.random.default_rng(0)
+    splits: dict[str, tuple[Strip, ...]] = {}
+    with new_folder(folder) as temporary:
+        for split, count in each.items():
+            splits[split] = tuple(Strip(f"{split}/{label}/0.bmp", label, count) for label in range(classes))
+            for strip in splits[split]:
+                (temporary / strip.file).parent.mkdir(parents=True)
+                shape = (count, pixels.height, pixels.width, pixels.channels)
+                write_bmp(temporary / strip.file, random.integers(0, 256, shape, np.uint8))
+        names = tuple(str(label) for label in range(classes))
+        write_description(temporary, Description("random", pixels.height, pixels.width, pixels.channels, names, splits))
+    return folder
+
+
+def _product_model() -> bytes:
+    """A product of two square float32 matrices as a model: what it reaches is the machine's rate."""
+    from onnx import TensorProto, helper
+
+    from pipeline.graphs.graph import IR_VERSION, OPSET
+
+    size = [PRODUCT_SIZE, PRODUCT_SIZE]
+    left, right, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name in "abc")
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [left, right], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return bytes(model.SerializeToString())

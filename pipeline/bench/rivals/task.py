@@ -1,0 +1,74 @@
+"""What a rival is to time, handed from the bench to the rival's process in a file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from device_runtime.formats.model import Pixels
+from pipeline.recipe import Recipe
+from pipeline.sources.model_source import ModelSource
+
+ONNX_FILE = "the model is an ONNX file, and this one trains torch modules alone"
+
+Step = Callable[[], object]
+
+
+class Unavailable(Exception):
+    """A rival does not run here; the message says why, and what would help."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, prepared, and how it is trained.
+
+    Attributes:
+      package: has the model folder.
+      export: has the forward graph and the initial weights.
+    """
+
+    source: ModelSource
+    recipe: Recipe
+    pixels: Pixels
+    classes: int
+    seed: int
+    package: Path
+    export: Path
+
+    @property
+    def file(self) -> Path:
+        """Where it is handed over."""
+        return self.package.parent / "rivals.task"
+
+    def save(self) -> None:
+        """Writes it for another process of this program."""
+        self.file.write_bytes(pickle.dumps(self))
+
+    @staticmethod
+    def load(file: Path) -> Task:
+        """Reads what this program wrote."""
+        task: Task = pickle.loads(file.read_bytes())
+        return task
+
+    def image(self) -> npt.NDArray[np.float32]:
+        """A batch of random images as the model takes them, float32 N×C×H×W: a rival gets its input preprocessed."""
+        into, random = self.recipe.preprocessing, np.random.default_rng(0)
+        shape = (self.recipe.batch_size, self.pixels.channels, into.height, into.width)
+        raw = random.integers(0, 256, shape).astype(np.float32)
+        mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (into.mean, into.std))
+        image: npt.NDArray[np.float32] = (raw * np.float32(into.scale) - mean) / std
+        return image
+
+    def label(self) -> npt.NDArray[np.int64]:
+        """Its labels, int64 N."""
+        return np.random.default_rng(1).integers(0, self.classes, self.recipe.batch_size)
+
+
+def missing(package: str) -> Unavailable:
+    """For a rival whose package is not installed."""
+    return Unavailable(f"not installed: `python -m pip install {package}` beside this program")
