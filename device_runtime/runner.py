@@ -25,7 +25,7 @@ from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
 from device_runtime.live import Live
-from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
+from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records, resident_memory_bytes
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
@@ -52,7 +52,7 @@ def run(
     Raises:
       FormatError: package, model, checkpoint or dataset are damaged or do not fit together.
     """
-    started = time.perf_counter()
+    started, base = time.perf_counter(), resident_memory_bytes()
     digest = ""
     if (package / MANIFEST).exists():
         manifest = read_manifest(package / MANIFEST)
@@ -98,7 +98,8 @@ def run(
             say(final_line(inputs.final, evaluation.accuracy))
             evaluation.record(metrics, step, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
-            metrics.record("end", step=step, peak_memory_bytes=peak_memory_bytes(), seconds=seconds)
+            memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
+            metrics.record("end", step=step, **memory, seconds=seconds)
             metrics.sync()
 
 

@@ -125,7 +125,8 @@ def _gradient_ms(
         step.run(backbone.features(pixels) if backbone else pixels, label, 1)
         return time.perf_counter() - started
 
-    # The first one takes the memory that the others find.
+    # The first one learns how much memory to plan, the second one takes it.
+    run()
     run()
     taken: list[float] = []
     while len(taken) < LEAST_TIMED or sum(taken) < TIMED_S:

@@ -18,7 +18,7 @@ from pipeline.datasets.photographs.account import Account, lines_of, read_accoun
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import is_joint
-from pipeline.memory import return_what_is_freed
+from pipeline.machine.memory import return_what_is_freed
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from device_runtime.threads import LEAST_BATCHES, Threads, counts_for, fastest, tried
-from tests.device_runtime.small_model import write_package
+from tests.device_runtime.small_model import execute, write_package
 from tests.invoking import ROOT
 
 CPUS = len(os.sched_getaffinity(0))
@@ -32,17 +32,22 @@ class Ran:
         return int(next(record for record in self.records if record["event"] == "start")["threads"])
 
 
-def train(package: Path, output: Path, *words: str, cpus: int = CPUS, start: Path | None = None) -> Ran:
+def train(package: Path, output: Path, *words: str, cpus: int = CPUS) -> Ran:
     """Trains on some of this machine's CPUs, in a process of its own."""
     allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cpus]))
-    model, data = ("-f", str(start or package / "model")), ("-d", str(package / "dataset"))
+    model, data = ("-f", str(package / "model")), ("-d", str(package / "dataset"))
     command = ["taskset", "-c", allowed, sys.executable, "-m", "device_runtime", *model, *data]
     done = subprocess.run(
         [*command, "--output", str(output), *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+    return read(output, done.stdout)
+
+
+def read(output: Path, stdout: str = "") -> Ran:
+    """What a run printed and recorded."""
     records = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    return Ran(done.stdout.splitlines(), records)
+    return Ran(stdout.splitlines(), records)
 
 
 @pytest.fixture
@@ -130,9 +135,7 @@ def test_what_a_user_says_is_taken(package: Path, tmp_path: Path) -> None:
 
 def test_a_training_that_goes_on_keeps_its_number(package: Path, tmp_path: Path) -> None:
     train(package, tmp_path / "before", "-c", "20", cpus=1)
-    (package / "output").mkdir()
-    trained = package / "output" / "tiny_trained_20.safetensors"
-    trained.write_bytes((tmp_path / "before" / trained.name).read_bytes())
-    ran = train(package, tmp_path / "on", "-c", str(LEAST_BATCHES), start=trained)
+    execute(package, tmp_path / "on", "-f", tmp_path / "before" / "tiny_trained_20.safetensors", "-c", "500")
+    ran = read(tmp_path / "on")
     assert ran.planned == 1
     assert not [record for record in ran.records if record["event"] == "threads"]
