@@ -13,12 +13,14 @@ from device_runtime.formats.errors import FormatError
 
 
 def session_options(threads: int) -> ort.SessionOptions:
-    """Options of every session: `threads` threads that sleep when idle, memory from one arena, warnings silent."""
+    """Options of every session: `threads` threads that sleep between runs, memory from one arena, warnings silent."""
     _make_arena()
     options = ort.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # They would look for work for tens of milliseconds, in the way of the next session's threads.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return options
 
