@@ -32,6 +32,7 @@ from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
 from device_runtime.resume import interrupted, kept_records, seconds_of
 from device_runtime.saved import Saved
+from device_runtime.threads import Threads, with_threads
 from device_runtime.training import Trainer
 
 
@@ -66,15 +67,18 @@ def run(
     with nullcontext() if options.cycles == 0 else one_training_in(options.output):
         start, file = _start(options, folder, model, digest)
         plan = make_plan(options, model, start, len(dataset.splits["train"]))
+        plan, threads = with_threads(options, plan, folder, model, start, dataset)
         conditions = Conditions.of(plan)
         training = plan.last >= plan.first
         inputs = open_inputs(plan, folder, model, dataset, package, training)
         engine = _engine(options.engine, folder, model, start, plan)
         if training:
             _check_states(model, start, file, options.engine)
-            _say_how(plan, start)
+            _say_how(plan, start, threads)
             conditions.check(device)
         with _recorded(options, model, start, file, plan, digest) as (metrics, history, run):
+            if threads:
+                metrics.record("threads", **threads.record())
             if options.verbose:
                 from device_runtime.verbose import describe_run
 
@@ -135,8 +139,10 @@ def _start(options: Options, folder: Path, model: Model, digest: str) -> tuple[C
     return read_checkpoint(file, model), file.resolve()
 
 
-def _say_how(plan: Plan, start: Checkpoint) -> None:
-    """What a training that goes on takes over from the one before, as nobody typed it."""
+def _say_how(plan: Plan, start: Checkpoint, threads: Threads | None) -> None:
+    """What nobody typed: the number of threads, and what a training that goes on takes over from the one before."""
+    if threads:
+        say(threads.line())
     if not start.step:
         return
     how = f"learning rate {plan.learning_rate:g}, batch size {plan.batch_size}, schedule {plan.schedule}"

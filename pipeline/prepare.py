@@ -18,7 +18,7 @@ from pipeline.datasets.photographs.account import Account, lines_of, read_accoun
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import is_joint
-from pipeline.memory import return_what_is_freed
+from pipeline.machine.memory import return_what_is_freed
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
@@ -222,18 +222,34 @@ def make_package(
         check_made(prepared)
         if settings.runner.engine == "reference":
             check_reference_made(prepared)
+    model = _quantised(prepared) if prepared.recipe.frozen_dtype == "int8" else prepared.model
     runtime = make_runtime(settings)
     with stage("package"):
         return build_package(
             settings.kind.name,
             prepared.source.name,
             runtime,
-            prepared.model,
+            model,
             prepared.dataset,
             into or settings.build,
             settings.kind.engines,
             extra,
         )
+
+
+def _quantised(prepared: Prepared) -> Path:
+    """Runs the quantise stage if its inputs changed, tells what it found and returns its folder."""
+    from pipeline.lowering.int8 import line_of, quantise_backbone
+
+    folder = prepared.model.parent / "model-int8"
+    with stage("quantise"):
+        build_once(
+            folder,
+            key_of("int8", prepared.key, prepared.dataset.name),
+            lambda: quantise_backbone(prepared.model, prepared.dataset, folder),
+        )
+    note(line_of(folder))
+    return folder
 
 
 def check_made(prepared: Prepared) -> str:

@@ -14,7 +14,7 @@ from pipeline.optimizers import Optimizer
 __all__ = ["Optimizer", "Preprocessing", "Recipe"]
 
 Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
-FrozenDtype = Literal["float32", "float16"]
+FrozenDtype = Literal["float32", "float16", "int8"]
 
 LOSSES, FROZEN_DTYPES = get_args(Loss), get_args(FrozenDtype)
 
@@ -82,7 +82,7 @@ class Recipe:
       clip_norm: the largest L2 norm of the gradient of all that trains, to which torch's `clip_grad_norm_` shortens a
         longer one, or None.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
-      frozen_dtype: what frozen weights are stored as; computed with is float32.
+      frozen_dtype: what frozen weights are stored as; computed with is float32, or int8 in a backbone that is int8.
       cycles: training steps.
       report_every: steps between two lines with the loss.
       evaluate_every: steps between two evaluations while training; each leaves a checkpoint when `checkpoints` is set.

@@ -193,7 +193,7 @@ class Settings:
     frozen_dtype: Annotated[
         str | None,
         Option(
-            f"how frozen weights are stored: {', or '.join(FROZEN_DTYPES)} for half the size",
+            f"{one_of(FROZEN_DTYPES)}: how frozen weights are stored, and in int8 a frozen backbone computed",
             str,
             _CHOICE,
             example=FROZEN_DTYPES[0],

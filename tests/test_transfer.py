@@ -72,8 +72,9 @@ def accuracies(run: Invoked) -> list[float]:
 
 @pytest.mark.parametrize(
     ("options", "least"),
-    [((), 0.82), (("--head", "features", "--learning-rate", "0.02"), 0.89)],
-    ids=["logits", "features"],
+    # With the backbone in int8 at most a point less than the 0.845 in float32 (docs/decisions.md).
+    [((), 0.82), (("--head", "features", "--learning-rate", "0.02"), 0.89), (("--frozen-dtype", "int8"), 0.835)],
+    ids=["logits", "features", "int8"],
 )
 def test_all_scenes_reach_the_accuracy_of_a_plain_torch_loop(
     options: tuple[str, ...], least: float, shared_data: Path, place: Path

@@ -22,7 +22,7 @@ class EvalStep:
         self._input = "features" if model.features else "image"
         # What is bound has to live as long as this does.
         self._bound = parameters, buffers
-        self._loss = np.zeros((), np.float32)
+        self._loss, self._classes = np.zeros((), np.float32), model.classes
         self._binding = self._session.io_binding()
         for name, tensor in by_name(parameters, model.parameters).items():
             bind_input(self._binding, f"{PARAMETER}{name}", tensor)
@@ -36,8 +36,8 @@ class EvalStep:
         inputs, label = np.ascontiguousarray(inputs), np.ascontiguousarray(label)
         bind_input(self._binding, self._input, inputs)
         bind_input(self._binding, "label", label)
-        # Anew: it would hold the last batch's, and batches differ in size.
-        self._binding.bind_output("logits", "cpu")
+        # Not the arena's memory, which a training step takes as one block: what is kept of it would be in the way.
+        logits = np.empty((len(label), self._classes), np.float32)
+        bind_output(self._binding, "logits", logits)
         self._session.run_with_iobinding(self._binding)
-        # In the order of the binding.
-        return float(self._loss), np.asarray(self._binding.get_outputs()[1].numpy(), np.float32)
+        return float(self._loss), logits

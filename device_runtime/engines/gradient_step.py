@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 from device_runtime.engines.base import Vector
-from device_runtime.engines.sessions import bind_input, bind_output, open_session, session_options
+from device_runtime.engines.sessions import bind_input, bind_output, open_session, session_options, shrinking
 from device_runtime.formats.model import Model, by_name
 from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
 
@@ -30,6 +31,8 @@ class GradientStep:
         # What is bound has to live as long as this does.
         self._parameters, self._buffers, self._renewed = parameters, buffers, np.empty_like(buffers)
         self._loss, self._step = np.zeros((), np.float32), np.zeros((), np.int64)
+        # The first run takes memory value by value, later ones one planned block: both would be there at once.
+        self._run_options: ort.RunOptions | None = shrinking()
         self._binding = self._session.io_binding()
         bind_input(self._binding, "step", self._step)
         for name, tensor in by_name(parameters, model.parameters).items():
@@ -49,7 +52,8 @@ class GradientStep:
         bind_input(self._binding, self._input, inputs)
         bind_input(self._binding, "label", label)
         self._step[...] = step
-        self._session.run_with_iobinding(self._binding)
+        self._session.run_with_iobinding(self._binding, self._run_options)
+        self._run_options = None
         # Not written in place: something of the graph may read a buffer after its new value is there.
         self._buffers[:] = self._renewed
         return float(self._loss)

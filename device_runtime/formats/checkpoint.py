@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.model import Model, Tensor
+from device_runtime.formats.model import Model, Tensor, by_name
 from device_runtime.formats.records import LARGEST, parse_object
 from device_runtime.formats.whole_file import whole_file
 
@@ -80,9 +80,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
     Raises:
       FormatError: the disk is full or the folder cannot be written to.
     """
-    tensors = _named(checkpoint.parameters, model.parameters) | _named(checkpoint.buffers, model.buffers)
-    for state, vector in checkpoint.states.items():
-        tensors |= _named(vector, model.parameters, f"optimizer.{state}.")
+    tensors = _tensors(checkpoint, model)
     metadata = {
         "format": FORMAT,
         "model": model.name,
@@ -95,24 +93,30 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
     }
     metadata["content"] = _content(metadata, tensors)
     try:
-        with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata)
-            _sort_metadata(temporary)
-    except (OSError, SafetensorError) as error:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            _write(file, metadata, tensors)
+    except OSError as error:
         raise FormatError(f"{path} cannot be written: {error}; is the disk full or read-only?") from error
 
 
-def _sort_metadata(path: Path) -> None:
-    """The library writes metadata in another order each time; the same content is to be the same bytes."""
-    with path.open("r+b") as file:
-        size_bytes = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size_bytes))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        # As the library writes it, it is as long in any order.
-        if len(text) <= size_bytes:
-            file.seek(8)
-            file.write(text.ljust(size_bytes))
+def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Vector]) -> None:
+    """A safetensors file, tensor by tensor, where the library would hold all of it a second time.
+
+    The same content is the same bytes, which the library's order of metadata is not.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    start = 0
+    for name, tensor in sorted(tensors.items()):
+        end = start + tensor.nbytes
+        header[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # Numbers begin at a multiple of their size.
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little"))
+    file.write(text)
+    for _, tensor in sorted(tensors.items()):
+        file.write(np.ascontiguousarray(tensor).data)
 
 
 def read_checkpoint(path: Path, model: Model) -> Checkpoint:
@@ -127,18 +131,21 @@ def read_checkpoint(path: Path, model: Model) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata, model)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if metadata["content"] != _content(metadata, tensors):
+            names = sorted(file.keys())
+            states = [s for s in model.optimizer.states if f"optimizer.{s}.{model.parameters[0].name}" in names]
+            found = Checkpoint(
+                step=_step(metadata["step"]),
+                parameters=_empty(model.parameters),
+                buffers=_empty(model.buffers),
+                states={state: _empty(model.parameters) for state in states},
+                optimizer=metadata["optimizer"],
+                run=Run(metadata["run"], metadata["package"], parse_object(metadata["plan"])),
+            )
+        with path.open("rb") as opened:
+            _read_into(opened, names, _tensors(found, model))
+        if metadata["content"] != _content(metadata, _tensors(found, model)):
             raise FormatError(f"{path} is damaged, its content is not what its digest says: pull or save it again")
-        states = [s for s in model.optimizer.states if f"optimizer.{s}.{model.parameters[0].name}" in tensors]
-        return Checkpoint(
-            step=_step(metadata["step"]),
-            parameters=_flat(tensors, model.parameters),
-            buffers=_flat(tensors, model.buffers),
-            states={state: _flat(tensors, model.parameters, f"optimizer.{state}.") for state in states},
-            optimizer=metadata["optimizer"],
-            run=Run(metadata["run"], metadata["package"], parse_object(metadata["plan"])),
-        )
+        return found
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} is not a whole checkpoint ({error}): pull or save it again") from error
 
@@ -155,6 +162,15 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], model: Model) -> No
         )
 
 
+def _tensors(checkpoint: Checkpoint, model: Model) -> dict[str, Vector]:
+    """The tensors of a checkpoint by their names in the file, where they lie in its vectors."""
+    tensors = by_name(checkpoint.parameters, model.parameters) | by_name(checkpoint.buffers, model.buffers)
+    for state, vector in checkpoint.states.items():
+        named = by_name(vector, model.parameters)
+        tensors |= {f"optimizer.{state}.{name}": tensor for name, tensor in named.items()}
+    return tensors
+
+
 def _content(metadata: Mapping[str, str], tensors: Mapping[str, Vector]) -> str:
     """SHA-256 over the rest of the metadata and all tensors."""
     described = {name: text for name, text in metadata.items() if name != "content"}
@@ -165,19 +181,26 @@ def _content(metadata: Mapping[str, str], tensors: Mapping[str, Vector]) -> str:
     return digest.hexdigest()
 
 
-def _named(vector: Vector, tensors: Iterable[Tensor], prefix: str = "") -> dict[str, Vector]:
-    return {f"{prefix}{t.name}": vector[t.offset : t.offset + t.size].reshape(t.shape) for t in tensors}
+def _empty(tensors: Sequence[Tensor]) -> Vector:
+    return np.empty(sum(tensor.size for tensor in tensors), np.float32)
 
 
-def _flat(tensors: Mapping[str, Vector], wanted: Sequence[Tensor], prefix: str = "") -> Vector:
-    vector = np.empty(sum(tensor.size for tensor in wanted), np.float32)
-    for tensor in wanted:
-        values = tensors[f"{prefix}{tensor.name}"]
+def _read_into(file: BufferedReader, names: Collection[str], wanted: Mapping[str, Vector]) -> None:
+    """Reads each tensor to where it is wanted, from a file whose header the library has found right.
+
+    The library itself maps the file, and every tensor would be in memory twice.
+    """
+    header = parse_object(file.read(int.from_bytes(file.read(8), "little")).decode())
+    start = file.tell()
+    for name in names:
+        entry = header[name]
         # A single number would be spread over the whole tensor.
-        if values.shape != tensor.shape or values.dtype != np.float32:
-            raise ValueError(f"{prefix}{tensor.name} is not float32 of shape {tensor.shape}")
-        vector[tensor.offset : tensor.offset + tensor.size] = values.ravel()
-    return vector
+        if name not in wanted or entry["dtype"] != "F32" or tuple(entry["shape"]) != wanted[name].shape:
+            raise ValueError(f"{name} is not what this model has under that name")
+        file.seek(start + entry["data_offsets"][0])
+        file.readinto(wanted[name].data)
+    if missing := set(wanted).difference(names):
+        raise ValueError(f"{missing.pop()} is missing")
 
 
 def _step(text: str) -> int:

@@ -149,9 +149,10 @@ class Options:
     threads: Annotated[
         int | None,
         Option(
-            "threads of the runtime on the target (default: 1)",
+            "threads of the runtime on the target (default: the number that is fastest there, at most 4)",
             thread_count,
             (*_EVERYWHERE, "infer"),
+            {"infer": "threads of the runtime on the target (default: 1)"},
             example="1",
             scripts=_ALL,
         ),

@@ -9,13 +9,14 @@ Of a torch module also the graphs that the lowering reads, `training.onnx` and `
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
-from pipeline.capture.state import tied_weights, write_passing, write_state
+from pipeline.capture.state import stored_state, tied_weights, write_passing, write_state
 from pipeline.errors import ModelError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
@@ -137,7 +138,10 @@ def _export_torch(
     _check_logits(model, image, source, classes)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
-    return capture_module(model, image, recipe, classes, folder)
+    forward = capture_module(model, image, recipe, classes, stored_state(folder), folder)
+    # torch's graphs are cycles, which hold the copies that were traced, with all weights.
+    gc.collect()
+    return forward
 
 
 def _example(recipe: Recipe, pixels: Pixels) -> torch.Tensor:

@@ -82,16 +82,21 @@ def after_preprocessing(preprocess: onnx.ModelProto, model: onnx.ModelProto) -> 
     Raises:
       ValidationError: the two do not make a valid model.
     """
+    import onnx
     from onnx import compose
 
-    from pipeline.graphs.stored import check_graph
+    from pipeline.graphs.stored import without_stored
 
     prefixed = compose.add_prefix(preprocess, "preprocess/")
     prefixed.ir_version = model.ir_version
-    merged = compose.merge_models(prefixed, model, io_map=[("preprocess/image", "image")])
+    light, stored = without_stored(model)
+    merged = compose.merge_models(prefixed, light, io_map=[("preprocess/image", "image")])
     # The name is free again: what was the model's input is now a value of the preprocessing.
     rename(merged, merged.graph.input[0].name, "image")
-    check_graph(merged)
+    onnx.checker.check_model(merged)
+    for tensor in merged.graph.initializer:
+        if tensor.name in stored:
+            tensor.CopyFrom(stored[tensor.name])
     return merged
 
 

@@ -84,8 +84,8 @@ class Comparison:
             if name not in known:
                 kind = "a buffer" if name in theirs.buffers else "no parameter"
                 raise Unequal(f"{name} would train, which is {kind} of the module", 0, _module_of(name))
-        for name, gradient in theirs.gradients.items():
-            if name not in ours.gradients and np.any(gradient):
+        for name in theirs.gradients:
+            if name not in ours.gradients and np.any(theirs.gradients[name]):
                 raise Unequal(f"{name} would never train", 0, _module_of(name))
 
     def _check_carried(self, theirs: Step, number: int) -> None:

@@ -13,11 +13,11 @@ from device_runtime.formats.model import by_name, read_model
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, observe
-from pipeline.checking.sessions import open_session
 from pipeline.errors import ModelError
 from pipeline.graphs.inference_mode import trains
 from pipeline.graphs.names import LOGITS
 from pipeline.graphs.reading import opset_of
+from pipeline.graphs.sessions import open_session
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
 from pipeline.sources.onnx_files.newest import KNOWN

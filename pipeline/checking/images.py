@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from device_runtime.formats.dataset import load_dataset
 from pipeline.checking.observed import Batch
-from pipeline.checking.sessions import open_session
 from pipeline.graphs.files import TRAINING, is_joint
 from pipeline.graphs.reading import shapes_of
+from pipeline.graphs.sessions import open_session
 from pipeline.graphs.stored import load_light
 
 LARGEST = 8

@@ -36,6 +36,10 @@ class Kept(Mapping[str, Array]):
         content = self._file.read(dtype.itemsize * math.prod(shape))
         return np.frombuffer(content, dtype).reshape(shape)
 
+    def __contains__(self, name: object) -> bool:
+        # Without reading it.
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

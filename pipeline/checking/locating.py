@@ -10,7 +10,7 @@ import onnx
 
 from pipeline.checking.differences import relative
 from pipeline.checking.observed import Array
-from pipeline.checking.sessions import open_session
+from pipeline.graphs.sessions import open_session
 
 # What deep networks make of rounding on the way may be more than what is allowed at its end.
 LIMIT = 1e-2

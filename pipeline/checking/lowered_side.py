@@ -15,8 +15,8 @@ from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED, c
 from pipeline.capture.state import tensors_in
 from pipeline.checking.kept import Kept
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
-from pipeline.checking.sessions import open_session
 from pipeline.graphs.names import FEATURES, IMAGE
+from pipeline.graphs.sessions import open_session
 from pipeline.lowering.model_folder import vector_of
 
 if TYPE_CHECKING:

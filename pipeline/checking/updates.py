@@ -25,9 +25,9 @@ EPS, TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
 # Of a rate of 0 nothing would move.
 LEAST_RATE = 1e-3
 # Elements that are compared at once, tensors being whole.
-PART = 2**22
+PART = 2**20
 # Of the train step's vectors.
-LARGEST_BYTES = 256 * 2**20
+LARGEST_BYTES = 64 * 2**20
 
 
 def check_updates(ours: LoweredSide, gradients: Sequence[Mapping[str, Array]], recipe: Recipe) -> float | None:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_runtime.formats.checkpoint import read_checkpoint
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import by_name, read_model
+from device_runtime.formats.steps import BUFFER, PARAMETER
 from pipeline.capture.preprocess import after_preprocessing
 from pipeline.capture.state import with_values
 from pipeline.errors import ModelError
 from pipeline.files import new_file
+from pipeline.graphs.edits import rename
 from pipeline.graphs.inference_mode import to_inference_mode
+from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
+from pipeline.lowering.int8 import FEATURES_FILE, RECORD
 
 if TYPE_CHECKING:
     import onnx
@@ -43,10 +47,13 @@ def write_inference_model(
     """
     import onnx
 
-    forward = _trained_forward(export_folder, model_folder, checkpoint)
-    to_inference_mode(forward)
     try:
-        merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
+        if (model_folder / RECORD).is_file():
+            merged = _behind_int8(model_folder, checkpoint)
+        else:
+            forward = _trained_forward(export_folder, model_folder, checkpoint)
+            to_inference_mode(forward)
+            merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
     for key, value in metadata.items():
@@ -72,6 +79,30 @@ def write_state_dict(export_folder: Path, model_folder: Path, checkpoint: Path, 
     if state is not None:
         with new_file(file) as temporary:
             save_file(state, temporary)
+
+
+def _behind_int8(model_folder: Path, checkpoint: Path) -> onnx.ModelProto:
+    """The quantised backbone, and behind it what was trained on its features, with a checkpoint's parameters."""
+    import onnx
+    from onnx import compose, numpy_helper
+    from onnx.utils import Extractor
+
+    model = read_model(model_folder)
+    trained = read_checkpoint(checkpoint, model)
+    evaluation = onnx.load(model_folder / "eval_step.onnx")
+    kinds = ((PARAMETER, trained.parameters, model.parameters), (BUFFER, trained.buffers, model.buffers))
+    values = {f"{kind}{name}": v for kind, vector, tensors in kinds for name, v in by_name(vector, tensors).items()}
+    head = Extractor(evaluation).extract_model([FEATURES, *values], [LOGITS])
+    head.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    del head.graph.input[1:]
+    backbone = onnx.load(model_folder / FEATURES_FILE)
+    # The graphs meet in one value alone, whatever else is named alike in them.
+    compose.add_prefix(backbone, "backbone/", inplace=True)
+    rename(backbone, f"backbone/{IMAGE}", IMAGE)
+    head.ir_version = backbone.ir_version
+    merged: onnx.ModelProto = compose.merge_models(backbone, head, [(f"backbone/{FEATURES}", FEATURES)])
+    onnx.checker.check_model(merged)
+    return merged
 
 
 def _trained_forward(export_folder: Path, model_folder: Path, checkpoint: Path) -> onnx.ModelProto:

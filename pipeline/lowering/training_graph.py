@@ -45,8 +45,8 @@ def lower(
         input_shapes = [shapes.get(name) for name in proto.input]
         shape = common_shape(g, proto.op_type, inputs, input_shapes)
         if shape:
-            order = common_order(g, inputs)
-            inputs = all_batch_last(g, inputs, input_shapes, order)
+            order = common_order(g, inputs, input_shapes, shape)
+            inputs = all_batch_last(g, inputs, input_shapes, shape, order)
             shapes.setdefault(proto.output[0], shape)
         rule = RULES.get(proto.op_type)
         returned = rule(Node.of(proto, inputs, shapes, read), g) if rule else g.copy(proto, inputs)

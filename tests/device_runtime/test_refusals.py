@@ -107,7 +107,7 @@ def test_too_many_threads_are_refused_before_any_is_made(package: Path) -> None:
 
 
 def test_an_output_that_nobody_reads_ends_the_run_in_silence(package: Path) -> None:
-    words = f"sh '{package}/train.sh' -c 5000 | head -n 1"
+    words = f"sh '{package}/train.sh' -c 5000 --threads 1 | head -n 1"
     env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}
     done = subprocess.run(["sh", "-c", words], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("10:\tLoss is ")
@@ -118,7 +118,7 @@ def test_a_validation_split_without_images_is_as_none(package: Path, tmp_path: P
     write_images(tmp_path / "data", {"train": 5, "test": 5})
     description = tmp_path / "data" / "dataset.json"
     description.write_text(description.read_text().replace('"splits": {', '"splits": {"validation": [],'))
-    assert start(package, "-d", tmp_path / "data", "-c", "1").stdout.startswith("accuracy = ")
+    assert start(package, "-d", tmp_path / "data", "-c", "1", "--threads", "1").stdout.startswith("accuracy = ")
 
 
 def test_an_evaluation_describes_the_nodes_whatever_the_batch_size(package: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from device_runtime.batches import Batches
 from device_runtime.schedules import learning_rate_at
-from tests.invoking import ROOT
+from tests.invoking import ROOT, invoke
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,16 @@ def test_four_accumulated_batches_equal_one_four_times_as_large(package: Path, t
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_the_engines_agree_on_augmented_images(package: Path, tmp_path: Path) -> None:
+def test_a_package_without_the_reference_says_how_it_is_made(package: Path, tmp_path: Path) -> None:
+    done = runner(package, tmp_path, "-c", "1", "--engine", "reference")
+    assert done.returncode != 0
+    assert "`invoke package --engine reference` makes it with them" in done.stderr
+
+
+def test_the_engines_agree_on_augmented_images(tmp_path: Path) -> None:
+    made = invoke("package", "--engine", "reference", "--build", tmp_path / "build")
+    assert made.code == 0, made.stderr
+    package = tmp_path / "build" / "package-x86"
     for engine in ("lowered", "reference"):
         words = ("-c", "20", "--augment", "flip,crop", "--engine", engine)
         assert runner(package, tmp_path / engine, *words).returncode == 0

@@ -7,6 +7,7 @@ and the two graphs start behind it, at `features`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -20,7 +21,6 @@ from pipeline.capture.joint.places import places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
 from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
 from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
-from pipeline.capture.state import stored_state
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.progress import note
@@ -28,7 +28,14 @@ from pipeline.recipe import Recipe
 from pipeline.sources.module_copy import copied
 
 
-def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: int, folder: Path) -> onnx.ModelProto:
+def capture_module(
+    module: nn.Module,
+    image: Tensor,
+    recipe: Recipe,
+    classes: int,
+    stored: Mapping[str, onnx.TensorProto],
+    folder: Path,
+) -> onnx.ModelProto:
     """Writes the graphs into a folder and returns the forward graph.
 
     Args:
@@ -36,7 +43,8 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
       image: an example, float32 2×C×H×W.
       recipe: tells the loss and what trains.
       classes: number of logits.
-      folder: takes the files; it has the module's state already, which the graphs refer to.
+      stored: the module's tensors whose numbers stand in a file, to which the graphs refer.
+      folder: takes the files; it has that one.
 
     Raises:
       ModelError: torch cannot export the module, or draws random numbers in evaluation.
@@ -58,7 +66,6 @@ def capture_module(module: nn.Module, image: Tensor, recipe: Recipe, classes: in
         trained.get_parameter(name).requires_grad_(False)
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
     traced = trace_training(trained, held, image, label, loss)
-    stored = stored_state(folder)
     evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, classes))
     state = [*trains, *renewed_buffers(traced)]
     try:

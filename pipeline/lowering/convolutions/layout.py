@@ -72,7 +72,7 @@ def order_of(g: Graph, images: Value) -> Order:
 def batch_last(g: Graph, images: Value, order: Order = None) -> Value:
     """N×C×H×W as C×H×W×N, the pixels in `order`."""
     value, known = _batch_last(g, images)
-    if known == order:
+    if known == order or uniform(g, value):
         return value
     by_rows = _by_rows(g, value, known)
     return _take(g, by_rows, order.size, order.pixels()) if order else by_rows
@@ -83,6 +83,19 @@ def batch_first(g: Graph, images: Value, order: Order = None) -> Value:
     turned = g.op("Transpose", _by_rows(g, images, order), perm=[3, 0, 1, 2])
     g.remember(_key(turned), (images, order))
     return turned
+
+
+def same_everywhere(g: Graph, pixel: Value, size: Pair) -> Value:
+    """C×1×1×N at every pixel of C×H×W×N. What takes both may read the pixel: `uniform` of the result."""
+    images = g.op("Expand", pixel, g.ints([1, *size, 1]))
+    g.remember(_uniform_key(images), (pixel, size))
+    return images
+
+
+def uniform(g: Graph, images: Value) -> tuple[Value, Pair] | None:
+    """The pixel, C×1×1×N, and the size of C×H×W×N that is the same everywhere; None of any other."""
+    known: tuple[Value, Pair] | None = g.recall_or_none(_uniform_key(images))
+    return known
 
 
 def from_tiles(g: Graph, outputs: Value, tiles: tuple[Axis, Axis]) -> tuple[Value, Order]:
@@ -146,26 +159,43 @@ def _picked(g: Graph, images: Value, axes: tuple[Axis, Axis]) -> Value:
 def common_shape(g: Graph, op_type: str, inputs: Sequence[Value], shapes: Sequence[Shape | None]) -> Shape | None:
     """The shape of all images that an elementwise operator reads, where one of them is there in C×H×W×N.
 
-    None for any other operator, where images differ in shape, or a shape is unknown.
+    Images of one pixel may be among larger ones. None for any other operator, where images differ in shape, or a shape
+    is unknown.
     """
     if op_type not in ELEMENTWISE or not any(is_batch_last(g, value) for value in inputs):
         return None
     images = {shape for value, shape in zip(inputs, shapes, strict=True) if value and not _is_scalar(shape)}
-    return images.pop() if len(images) == 1 else None
+    larger = {shape for shape in images if shape is None or not _is_pixel(shape)} or images
+    if len(larger) != 1:
+        return None
+    [common] = larger
+    return common if common is not None and images <= {common, (*common[:2], 1, 1)} else None
 
 
-def common_order(g: Graph, inputs: Sequence[Value]) -> Order:
+def common_order(g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | None], common: Shape) -> Order:
     """The order in which all inputs that are there as C×H×W×N have their pixels; row by row where they differ."""
-    orders = {order_of(g, value) for value in inputs if is_batch_last(g, value)}
+    known = [
+        g.recall(_key(value))
+        for value, shape in zip(inputs, shapes, strict=True)
+        if shape == common and is_batch_last(g, value)
+    ]
+    orders = {order for value, order in known if not uniform(g, value)}
     return orders.pop() if len(orders) == 1 else None
 
 
-def all_batch_last(g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | None], order: Order) -> list[Value]:
+def all_batch_last(
+    g: Graph, inputs: Sequence[Value], shapes: Sequence[Shape | None], common: Shape, order: Order
+) -> list[Value]:
     """The inputs of an elementwise operator, images in C×H×W×N, the pixels in `order`."""
     return [
-        value if not value or _is_scalar(shape) else batch_last(g, value, order)
+        value if not value or _is_scalar(shape) else batch_last(g, value, order if shape == common else None)
         for value, shape in zip(inputs, shapes, strict=True)
     ]
+
+
+def _is_pixel(shape: Shape) -> bool:
+    """Whether images N×C×H×W have one pixel."""
+    return len(shape) == 4 and shape[2:] == (1, 1)
 
 
 def _is_scalar(shape: Shape | None) -> bool:
@@ -192,3 +222,7 @@ def _take(g: Graph, images: Value, size: Pair, places: np.ndarray) -> Value:
 
 def _key(images: Value) -> str:
     return f"batch last/{images}"
+
+
+def _uniform_key(images: Value) -> str:
+    return f"uniform/{images}"

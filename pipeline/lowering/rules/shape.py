@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
+from pipeline.lowering.rules.pixel import spread
 from pipeline.lowering.rules.registry import lowers
 
 # Between N×C×H×W and N×H×W×C, there and back.
@@ -117,6 +118,9 @@ def trilu(node: Node, g: Graph) -> Value:
 @lowers("Expand")
 def expand(node: Node, g: Graph) -> Value:
     """Expand(x, shape) → y; one pixel to a whole image, in the gradient of global pooling, as a product with ones."""
+    images = spread(node, g)
+    if images:
+        return images
     shape, out = node.input_shapes[0], node.output_shapes[0]
     is_mean = g.recall_or_none(_scaled_key(node.inputs[0])) is not None
     if not is_mean or shape is None or out is None or not all(isinstance(size, int) for size in out[1:]):

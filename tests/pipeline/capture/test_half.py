@@ -76,11 +76,15 @@ def test_a_frozen_backbone_has_half_the_size_and_the_numbers_of_the_host(tmp_pat
 def test_frozen_weights_inside_the_train_step(tmp_path: Path) -> None:
     """Where frozen and trained layers alternate, nothing is cut off: single steps and sunk ones read the same."""
     folder = build(replace(RECIPE, trainable=("body.0.*", "head.*"), frozen_dtype="float16"), tmp_path / "net")
-    stored = {t.name: t for t in onnx.load(folder / "model" / "train_step.onnx").graph.initializer}
+    step = onnx.load(folder / "model" / "train_step.onnx", load_external_data=False)
+    stored = {t.name: t for t in step.graph.initializer}
     assert stored["body.2.weight/float16"].data_type == TensorProto.FLOAT16
+    # Once, for all steps.
+    assert (folder / "model" / "frozen.bin").stat().st_size == 2 * 32 * 32 * 9
+    assert stored["body.2.weight/float16"].external_data[0].value == "frozen.bin"
     model = read_model(folder / "model")
-    start = read_checkpoint(folder / "model" / untrained_name(model), model)
-    single, sunk = (LoweredEngine(folder / "model", model, start, 5, 1) for _ in range(2))
+    untrained = folder / "model" / untrained_name(model)
+    single, sunk = (LoweredEngine(untrained.parent, model, read_checkpoint(untrained, model), 5, 1) for _ in range(2))
     random = np.random.default_rng(0)
     batches = [(random.integers(0, 256, (5, 8, 8, 3), np.uint8), random.integers(0, 4, 5)) for _ in range(4)]
     expected = [single.train_step(*batch, 0.01, step) for step, batch in enumerate(batches, 1)]
@@ -106,5 +110,5 @@ def test_what_float16_does_not_hold_stays_as_it_is() -> None:
 
 
 def test_an_unknown_dtype_is_named() -> None:
-    with pytest.raises(UsageError, match="--frozen-dtype int8: give one of float32, float16"):
-        Recipe(Preprocessing(8, 8), frozen_dtype="int8")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--frozen-dtype int4: give one of float32, float16, int8"):
+        Recipe(Preprocessing(8, 8), frozen_dtype="int4")  # type: ignore[arg-type]

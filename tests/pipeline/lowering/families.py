@@ -204,7 +204,7 @@ FAMILIES: dict[str, Family] = {
         ("GlobalAveragePool", "AveragePool", "MaxPool"),
         "to 1×1 and to factors of the size",
         each(adaptive_pools, POOLS),
-        (),
+        ("GlobalAveragePool",),
         8,
     ),
     "resize": Family(
@@ -220,7 +220,7 @@ FAMILIES: dict[str, Family] = {
         each(on_any_shape, ACTIVATIONS),
         (
             *("ReluGrad", "LeakyReluGrad", "SigmoidGrad", "TanhGrad", "Gelu", "GeluGrad", "QuickGelu", "QuickGeluGrad"),
-            *("Clip", "GreaterOrEqual", "LessOrEqual", "And"),
+            *("Clip", "GreaterOrEqual", "LessOrEqual", "And", "Sigmoid"),
         ),
     ),
     "softmax": Family(
@@ -241,14 +241,14 @@ FAMILIES: dict[str, Family] = {
         ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Where"),
         "with broadcasting of either side along any axes, the batch too",
         each(broadcasts, ARITHMETIC),
-        ("DivGrad",),
+        ("DivGrad", "Add", "Mul", "Div"),
         8,
     ),
     "reduction": Family(
         ("ReduceSum", "ReduceMean", "ReduceL2", "ReduceLogSumExp"),
         "over any axes, kept or not",
         each(reductions, REDUCTIONS),
-        ("Scale",),
+        ("Scale", "ReduceSum"),
         5,
     ),
     "concat": Family(
@@ -276,7 +276,7 @@ FAMILIES: dict[str, Family] = {
         ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Trilu"),
         "reshape, transpose, squeeze, unsqueeze, expand, tile, flip, roll, triangles, stack",
         each(layouts, LAYOUTS),
-        ("Trilu", "Expand"),
+        ("Trilu", "Expand", "Transpose"),
         3,
     ),
     "matrix product": Family(

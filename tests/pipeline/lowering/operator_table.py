@@ -42,6 +42,13 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
         "test_random.py",
     ),
     (
+        "hard-swish",
+        (),
+        "of torch modules, at its bounds too",
+        ("HardSwish", "HardSwishGrad"),
+        "test_bounds.py",
+    ),
+    (
         "loss",
         ("SoftmaxCrossEntropyLoss",),
         "cross entropy over the batch, its mean or sum; the other losses are operators of the standard",

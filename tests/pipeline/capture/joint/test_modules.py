@@ -28,6 +28,34 @@ class Network(nn.Module):
 
 # What follows in `__init__`, and the forward pass.
 MODULES = {
+    "one pixel of channels-last images": """
+        self.c=nn.Conv2d(3,4,3)
+        self.n=nn.LayerNorm(4)
+        self.p=nn.AdaptiveAvgPool2d(1)
+        self.h=nn.Linear(4,3)
+
+    def forward(self, x):
+        y=self.n(self.c(x).permute(0,2,3,1)).permute(0,3,1,2)
+        return self.h(self.p(y).flatten(1))
+""",
+    "attention to itself": """
+        self.a=nn.MultiheadAttention(24,4,batch_first=True)
+        self.h=nn.Linear(24,3)
+
+    def forward(self, x):
+        y=x.permute(0,2,1,3).flatten(2)
+        return self.h(self.a(y,y,y,need_weights=False)[0].mean(1))
+""",
+    "attention to another, scaled": """
+        self.q=nn.Linear(24,16)
+        self.kv=nn.Linear(24,32)
+        self.h=nn.Linear(16,3)
+
+    def forward(self, x):
+        y=x.permute(0,2,1,3).flatten(2)
+        q,k,v=(t.unflatten(2,(2,8)).transpose(1,2) for t in (self.q(y[:,:5]),*self.kv(y).chunk(2,-1)))
+        return self.h(F.scaled_dot_product_attention(q,k,v,scale=0.3).transpose(1,2).flatten(2).mean(1))
+""",
     "an LSTM": """
         self.r=nn.LSTM(24,8,batch_first=True)
         self.h=nn.Linear(8,3)
