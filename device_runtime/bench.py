@@ -7,10 +7,9 @@ Parts: `step`, the lowered train step; `product`, one matrix product (the file p
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +23,9 @@ from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import read_model
-from device_runtime.metrics import peak_memory_bytes
+from device_runtime.timing import LEARNING_RATE, Measure, Record, answer, median_ms, serve, timed
 
 PRODUCT_FILE = "product.onnx"
-# So small that every round meets the network of the first one.
-LEARNING_RATE = 1e-5
-WARM_UP_STEPS = 2
-LEAST_STEPS = 3
-
-Record = Mapping[str, float | str]
-Measure = Callable[[], Record]
 
 
 @dataclass(frozen=True)
@@ -58,44 +50,11 @@ def main() -> int:
             serve(measure)
         else:
             for _ in range(options.rounds):
-                _answer(measure)
+                answer(measure)
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def serve(measure: Measure) -> None:
-    """Answers every line on stdin with what `measure` returns, as a line of JSON."""
-    while sys.stdin.readline():
-        _answer(measure)
-
-
-def _answer(measure: Measure) -> None:
-    print(json.dumps(measure()), flush=True)
-
-
-def timed(step: Callable[[], object], seconds: float, base_memory: int) -> Record:
-    """What an engine answers: a step's median duration, its process's peak, and what was there before the model."""
-    ms = median_ms(step, seconds)
-    return {"ms": ms, "peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base_memory}
-
-
-def median_ms(step: Callable[[], object], seconds: float) -> float:
-    """Median duration in ms of a step that is repeated, warm, for at least `seconds`."""
-    return float(np.median(durations_ms(step, seconds)))
-
-
-def durations_ms(step: Callable[[], object], seconds: float) -> list[float]:
-    """Durations in ms of a step that is repeated, warm, for at least `seconds`."""
-    for _ in range(WARM_UP_STEPS):
-        step()
-    times: list[float] = []
-    while len(times) < LEAST_STEPS or sum(times) < seconds:
-        started = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - started)
-    return [1000 * taken for taken in times]
 
 
 def _parse(arguments: Sequence[str]) -> Options:

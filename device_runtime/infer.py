@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from device_runtime.bench import durations_ms
 from device_runtime.engines.sessions import open_session, session_options
 from device_runtime.formats.answers import MODEL, PROBABILITIES, SPLIT, Answers, write_answers
 from device_runtime.formats.dataset import Dataset, load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.probabilities import probabilities_of
+from device_runtime.timing import durations_ms
 
 LOGITS = "logits"
 

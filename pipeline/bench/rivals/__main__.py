@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from device_runtime.bench import serve, timed
 from device_runtime.metrics import resident_memory_bytes
+from device_runtime.timing import serve, timed
 from pipeline.bench.rivals import executorch_rival, jax_rival, reference_rival, torch_rival
 from pipeline.bench.rivals.task import Step, Task
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_runtime.bench import LEARNING_RATE
+from device_runtime.timing import LEARNING_RATE
 from pipeline.bench.rivals.module import module_to_train
 from pipeline.bench.rivals.task import ONNX_FILE, Step, Task, Unavailable, missing
 from pipeline.commands import run
+from pipeline.errors import CommandError, in_one_line
 
 if TYPE_CHECKING:
     import torch
 
 EXPORT_TIMEOUT_S = 600.0
+
+Tensors = dict[str, "torch.Tensor"]
 
 
 def begin(threads: int) -> None:
@@ -44,32 +48,43 @@ def step(task: Task, threads: int) -> Step:
     file = task.file.with_name("executorch.pte")
     # Exporting takes more memory than training.
     words = (sys.executable, "-m", "pipeline.bench.rivals.executorch_rival", task.file, file)
-    run(words, timeout_s=EXPORT_TIMEOUT_S, env=dict(os.environ))
-    program = _load_for_executorch_for_training(str(file))
+    try:
+        run(words, timeout_s=EXPORT_TIMEOUT_S, env=dict(os.environ))
+    except CommandError as error:
+        raise Unavailable(f"its export fails: {str(error).splitlines()[-1]}") from error
+    model = _load_for_executorch_for_training(str(file)).model
     inputs = (torch.from_numpy(task.image()), torch.from_numpy(task.label()))
-    # Its parameters can be asked for behind a first pass.
-    program.forward_backward("forward", inputs)
-    parameters: dict[str, torch.Tensor] = program.named_parameters()
-    optimizer = task.recipe.optimizer
-    if optimizer.name == "sgd":
-        options = optimizer.values()
-        names = ("momentum", "dampening", "weight_decay")
-        own = get_sgd_optimizer(
-            parameters, LEARNING_RATE, *(options[name] for name in names), bool(options["nesterov"])
-        )
-        update = own.step
-    else:
-        update = _torchs(task, parameters)
+    names: list[str] = model.run_method("__et_training_fqn_forward", ())
+
+    def passed() -> list[torch.Tensor]:
+        """Loss, gradients and parameters, where they lie; its own division counts buffers that do not come out."""
+        outputs: list[torch.Tensor] = model.run_method("forward", inputs, clone_outputs=False)
+        return outputs
+
+    parameters = dict(zip(names, passed()[1 + len(names) :], strict=True))
+    update = _update(task, parameters, get_sgd_optimizer)
 
     def one() -> float:
-        loss = program.forward_backward("forward", inputs)[0]
-        update(program.named_gradients())
+        loss, *others = passed()
+        update(dict(zip(names, others, strict=False)))
         return float(loss)
 
     return one
 
 
-def _torchs(task: Task, parameters: dict[str, torch.Tensor]) -> Any:
+def _update(task: Task, parameters: Tensors, sgd: Callable[..., Any]) -> Callable[[Tensors], None]:
+    """An update by gradients."""
+    optimizer = task.recipe.optimizer
+    if optimizer.name != "sgd":
+        return _torchs(task, parameters)
+    options = optimizer.values()
+    names = ("momentum", "dampening", "weight_decay")
+    own = sgd(parameters, LEARNING_RATE, *(options[name] for name in names), bool(options["nesterov"]))
+    update: Callable[[Tensors], None] = own.step
+    return update
+
+
+def _torchs(task: Task, parameters: Tensors) -> Callable[[Tensors], None]:
     """An update of ExecuTorch's parameters by torch."""
     from pipeline.checking.torch_optimizer import torch_optimizer
 
@@ -77,7 +92,7 @@ def _torchs(task: Task, parameters: dict[str, torch.Tensor]) -> Any:
     if optimizer is None:
         raise Unavailable(f"torch has no optimizer {task.recipe.optimizer.name}")
 
-    def update(gradients: dict[str, torch.Tensor]) -> None:
+    def update(gradients: Tensors) -> None:
         for name, gradient in gradients.items():
             parameters[name].grad = gradient
         optimizer.step()
@@ -89,7 +104,10 @@ def _export(task: Task, file: Path) -> None:
     """Writes the program that trains the network: images and labels → loss, and the gradients of what trains."""
     import torch
     from executorch.exir import EdgeCompileConfig, to_edge
+    from executorch.extension.pybindings.portable_lib import _get_operator_names
+    from torch._decomp import get_decompositions
     from torch.export.experimental import _export_forward_backward
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from pipeline.capture.joint.loss import training_loss_of
 
@@ -106,11 +124,24 @@ def _export(task: Task, file: Path) -> None:
             return loss_of(self.module(image), label)
 
     inputs = (torch.from_numpy(task.image()), torch.from_numpy(task.label()))
-    joint = _export_forward_backward(torch.export.export(WithLoss(), inputs, strict=False))
+    with sdpa_kernel(SDPBackend.MATH):
+        joint = _export_forward_backward(torch.export.export(WithLoss(), inputs, strict=False))
+    aten = torch.ops.aten
+    joint = joint.run_decompositions(
+        get_decompositions([aten._native_batch_norm_legit_functional, aten.native_batch_norm_backward])
+    )
     program = to_edge(joint, compile_config=EdgeCompileConfig(_check_ir_validity=False)).to_executorch()
+    targets = {node.target for node in program.exported_program().graph.nodes if node.op == "call_function"}
+    called = {str(target._name) for target in targets if isinstance(target, torch._ops.OpOverload)}
+    # Running it would say no more than an error's number.
+    if lacking := called - set(_get_operator_names()):
+        raise Unavailable(f"ExecuTorch has no kernel of {', '.join(sorted(lacking))}")
     with file.open("wb") as out:
         program.write_to_file(out)
 
 
 if __name__ == "__main__":
-    _export(Task.load(Path(sys.argv[1])), Path(sys.argv[2]))
+    try:
+        _export(Task.load(Path(sys.argv[1])), Path(sys.argv[2]))
+    except Exception as error:
+        sys.exit(str(error) if isinstance(error, Unavailable) else in_one_line(error))

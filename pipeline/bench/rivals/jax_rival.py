@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from device_runtime.bench import LEARNING_RATE
 from device_runtime.formats.model import read_model
+from device_runtime.timing import LEARNING_RATE
 from pipeline.bench.rivals.task import Step, Task, missing
 
 Values = dict[str, Any]
@@ -32,6 +32,11 @@ def begin(threads: int) -> None:
         import jax
     except ImportError as error:
         raise missing("jax") from error
+    # What is only needed to read the graph is not the step's memory.
+    import pipeline.bench.rivals.jax_operators
+    import pipeline.capture.losses
+    import pipeline.capture.split  # noqa: F401
+
     jax.jit(lambda x: x + 1)(1.0).block_until_ready()
 
 

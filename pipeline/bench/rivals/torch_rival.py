@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_runtime.bench import LEARNING_RATE, median_ms
+from device_runtime.timing import LEARNING_RATE, median_ms
 from pipeline.bench.rivals.module import module_to_train
 from pipeline.bench.rivals.task import ONNX_FILE, Step, Task, Unavailable
 from pipeline.commands import run
@@ -94,7 +94,8 @@ def _step(task: Task, way: Way, transform: Callable[[_Loss], _Loss] = lambda los
     memory_format = torch.channels_last if way.channels_last else torch.contiguous_format
     module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch_optimizer(recipe.optimizer, trained, LEARNING_RATE, fused=way.fused)
+    further = {"fused": True} if way.fused else {}
+    optimizer = torch_optimizer(recipe.optimizer, trained, LEARNING_RATE, **further)
     if optimizer is None:
         raise Unavailable(f"torch has no optimizer {recipe.optimizer.name}")
     image = torch.from_numpy(task.image()).contiguous(memory_format=memory_format)
