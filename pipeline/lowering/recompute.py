@@ -25,6 +25,9 @@ from pipeline.lowering.rules.later import LATER
 # Behind the name of a value that is computed a second time.
 _AGAIN = "/again"
 
+# The share of what is kept without cuts that has to be left for them to be made.
+_WORTH = 0.9
+
 
 def recomputed(network: Network) -> Network:
     """The same network with a training graph that keeps less; as it is where nothing can be cut."""
@@ -39,7 +42,7 @@ def recomputed(network: Network) -> Network:
     training.CopyFrom(network.training)
     again: dict[str, str] = {}
     nodes: list[onnx.NodeProto] = []
-    made_backward: list[str] = []
+    made_backward: dict[str, None] = {}
     begun: set[int] = set()
     for node in graph.node:
         if node.output[0] in forward.values:
@@ -47,12 +50,12 @@ def recomputed(network: Network) -> Network:
             continue
         for place in [p for p, reader in first_reader.items() if reader == node.output[0] and p not in begun]:
             begun.add(place)
-            waits_for = next((name for name in node.input if name in made_backward), made_backward[-1:] or [""])
-            waits_for = waits_for if isinstance(waits_for, str) else waits_for[0]
-            if waits_for:
-                nodes.extend(_second_time(segments[place], forward, waits_for, again))
+            # The gradient that comes to this part; or else what was computed last before it is needed.
+            arrived = [name for name in node.input if name in made_backward] or list(made_backward)[-1:]
+            if arrived:
+                nodes.extend(_second_time(segments[place], forward, arrived[0], again))
         nodes.append(_renamed(node, again))
-        made_backward.extend(name for name in node.output if name)
+        made_backward.update(dict.fromkeys(name for name in node.output if name))
     replace_nodes(training.graph, nodes)
     shapes = {**network.shapes, **shapes_of(network.training)}
     known = {new: shapes[old] for old, new in again.items() if old in shapes}
@@ -98,7 +101,7 @@ class _Forward:
         """The nodes in the parts for which least is kept at once; one where nothing can be cut."""
         cuts = self._cuts()
         kept = [sum(self.sizes[name] for name in node.output if name in self.read_backward) for node in self.nodes]
-        best, least = [0, len(self.nodes)], math.inf
+        best, least = [0, len(self.nodes)], _WORTH * sum(kept)
         for most in sorted({sum(kept) // parts for parts in range(1, len(cuts) + 2)}):
             bounds, total = [0], 0
             for place in cuts:
