@@ -99,7 +99,9 @@ def test_executorch_trains_the_same(optimizer: Optimizer, tmp_path: Path, monkey
     pytest.importorskip("executorch")
     for rival in (executorch_rival, torch_rival):
         monkeypatch.setattr(rival, "LEARNING_RATE", 1e-2)
-    text = NETWORK.replace("Attention()", "nn.AdaptiveAvgPool2d(1), nn.Flatten()").replace("SiLU", "ReLU6")
+    # ExecuTorch 1.5.1 adds the gradient of max pooling to memory that it has not cleared.
+    text = NETWORK.replace("Attention()", "nn.AdaptiveAvgPool2d(1), nn.Flatten()").replace("nn.SiLU(), ", "")
+    text = text.replace("nn.MaxPool2d(2)", "nn.Hardswish()")
     without = module_of(text, tmp_path)
     task = made(without, Recipe(Preprocessing(16, 16), optimizer, batch_size=4), tmp_path)
     expected = torchs(task, torch_rival.Way(channels_last=False, fused=False))
