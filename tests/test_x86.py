@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from device_runtime.formats.dataset import load_dataset
-from device_runtime.formats.metrics import read_metrics
+from device_runtime.formats.metrics import last_start, read_metrics
 from pipeline.results.records.training import read_training
 from tests.browser import faults
 from tests.curves import curves
@@ -97,8 +97,10 @@ def test_a_training_that_diverges_leaves_its_report(build: Path, tmp_path: Path)
     )
 
 
-def test_the_same_seed_gives_the_same_losses(lowered: Path, build: Path, tmp_path: Path) -> None:
-    again = invoke("run", "--cycles", "200", "--build", build, "--runs", tmp_path)
+def test_the_same_seed_on_as_many_threads_gives_the_same_losses(lowered: Path, build: Path, tmp_path: Path) -> None:
+    start = last_start(read_metrics(lowered))
+    assert start is not None
+    again = invoke("run", "--cycles", "200", "--threads", str(start["threads"]), "--build", build, "--runs", tmp_path)
     assert losses(again.results) == losses(lowered)[:200]
 
 
@@ -190,6 +192,8 @@ def test_a_task_that_is_terminated_ends_the_training(build: Path, tmp_path: Path
         "-m",
         "invoke",
         "train",
+        "--threads",
+        "1",
         "--cycles",
         "1000000",
         "--build",
@@ -281,7 +285,7 @@ def test_a_resumed_training_takes_no_other_options(build: Path) -> None:
 
 
 def test_the_second_of_two_in_a_build_folder_waits(build: Path, tmp_path: Path, tried: Tried) -> None:
-    words = [sys.executable, "-m", "invoke", "train", "--cycles", "1500", "--build", str(build)]
+    words = [sys.executable, "-m", "invoke", "train", "--threads", "1", "--cycles", "1500", "--build", str(build)]
     with subprocess.Popen([*words, "--runs", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout
         assert first.stdout.readline().startswith("100:")
@@ -323,7 +327,8 @@ def running_in(folder: Path) -> list[str]:
 
 def test_an_output_that_nobody_reads_ends_the_task_in_silence(build: Path, tmp_path: Path) -> None:
     shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
-    words = f"'{sys.executable}' -m invoke train --cycles 100000 --build '{build}' --runs '{tmp_path}' | head -n 1"
+    options = f"--threads 1 --cycles 100000 --build '{build}' --runs '{tmp_path}'"
+    words = f"'{sys.executable}' -m invoke train {options} | head -n 1"
     done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("100:")
     assert done.stderr == ""
