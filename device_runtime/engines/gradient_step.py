@@ -31,8 +31,9 @@ class GradientStep:
         # What is bound has to live as long as this does.
         self._parameters, self._buffers, self._renewed = parameters, buffers, np.empty_like(buffers)
         self._loss, self._step = np.zeros((), np.float32), np.zeros((), np.int64)
+        self._run_options: ort.RunOptions | None = None
         # The first run takes memory value by value, later ones one planned block: both would be there at once.
-        self._run_options: ort.RunOptions | None = shrinking()
+        self.give_back()
         self._binding = self._session.io_binding()
         bind_input(self._binding, "step", self._step)
         for name, tensor in by_name(parameters, model.parameters).items():
@@ -44,6 +45,10 @@ class GradientStep:
             bind_output(self._binding, f"{RENEWED}{name}", tensor)
         for name, tensor in by_name(self.gradient, model.parameters).items():
             bind_output(self._binding, f"{GRADIENT}{name}", tensor)
+
+    def give_back(self) -> None:
+        """Has the next run give back to the system what memory it leaves unused."""
+        self._run_options = shrinking()
 
     def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], step: int) -> float:
         """Puts the mean gradient of a batch into `gradient` and renews the buffers; returns the mean loss."""
