@@ -6,7 +6,6 @@ the first update, is part of the plan, and a training that goes on keeps it. A t
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -131,4 +130,4 @@ def _gradient_ms(
     taken: list[float] = []
     while len(taken) < LEAST_TIMED or sum(taken) < TIMED_S:
         taken.append(run())
-    return 1000 * statistics.median(taken)
+    return float(1000 * np.median(taken))

@@ -309,7 +309,9 @@ def chosen(recipe: Recipe, settings: Settings) -> Recipe:
     """
     # An option of the host that is named as a field of the recipe replaces it.
     choices = {field.name: getattr(settings, field.name, None) for field in fields(Recipe)}
-    chosen = replace(recipe, **{name: choice for name, choice in choices.items() if choice is not None})
+    # A switch that is off says nothing; a 0 does.
+    said = {name: choice for name, choice in choices.items() if choice is not None and choice is not False}
+    chosen = replace(recipe, **said)
     if settings.runner.engine == "reference":
         check_reference_optimizer(chosen.optimizer)
     return chosen

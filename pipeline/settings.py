@@ -199,6 +199,10 @@ class Settings:
             example=FROZEN_DTYPES[0],
         ),
     ] = None
+    recompute: Annotated[
+        bool,
+        Option("compute activations again in the backward pass instead of keeping them", bool, (*_CHOICE, "bench")),
+    ] = False
     head: Annotated[
         str | None,
         Option("of --model transfer: logits (the backbone's 1000 outputs) or features", str, _CHOICE, example="logits"),

@@ -17,6 +17,8 @@ def session_options(threads: int) -> ort.SessionOptions:
     _make_arena()
     options = ort.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # Or a value's memory would wait from its end for one of the same size, as long as that may take.
+    options.enable_mem_reuse = False
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # They would look for work for tens of milliseconds, in the way of the next session's threads.

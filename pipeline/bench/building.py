@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from device_runtime.formats.model import Pixels
 from pipeline.bench.flops import step_flops
 from pipeline.bench.networks import Measured
 from pipeline.bench.rivals.task import Task
+from pipeline.errors import PipelineError
 from pipeline.files import new_folder
-from pipeline.prepare import Prepared, make_package, prepare, prepared_on
+from pipeline.graphs.files import REFERENCE, is_joint
+from pipeline.prepare import Prepared, make_artifacts, make_package, prepare, prepared_on
 from pipeline.settings import Settings
 from pipeline.sources.model_source import find_model
+from pipeline.stages import STAMP, build_once, key_of
 
 # device_runtime/bench.py looks for it under this name.
 PRODUCT_FILE = "product.onnx"
@@ -56,19 +60,43 @@ def build_network(measured: Measured, settings: Settings) -> Built:
     else:
         dataset = _random_dataset(measured, measured.pixels, settings.build)
         prepared = prepared_on(dataset, find_model(measured.model), own)
-    # onnxruntime-training's artifacts where it is a rival; an ONNX file's gradients are made of them anyway.
+    # The export then has the graph that onnxruntime-training differentiates, where torch can write it.
     reference = settings.kind.is_here and "onnxruntime-training" in measured.rivals
     prepared = replace(prepared, recipe=measured.recipe, reference=reference)
     folder = settings.build / "bench" / measured.name
     package = make_package(prepared, own, folder, {PRODUCT_FILE: _product_model()})
     made = (prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, package)
     task = Task(*made, prepared.export)
+    task = replace(task, lacks_reference=_reference_into(task.reference, prepared) if reference else "")
     task.save()
     forward = onnx.load(prepared.export / "forward.onnx")
     trainable, _ = split_parameters(forward, prepared.recipe.trainable)
     into = prepared.recipe.preprocessing
     image = (prepared.recipe.batch_size, prepared.pixels.channels, into.height, into.width)
     return Built(measured, prepared, package, task, step_flops(forward, trainable, image))
+
+
+def _reference_into(folder: Path, prepared: Prepared) -> str:
+    """Makes onnxruntime-training's artifacts, by links in `folder`; returns why there are none, or nothing.
+
+    Packages leave them out where that engine would not train rightly: of batch normalisation it keeps no running
+    statistics. Its step takes the same time.
+    """
+    try:
+        if is_joint(prepared.export) and not (prepared.export / REFERENCE).exists():
+            return "torch's older exporter cannot write this model, or a frozen backbone stands before what trains"
+        artifacts = make_artifacts(prepared)
+    except PipelineError as error:
+        return str(error)
+    files = (*(path for path in artifacts.iterdir() if path.name != STAMP), prepared.export / "preprocess.onnx")
+    build_once(folder, key_of("reference", prepared.key), lambda: _link(files, folder))
+    return ""
+
+
+def _link(files: Sequence[Path], folder: Path) -> None:
+    with new_folder(folder) as temporary:
+        for file in files:
+            (temporary / file.name).symlink_to(file.resolve())
 
 
 def _random_dataset(measured: Measured, pixels: Pixels, build: Path) -> Path:

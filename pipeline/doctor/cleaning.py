@@ -23,7 +23,7 @@ from pipeline.targets.local import LocalTarget
 REMOVE_TIMEOUT_S = 300.0
 # Where stages and the benchmark put folders, and what of the benchmark has no stamp.
 STAMPED = ("*", "*/export", "*/artifacts", "*/model", "*/check", "bench/*/*")
-BENCH = ("bench.json", "bench/inductor")
+BENCH = ("bench.json", "bench/inductor", "bench/*/rivals.task", "bench/*/executorch.pte")
 _DIGEST = re.compile(r"[0-9a-f]{64}\s*")
 
 
@@ -106,7 +106,7 @@ def _made(build: Path) -> Iterator[Path]:
         stamp = folder / STAMP
         if not _by_link(build, stamp) and stamp.is_file() and _DIGEST.fullmatch(stamp.read_text(errors="replace")):
             yield folder
-    yield from (path for path in (build / name for name in BENCH) if path.exists() and not _by_link(build, path))
+    yield from (path for name in BENCH for path in sorted(build.glob(name)) if not _by_link(build, path))
 
 
 def _by_link(build: Path, path: Path) -> bool:

@@ -88,6 +88,13 @@ def build_model_folder(
 
 def read_network(recipe: Recipe, export_folder: Path, artifacts: Path | None) -> Network:
     """What the steps are made of: of a torch module the export says it, of an ONNX file the artifacts do."""
+    from pipeline.lowering.recompute import recomputed
+
+    network = _read_network(recipe, export_folder, artifacts)
+    return recomputed(network) if recipe.recompute else network
+
+
+def _read_network(recipe: Recipe, export_folder: Path, artifacts: Path | None) -> Network:
     from pipeline.lowering.network import network_of_joint
 
     if artifacts is None or is_joint(export_folder):

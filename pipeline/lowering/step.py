@@ -18,6 +18,7 @@ from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
 from pipeline.lowering.network import Network
+from pipeline.lowering.rules.batch import give_batch
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.rules.randomness import calm
 from pipeline.lowering.training_graph import lower
@@ -126,6 +127,7 @@ def _write_gradients(network: Network, g: Graph, tensors: _Tensors) -> tuple[Val
     """Writes forward and backward pass; returns the loss, each parameter's gradient and each new buffer."""
     training = network.training
     give_step(g, STEP)
+    give_batch(g, LABEL)
     values = lower(training, g, _given(network, training, g, tensors), network.shapes)
     gradients = {name: values[network.gradients[name]] for name in network.trainable}
     return values[network.loss], gradients, {name: values[network.renewed[name]] for name in network.buffers}

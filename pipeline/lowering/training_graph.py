@@ -10,7 +10,7 @@ from pipeline.errors import LoweringError
 from pipeline.graphs.graph import OPSET, Graph, Shape, Value
 from pipeline.graphs.node import Node
 from pipeline.graphs.reading import read_values, shapes_of
-from pipeline.lowering.convolutions.layout import all_batch_last, batch_first, common_order, common_shape
+from pipeline.lowering.convolutions.layout import ELEMENTWISE, all_batch_last, batch_first, common_order, common_shape
 from pipeline.lowering.fusion import fuse
 from pipeline.lowering.rules.registry import RULES
 
@@ -39,8 +39,12 @@ def lower(
     values.update({tensor.name: g.tensor(tensor) for tensor in model.graph.initializer})
     sizes: dict[str, Shape] = {}
     read = read_values(model)
+    scalars = _spread_scalars(model, shapes)
     for proto in model.graph.node:
         _note_shape(proto, shapes, sizes)
+        if proto.output[0] in scalars:
+            values[proto.output[0]], shapes[proto.output[0]] = values[proto.input[0]], ()
+            continue
         inputs = [values[name] if name else "" for name in proto.input]
         input_shapes = [shapes.get(name) for name in proto.input]
         shape = common_shape(g, proto.op_type, inputs, input_shapes)
@@ -55,6 +59,35 @@ def lower(
             results = tuple(batch_first(g, result, order) if result else "" for result in results)
         values.update({name: value for name, value in zip(proto.output, results, strict=False) if name})
     return values
+
+
+def _spread_scalars(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> set[str]:
+    """Single numbers that are spread over a shape which every reader's other operand has: they are taken as they are.
+
+    With the batch's size fixed, the runtime would fold them to tensors of constants, as large as an activation each.
+    """
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    results = {output.name for output in model.graph.output}
+
+    def is_spread_anyway(name: str) -> bool:
+        return all(
+            node.op_type in ELEMENTWISE
+            and any(other != name and shapes.get(other) == shapes[name] for other in node.input)
+            for node in readers.get(name, [])
+        )
+
+    return {
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Expand"
+        and shapes.get(node.input[0]) == ()
+        and node.output[0] in shapes
+        and node.output[0] not in results
+        and is_spread_anyway(node.output[0])
+    }
 
 
 def _check_known(model: onnx.ModelProto) -> None:

@@ -63,7 +63,7 @@ def test_sinking_and_accumulating_at_once_is_refused(package: Path, tmp_path: Pa
 
 
 def test_epochs_print_a_line_each(package: Path, tmp_path: Path) -> None:
-    done = runner(package, tmp_path, "--epochs", "2", "--batch-size", "250")
+    done = runner(package, tmp_path, "--epochs", "2", "--batch-size", "250", "--threads", "1")
     lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2
     assert lines[0].startswith("epoch 1: Loss is ")
@@ -89,7 +89,7 @@ def test_every_test_image_is_evaluated(package: Path, tmp_path: Path) -> None:
 
 
 def test_a_report_every_hundred_cycles_reads_as_the_originals(package: Path, tmp_path: Path) -> None:
-    done = runner(package, tmp_path, "-c", "200")
+    done = runner(package, tmp_path, "-c", "200", "--threads", "1")
     first = done.stdout.splitlines()[0]
     words = first.replace("=", " ").replace("[", " ").replace("]", " ").split()
     assert first.startswith("100:\tLoss is ")

@@ -23,11 +23,13 @@ def step(task: Task, threads: int) -> Step:
     from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
     from device_runtime.formats.model import read_model
 
+    if task.lacks_reference:
+        raise Unavailable(task.lacks_reference)
     folder = task.package / "model"
     model = read_model(folder)
     if task.recipe.clip_norm is not None:
         raise Unavailable("the bench does not clip its gradients: leave out the recipe's clip_norm")
     start = read_checkpoint(folder / untrained_name(model), model)
-    engine = ReferenceEngine(folder / "reference", model, start, threads)
+    engine = ReferenceEngine(task.reference, model, start, threads)
     image, label = task.image(), task.label()
     return lambda: engine.step_on_image(image, label, LEARNING_RATE)

@@ -30,6 +30,7 @@ class Task:
     Attributes:
       package: has the model folder.
       export: has the forward graph and the initial weights.
+      lacks_reference: why there are no artifacts of onnxruntime-training for it; empty where there are.
     """
 
     source: ModelSource
@@ -39,11 +40,17 @@ class Task:
     seed: int
     package: Path
     export: Path
+    lacks_reference: str = ""
 
     @property
     def file(self) -> Path:
         """Where it is handed over."""
         return self.package.parent / "rivals.task"
+
+    @property
+    def reference(self) -> Path:
+        """Where the artifacts of onnxruntime-training are, with the preprocessing that its engine takes."""
+        return self.package.parent / "reference"
 
     def save(self) -> None:
         """Writes it for another process of this program."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from onnx import TensorProto
-
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
 from pipeline.graphs.rows import ones_for, sum_of_rows
 from pipeline.lowering.convolutions.layout import Order, batch_first, batch_last, is_batch_last, order_of
+from pipeline.lowering.rules.batch import batch_size
 from pipeline.lowering.rules.registry import lowers
 
 
@@ -78,8 +77,7 @@ def batch_norm_internal(node: Node, g: Graph) -> tuple[Value, ...]:
     y, batch_mean, batch_variance = g.ops(
         "BatchNormalization", x, scale, bias, *own, outputs=3, epsilon=epsilon, momentum=0.0, training_mode=1
     )
-    channels = int(node.input_shape(0)[1])
-    count = g.op("Div", g.op("Cast", g.op("Size", x), to=TensorProto.FLOAT), g.floats(channels))
+    count = _per_channel(node, 0, g)
     unbiased = g.op("Mul", batch_variance, g.op("Div", count, g.op("Sub", count, g.floats(1.0))))
     deviation = g.op("Sqrt", g.op("Add", batch_variance, g.floats(epsilon)))
     return (
@@ -107,7 +105,7 @@ def batch_normalization_grad(node: Node, g: Graph) -> tuple[Value, ...]:
     # Σ dy × (x − mean) without x − mean. It loses no more digits: the mean's own rounding error costs the longer way
     # as many (docs/decisions.md).
     dscale = g.op("Mul", g.op("Sub", by_x, g.op("Mul", mean, dbias)), inverse_deviation)
-    count = g.op("Div", g.op("Cast", g.op("Size", x), to=TensorProto.FLOAT), g.floats(channels))
+    count = _per_channel(node, 1, g)
     factor = g.op("Mul", scale, inverse_deviation)
     slope = g.op("Div", g.op("Mul", g.op("Mul", factor, inverse_deviation), dscale), count)
     # factor × (dy − mean of dy) − slope × (x − mean)
@@ -129,6 +127,12 @@ def _in_rows(node: Node, g: Graph, index: int, images: Value) -> tuple[Value, Ca
 
 def _rows(g: Graph, images: Value, order: Order, channels: int) -> Value:
     return g.op("Reshape", batch_last(g, images, order), g.ints([1, channels, -1]))
+
+
+def _per_channel(node: Node, index: int, g: Graph) -> Value:
+    """Elements of each channel of the input at `index`, float32, of the batch: asked for its size, x would be kept."""
+    pixels = math.prod(int(size) for size in node.input_shape(index)[2:])
+    return g.op("Mul", batch_size(g), g.floats(pixels))
 
 
 def _products_of_rows(g: Graph, a: Value, b: Value) -> Value:

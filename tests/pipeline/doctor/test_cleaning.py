@@ -12,7 +12,15 @@ from pipeline.errors import TargetError
 from pipeline.settings import Settings
 from pipeline.stages import build_once
 
-OURS = ("dataset-0f", "lenet/export", "lenet/check", "runtime-x86", "package-x86", "bench/lenet/package-x86")
+OURS = (
+    "dataset-0f",
+    "lenet/export",
+    "lenet/check",
+    "runtime-x86",
+    "package-x86",
+    "bench/lenet/package-x86",
+    "bench/lenet/reference",
+)
 
 
 @pytest.fixture
@@ -22,7 +30,8 @@ def settings(tmp_path: Path) -> Settings:
     for name in OURS:
         folder = build / name
         build_once(folder, "key", lambda folder=folder: fill(folder))  # type: ignore[misc]
-    (build / "bench.json").write_text("{}")
+    for name in ("bench.json", "bench/lenet/rivals.task"):
+        (build / name).write_text("{}")
     return Settings(build=build)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.model import Pixels
+from pipeline.bench.building import build_network
+from pipeline.bench.networks import Measured
 from pipeline.bench.rivals import executorch_rival, jax_rival, reference_rival, torch_rival
 from pipeline.bench.rivals.module import module_to_train
 from pipeline.bench.rivals.task import Step, Task, Unavailable, missing
@@ -16,6 +18,7 @@ from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.lowering.model_folder import build_model_folder
 from pipeline.optimizers import Optimizer
 from pipeline.recipe import Preprocessing, Recipe
+from pipeline.settings import Settings
 from pipeline.sources import model_source
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline.stages import module_of
@@ -143,3 +146,25 @@ def test_what_is_not_installed_says_how_to_come_by_it(package: str, begin: objec
     with pytest.raises(Unavailable, match=f"pip install {package}"):
         begin(1)
     assert str(missing(package)) == f"not installed: `python -m pip install {package}` beside this program"
+
+
+def test_onnxruntime_training_is_measured_also_where_its_engine_would_not_train_rightly(tmp_path: Path) -> None:
+    # Of batch normalisation it keeps no running statistics, so that packages leave its artifacts out.
+    source = module_of(
+        "from torch import nn\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), "
+        "nn.ReLU(), nn.Flatten(), nn.Linear(64, 10))\n",
+        tmp_path,
+    )
+    model, recipe = f"{source.python_file}:{source.factory}", Recipe(Preprocessing(6, 6), batch_size=3)
+    measured = Measured("network", "a network", model, recipe, Pixels(6, 6, 1), 10, ("onnxruntime-training",))
+    built = build_network(measured, Settings(build=tmp_path / "build"))
+    assert built.task.lacks_reference == ""
+    assert not (built.package / "model" / "reference").exists()
+    assert losses(reference_rival.step(built.task, 1))
+
+
+def test_why_onnxruntime_training_does_not_run_is_said(tmp_path: Path) -> None:
+    source = module_of(NETWORK, tmp_path)
+    made = (source, Recipe(Preprocessing(16, 16)), Pixels(16, 16, 3), 10, 1, tmp_path, tmp_path)
+    with pytest.raises(Unavailable, match="it has no gradient of TopK"):
+        reference_rival.step(Task(*made, lacks_reference="it has no gradient of TopK"), 1)

@@ -1,0 +1,20 @@
+"""The size of the batch, which rules ask for."""
+
+from __future__ import annotations
+
+from onnx import TensorProto
+
+from pipeline.graphs.graph import Graph, Value
+
+_BATCH = "batch"
+
+
+def give_batch(g: Graph, label: Value) -> None:
+    """Names a value with one element for each image, which is there as long as the step."""
+    g.remember(_BATCH, (label,))
+
+
+def batch_size(g: Graph) -> Value:
+    """Images of the batch, float32 scalar."""
+    (label,) = g.recall(_BATCH)
+    return g.op("Cast", g.op("Size", label), to=TensorProto.FLOAT)
