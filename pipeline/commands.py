@@ -154,14 +154,17 @@ def converse(
         def ask() -> str:
             deadline = threading.Timer(timeout_s, _kill, (process,))
             deadline.start()
-            _send(_family(process.pid), signal.SIGCONT)
             answer = ""
-            with suppress(BrokenPipeError):
-                # Past the buffer, which would be written once more when it is closed.
-                os.write(stdin.fileno(), b"\n")
-                answer = stdout.readline()
-            late = deadline.finished.is_set()
-            deadline.cancel()
+            try:
+                _send(_family(process.pid), signal.SIGCONT)
+                with suppress(BrokenPipeError):
+                    # Past the buffer, which would be written once more when it is closed.
+                    os.write(stdin.fileno(), b"\n")
+                    answer = stdout.readline()
+                late = deadline.finished.is_set()
+            finally:
+                # Python ends when its threads have: who interrupts an answer would wait for the deadline.
+                deadline.cancel()
             if late:
                 raise CommandError(f"`{shlex.join(words)}` gave no answer within {timeout_s:g} s and was stopped")
             if not answer:

@@ -86,6 +86,23 @@ with converse([sys.executable, "-c", {FAMILY!r}], timeout_s=30) as ask:
         os.kill(child, signal.SIGKILL)
 
 
+def test_who_interrupts_an_answer_does_not_wait_for_its_deadline() -> None:
+    program = "import sys, time; sys.stdin.readline(); time.sleep(60)"
+    asking = f"""
+import sys
+from pipeline.commands import converse
+with converse([sys.executable, "-c", {program!r}], timeout_s=60) as ask:
+    print("asks", flush=True)
+    ask()
+"""
+    with subprocess.Popen([sys.executable, "-c", asking], stdout=-1, stderr=-1, text=True, cwd=ROOT) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "asks\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=15) != 0
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not true():

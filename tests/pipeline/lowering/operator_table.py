@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.capture.onnx.corrections import CORRECTIONS
-from pipeline.lowering.rules import pooled_conv
+from pipeline.lowering.rules import later, pooled_conv
 from pipeline.lowering.rules.registry import RULES
 from tests.invoking import ROOT
 from tests.networks import kinds
@@ -59,7 +59,7 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
 # Part of every training graph.
 BOOKKEEPING = {"Identity", "InPlaceAccumulatorV2"}
 # Written by the lowering itself.
-INTERNAL = {pooled_conv.FORWARD, pooled_conv.BACKWARD}
+INTERNAL = {pooled_conv.FORWARD, pooled_conv.BACKWARD, later.LATER}
 
 
 def promised_rules() -> set[str]:
