@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from device_runtime.formats.dataset import load_dataset, read_description
+from device_runtime.formats.steps import PARAMETER
 from tests.emulator.device import EmulatedDevice
 from tests.invoking import Invoked, invoke, losses
 
@@ -163,14 +164,16 @@ def test_the_train_and_the_eval_graph_agree_before_training(trained: Invoked, pl
     label = np.arange(8) % len(CLASSES)
     parameters = load_file(model / "transfer_untrained.safetensors")
     vector = np.concatenate([parameters["head.weight"].ravel(), parameters["head.bias"].ravel()])
-    shared: dict[str, np.ndarray] = {"features": features, "label": label, "parameters": vector}
+    shared: dict[str, np.ndarray] = {"features": features, "label": label}
+    tensors = {f"{PARAMETER}{name}": value for name, value in parameters.items()}
     rest: dict[str, np.ndarray] = {
+        "parameters": vector,
         "learning_rate": np.array(0, np.float32),
         "step": np.array(1),
         "momentum_buffer": np.zeros_like(vector),
     }
     loss = _run(model / "train_step.onnx", shared | rest, "loss")
-    assert loss == pytest.approx(_run(model / "eval_step.onnx", shared, "loss"), rel=1e-5)
+    assert loss == pytest.approx(_run(model / "eval_step.onnx", shared | tensors, "loss"), rel=1e-5)
 
 
 def _run(path: Path, feeds: dict[str, np.ndarray], output: str) -> float:

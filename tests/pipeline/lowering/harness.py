@@ -20,6 +20,7 @@ from pipeline.capture.onnx.artifacts import build_artifacts
 from pipeline.capture.onnx.rewrite import load_differentiable
 from pipeline.graphs.graph import Graph
 from pipeline.lowering.network import network_of
+from pipeline.lowering.rules.batch import give_batch
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.training_graph import lower
 from pipeline.recipe import Preprocessing, Recipe
@@ -78,6 +79,7 @@ def run_lowered(training: onnx.ModelProto, forward: onnx.ModelProto, image: Arra
     given |= {name: g.constant(numpy_helper.to_array(t), None) for name, t in _initializers(forward).items()}
     given |= {name: g.name(name) for name in ("image", "labels", *statistics)}
     give_step(g, g.name(STEP))
+    give_batch(g, "labels")
     values = lower(training, g, given, network.shapes)
     # A prefix of their own: the lowered graph keeps many names of the training graph.
     gradients = {f"out:{name}": values[f"{name}_grad.accumulation.out"] for name in trainable}

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import Pixels, by_name, read_model
+from device_runtime.formats.steps import PARAMETER
 from pipeline.capture.onnx.rewrite import REWRITES, rewrite
 from pipeline.capture.split import split_parameters
 from pipeline.errors import LoweringError
@@ -416,11 +417,9 @@ def test_the_trained_model_keeps_its_operators(tmp_path: Path) -> None:
     trained, evaluation = onnx.load(tmp_path / "trained.onnx"), onnx.load(folder / "eval_step.onnx")
     assert {"HardSwish", "PRelu", "InstanceNormalization"} <= {node.op_type for node in trained.graph.node}
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
-    feeds = {
-        "image": images,
-        "label": np.zeros(3, np.int64),
-        "parameters": read_checkpoint(checkpoint, model).parameters,
-    }
+    parameters = by_name(read_checkpoint(checkpoint, model).parameters, model.parameters)
+    feeds = {"image": images, "label": np.zeros(3, np.int64)}
+    feeds |= {f"{PARAMETER}{name}": value for name, value in parameters.items()}
     logits = ort.InferenceSession(evaluation.SerializeToString()).run(["logits"], feeds)[0]
     inferred = ort.InferenceSession(trained.SerializeToString())
     again = inferred.run(None, {inferred.get_inputs()[0].name: images})[0]
