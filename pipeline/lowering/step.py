@@ -117,6 +117,8 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
     g = Graph()
     inputs = [*_batch_inputs(network), *_tensor_inputs(network)]
     _reserve(g, inputs)
+    # Batch normalisation without running statistics takes the batch's here, too.
+    give_batch(g, LABEL)
     given = _given(network, network.evaluation, g, _tensors(network))
     values = lower(network.evaluation, g, given, network.shapes)
     results = {"loss": values[network.evaluation_loss], "logits": values[LOGITS]}
