@@ -23,7 +23,8 @@ from tests.faults.training import Host, check_as_if_nothing_had_been, curve, los
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ("--cycles", "6000", "--save-every", "500", "--augment", "crop", "--schedule", "cosine")
+# As many threads in all of them: the last bits depend on it.
+OPTIONS = ("--cycles", "6000", "--save-every", "500", "--augment", "crop", "--schedule", "cosine", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
