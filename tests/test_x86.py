@@ -229,7 +229,18 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_nothing_had_been(bu
     shutil.rmtree(build / "package-x86" / "output", ignore_errors=True)
     folders = ("--build", build, "--runs", tmp_path / "runs")
     # As many threads in both: their last bits depend on it, and a trial may choose otherwise the next time.
-    options = ("--cycles", "1500", "--learning-rate", "0.01", "--save-every", "50", "--augment", "crop", "--threads", "1")
+    options = (
+        "--cycles",
+        "1500",
+        "--learning-rate",
+        "0.01",
+        "--save-every",
+        "50",
+        "--augment",
+        "crop",
+        "--threads",
+        "1",
+    )
     whole = invoke("run", *options, *folders).results
     said = interrupted("run", "--tensorboard", *options, *folders, after="100:")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [whole.name]
