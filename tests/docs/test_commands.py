@@ -31,6 +31,7 @@ _INSTALLS = ".ci/run does it, in an environment of its own"
 
 _CHANGES = "it changes the machine on which the tests run"
 _PHONE = "only a phone shows such an address and code"
+_LONG = "it takes many minutes: tests/pipeline/bench measures with each option, on small networks"
 
 # What cannot be typed here, and why.
 NOT_RUN = {
@@ -38,6 +39,9 @@ NOT_RUN = {
     "pip install -c constraints.txt '.[test]'": _INSTALLS,
     "pytest -n auto --dist loadfile": "this test is one of those",
     "WRITE_FAULTS=1 pytest tests/faults tests/test_x86.py": "these are run as tests of their own",
+    "train-on-device bench --networks resnet18,vit_tiny --image-size 64 --batch-size 8 --optimizer sgd": _LONG,
+    "train-on-device bench --networks all --repeats 5": _LONG,
+    "train-on-device bench --model path/to/module.py:factory --rivals torch-eager,executorch,jax": _LONG,
     "apt-get update": _CHANGES,
     "apt-get install -y chromium": _CHANGES,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
