@@ -10,9 +10,17 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from device_runtime.engines.base import Vector
-from device_runtime.engines.sessions import bind_input, bind_output, open_session, session_options, shrinking
+from device_runtime.engines.sessions import (
+    bind_batch,
+    bind_input,
+    bind_output,
+    bind_state,
+    open_session,
+    session_options,
+    shrinking,
+)
 from device_runtime.formats.model import Model, by_name
-from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
+from device_runtime.formats.steps import GRADIENT, RENEWED
 
 
 class GradientStep:
@@ -25,21 +33,16 @@ class GradientStep:
         # A fixed batch lets the runtime fold every shape computation and plan its memory once.
         options.add_free_dimension_override_by_name("N", batch_size)
         self._session = open_session(folder / "gradient_step.onnx", options)
-        self._input = "features" if model.features else "image"
         self._model = model
         self.gradient = np.zeros(model.parameters_size, np.float32)
         # What is bound has to live as long as this does.
         self._parameters, self._buffers, self._renewed = parameters, buffers, np.empty_like(buffers)
         self._loss, self._step = np.zeros((), np.float32), np.zeros((), np.int64)
-        self._run_options: ort.RunOptions | None = None
         # The first run takes memory value by value, later ones one planned block: both would be there at once.
-        self.give_back()
+        self._run_options: ort.RunOptions | None = shrinking()
         self._binding = self._session.io_binding()
         bind_input(self._binding, "step", self._step)
-        for name, tensor in by_name(parameters, model.parameters).items():
-            bind_input(self._binding, f"{PARAMETER}{name}", tensor)
-        for name, tensor in by_name(buffers, model.buffers).items():
-            bind_input(self._binding, f"{BUFFER}{name}", tensor)
+        bind_state(self._binding, model, parameters, buffers)
         bind_output(self._binding, "loss", self._loss)
         for name, tensor in by_name(self._renewed, model.buffers).items():
             bind_output(self._binding, f"{RENEWED}{name}", tensor)
@@ -52,10 +55,7 @@ class GradientStep:
 
     def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], step: int) -> float:
         """Puts the mean gradient of a batch into `gradient` and renews the buffers; returns the mean loss."""
-        # What is bound has to live until the run is over.
-        inputs, label = np.ascontiguousarray(inputs), np.ascontiguousarray(label)
-        bind_input(self._binding, self._input, inputs)
-        bind_input(self._binding, "label", label)
+        self._batch = bind_batch(self._binding, self._model, inputs, label)
         self._step[...] = step
         self._session.run_with_iobinding(self._binding, self._run_options)
         self._run_options = None

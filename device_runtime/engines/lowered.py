@@ -54,14 +54,14 @@ class LoweredEngine:
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: each batch adds to one gradient, then one update."""
         gradients, update = self._opened()
-        total = np.zeros_like(gradients.gradient)
         losses: list[float] = []
         for number, (inputs, label) in enumerate(batches):
+            before = gradients.gradient.copy() if losses else None
             # A number of its own for each batch: with the update's, all would drop the same elements.
             losses.append(gradients.run(inputs, label, step * len(batches) + number))
-            total += gradients.gradient
-        gradients.gradient[:] = total
-        update.run(rate, step, self._share(total, 1 / len(batches)))
+            if before is not None:
+                gradients.gradient += before
+        update.run(rate, step, self._share(gradients.gradient, 1 / len(batches)))
         return sum(losses) / len(losses)
 
     def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
@@ -72,7 +72,7 @@ class LoweredEngine:
             self._sink = open_session(self._folder / "sink_step.onnx", options)
         inputs, labels = (np.stack(arrays) for arrays in zip(*batches, strict=True))
         live = dict(self._vectors) | ({"buffers": self._buffers} if self._model.buffers_size else {})
-        feeds = {"features" if self._model.features else "image": inputs, "label": labels, **live}
+        feeds = {self._model.batch_input: inputs, "label": labels, **live}
         feeds |= {"learning_rate": np.array(rates, np.float32), "step": np.array(first, np.int64)}
         losses, *new = self._sink.run(["loss", *(f"{name}_out" for name in live)], feeds)
         for vector, values in zip(live.values(), new, strict=True):

@@ -14,7 +14,7 @@ from device_runtime.engines.base import Batch, Vector
 from device_runtime.engines.sessions import session_options
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.model import Model
+from device_runtime.formats.model import Model, by_name
 
 
 class ReferenceEngine:
@@ -53,9 +53,8 @@ class ReferenceEngine:
             session_options=session_options(threads),
         )
         # Parameters exist only once the module has been made: before it, reading or writing one crashes.
-        for tensor in model.parameters:
-            values = start.parameters[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape)
-            self._state.parameters[tensor.name].data = values
+        for name, values in by_name(start.parameters, model.parameters).items():
+            self._state.parameters[name].data = values
         self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:

@@ -6,10 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from device_runtime.engines.base import Vector
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.model import Model, by_name
+from device_runtime.formats.steps import BUFFER, PARAMETER
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -55,6 +59,23 @@ def open_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FormatError(f"{file} cannot be opened ({reason}): package the model again") from error
+
+
+def bind_state(binding: ort.IOBinding, model: Model, parameters: Vector, buffers: Vector) -> None:
+    """Has a step read each parameter and each buffer of flat vectors where it lies."""
+    for kind, vector, tensors in ((PARAMETER, parameters, model.parameters), (BUFFER, buffers, model.buffers)):
+        for name, tensor in by_name(vector, tensors).items():
+            bind_input(binding, f"{kind}{name}", tensor)
+
+
+def bind_batch(
+    binding: ort.IOBinding, model: Model, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Has a step read a batch; returns what the caller holds until the run is over."""
+    inputs, label = np.ascontiguousarray(inputs), np.ascontiguousarray(label)
+    bind_input(binding, model.batch_input, inputs)
+    bind_input(binding, "label", label)
+    return inputs, label
 
 
 def bind_input(binding: ort.IOBinding, name: str, array: npt.NDArray[Any]) -> None:

@@ -96,6 +96,11 @@ class Model:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
+    def batch_input(self) -> str:
+        """What the steps call the images of a batch, or their features."""
+        return "features" if self.features else "image"
+
+    @property
     def parameters_size(self) -> int:
         """Elements of the flat vector of parameters."""
         return sum(tensor.size for tensor in self.parameters)

@@ -7,8 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import by_name, read_model
 from device_runtime.formats.steps import BUFFER, PARAMETER
@@ -115,7 +113,6 @@ def _trained_forward(export_folder: Path, model_folder: Path, checkpoint: Path) 
     forward = onnx.load(export_folder / "forward.onnx")
     tensors = {tensor.name: tensor for tensor in forward.graph.initializer}
     for vector, layout in ((trained.parameters, model.parameters), (trained.buffers, model.buffers)):
-        for tensor in layout:
-            values = np.ascontiguousarray(vector[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape))
-            tensors[tensor.name].CopyFrom(numpy_helper.from_array(values, tensor.name))
+        for name, values in by_name(vector, layout).items():
+            tensors[name].CopyFrom(numpy_helper.from_array(values, name))
     return forward
