@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from device_runtime.engines.sessions import session_options
 from device_runtime.evaluation import Images
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.model import Model, by_name
-from device_runtime.formats.steps import BUFFER, PARAMETER
+from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
 from device_runtime.onnx_graph import Node, read_nodes, with_outputs
 
 Values = Mapping[str, npt.NDArray[Any]]
@@ -34,7 +34,12 @@ def describe_run(
     size = min(batch_size, len(splits["train"]))
     inputs, label = splits["train"].batch(Batches(len(splits["train"]), size, seed).indices(1))
     feeds = _feeds(model, start, inputs, label)
-    values = _all_values(file, nodes, feeds)
+    given = {
+        "loss",
+        *(f"{GRADIENT}{tensor.name}" for tensor in model.parameters),
+        *(f"{RENEWED}{tensor.name}" for tensor in model.buffers),
+    }
+    values = _all_values(folder, file, nodes, feeds, given)
     for node in nodes:
         say(f"{node.op_type} {node.name}")
         for kind, names in (("input", node.inputs), ("output", node.outputs)):
@@ -46,7 +51,7 @@ def describe_run(
 def _feeds(model: Model, start: Checkpoint, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Values:
     parameters, buffers = by_name(start.parameters, model.parameters), by_name(start.buffers, model.buffers)
     return {
-        "features" if model.features else "image": inputs,
+        model.batch_input: inputs,
         "label": label,
         "step": np.array(start.step + 1, np.int64),
         **{f"{PARAMETER}{name}": value for name, value in parameters.items()},
@@ -54,11 +59,12 @@ def _feeds(model: Model, start: Checkpoint, inputs: npt.NDArray[Any], label: npt
     }
 
 
-def _all_values(file: bytes, nodes: list[Node], feeds: Values) -> Values:
+def _all_values(folder: Path, file: bytes, nodes: list[Node], feeds: Values, given: Collection[str]) -> Values:
+    """Every value of a graph, of which it gives some anyway; its frozen weights stand in the folder."""
     options = session_options(1)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     # Optimisations would fuse nodes away whose values are asked for here.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    given = {output.name for output in ort.InferenceSession(file, options, ["CPUExecutionProvider"]).get_outputs()}
     # Constants too: an initializer can be an output like any value.
     names = dict.fromkeys(name for node in nodes for name in (*node.inputs, *node.outputs) if name)
     further = [name for name in names if name not in given and name not in feeds]

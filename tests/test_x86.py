@@ -369,6 +369,24 @@ def test_verbose_names_every_node(build: Path) -> None:
     assert "\n  output gradient/fc1.weight: float32 120×400, -" in run.stdout
 
 
+def test_verbose_reads_frozen_weights_that_stand_in_a_file(tmp_path: Path) -> None:
+    module = tmp_path / "net.py"
+    module.write_text(
+        "from pipeline.recipe import Preprocessing, Recipe\n"
+        "from torch import nn\n"
+        'RECIPE = Recipe(Preprocessing(28, 28), trainable=("0.*", "3.*"))\n'
+        "def network():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 32, 3), nn.Flatten(), nn.Linear(18432, 10))\n"
+    )
+    package = invoke("package", "--model", f"{module}:network", "--build", tmp_path / "build")
+    assert package.code == 0, package.stderr
+    assert (tmp_path / "build" / "package-x86" / "model" / "frozen.bin").is_file()
+    folders = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    run = invoke("train", "--cycles", "1", "--verbose", *folders)
+    assert run.code == 0, run.stderr
+    assert "\n  input 1.weight: float32 32×8×3×3, -" in run.stdout
+
+
 def test_a_torch_module_of_the_users_own(build: Path, tmp_path: Path) -> None:
     module = tmp_path / "mine.py"
     module.write_text(
