@@ -28,38 +28,38 @@ _AGAIN = "/again"
 # The share of what is kept without cuts that has to be left for them to be made.
 _WORTH = 0.9
 
+# Nodes that lie one after another.
+_Segment = Sequence[onnx.NodeProto]
+
 
 def recomputed(network: Network) -> Network:
     """The same network with a training graph that keeps less; as it is where nothing can be cut."""
     graph = network.training.graph
     forward = _Forward.of(network)
     segments = forward.segments()
-    if len(segments) < 2:
-        return network
-    made_in = {name: place for place, segment in enumerate(segments) for n in segment for name in n.output if name}
-    first_reader = _first_readers(graph.node, forward, made_in)
-    training = onnx.ModelProto()
-    training.CopyFrom(network.training)
+    # The last part's values are read as soon as they are there.
+    made_in = {name: place for place, part in enumerate(segments[:-1]) for node in part for name in node.output if name}
+    begun: set[int] = set()
     again: dict[str, str] = {}
     nodes: list[onnx.NodeProto] = []
     made_backward: dict[str, None] = {}
-    begun: set[int] = set()
     for node in graph.node:
         if node.output[0] in forward.values:
             nodes.append(node)
             continue
-        for place in [p for p, reader in first_reader.items() if reader == node.output[0] and p not in begun]:
-            begun.add(place)
+        for place in (made_in[name] for name in node.input if name in made_in):
             # The gradient that comes to this part; or else what was computed last before it is needed.
             arrived = [name for name in node.input if name in made_backward] or list(made_backward)[-1:]
-            if arrived:
+            if arrived and place not in begun:
                 nodes.extend(_second_time(segments[place], forward, arrived[0], again))
+            begun.add(place)
         nodes.append(_renamed(node, again))
         made_backward.update(dict.fromkeys(name for name in node.output if name))
+    training = onnx.ModelProto()
+    training.CopyFrom(network.training)
     replace_nodes(training.graph, nodes)
-    shapes = {**network.shapes, **shapes_of(network.training)}
-    known = {new: shapes[old] for old, new in again.items() if old in shapes}
-    return replace(network, training=training, shapes={**network.shapes, **known})
+    shapes = {new: forward.shapes[old] for old, new in again.items() if old in forward.shapes}
+    return replace(network, training=training, shapes={**network.shapes, **shapes})
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,17 @@ class _Forward:
       nodes: those whose values depend on the batch, in their order.
       values: names of everything that is computed without a gradient.
       read_backward: names of the values that the backward pass reads.
-      sizes: elements of each value for one image; 0 where unknown.
+      of_batch: names of the values that depend on the batch, and of its own.
       starts: names of the batch's own values.
+      shapes: of values, as far as they are known.
     """
 
     nodes: Sequence[onnx.NodeProto]
     values: Collection[str]
     read_backward: Collection[str]
-    sizes: Mapping[str, int]
+    of_batch: Collection[str]
     starts: Collection[str]
+    shapes: Mapping[str, Shape]
 
     @classmethod
     def of(cls, network: Network) -> _Forward:
@@ -94,13 +96,12 @@ class _Forward:
                 of_batch.update(name for name in node.output if name)
         backward = (node for node in graph.node if node.output[0] not in values)
         read = {name for node in backward for name in node.input}
-        shapes = {**network.shapes, **shapes_of(network.training)}
-        return cls(nodes, values, read, {name: _elements(shapes.get(name)) for name in of_batch}, starts)
+        return cls(nodes, values, read, of_batch, starts, {**network.shapes, **shapes_of(network.training)})
 
-    def segments(self) -> list[list[onnx.NodeProto]]:
+    def segments(self) -> list[_Segment]:
         """The nodes in the parts for which least is kept at once; one where nothing can be cut."""
         cuts = self._cuts()
-        kept = [sum(self.sizes[name] for name in node.output if name in self.read_backward) for node in self.nodes]
+        kept = [sum(self._size(name) for name in node.output if name in self.read_backward) for node in self.nodes]
         best, least = [0, len(self.nodes)], _WORTH * sum(kept)
         for most in sorted({sum(kept) // parts for parts in range(1, len(cuts) + 2)}):
             bounds, total = [0], 0
@@ -122,31 +123,22 @@ class _Forward:
         for place, node in enumerate(self.nodes):
             alive = {name for name in alive if last_reader.get(name, -1) >= place}
             if place and len(alive) == 1:
-                cuts[place] = self.sizes[next(iter(alive))]
+                cuts[place] = self._size(next(iter(alive)))
             alive.update(name for name in node.output if name)
         return cuts
 
-
-def _first_readers(nodes: Sequence[onnx.NodeProto], forward: _Forward, made_in: Mapping[str, int]) -> dict[int, str]:
-    """For each segment but the last, the first node of the backward pass that reads a value of it, by its output."""
-    last = max(made_in.values())
-    found: dict[int, str] = {}
-    for node in nodes:
-        if node.output[0] not in forward.values:
-            for name in node.input:
-                if made_in.get(name, last) < last:
-                    found.setdefault(made_in[name], node.output[0])
-    return found
+    def _size(self, name: str) -> int:
+        """Elements of a value for one image; 0 where unknown."""
+        shape = self.shapes.get(name)
+        return math.prod(size for size in shape if isinstance(size, int)) if shape else 0
 
 
-def _second_time(
-    segment: Sequence[onnx.NodeProto], forward: _Forward, waits_for: str, again: dict[str, str]
-) -> list[onnx.NodeProto]:
+def _second_time(segment: _Segment, forward: _Forward, waits_for: str, again: dict[str, str]) -> list[onnx.NodeProto]:
     """The nodes of a segment once more, after `waits_for` is there; notes in `again` what their values are called."""
     inside = {name for node in segment for name in node.output if name}
     nodes: list[onnx.NodeProto] = []
     for name in dict.fromkeys(name for node in segment for name in node.input):
-        if name in forward.sizes and name not in inside:
+        if name in forward.of_batch and name not in inside:
             again[name] = f"{name}{_AGAIN}"
             nodes.append(helper.make_node(LATER, [name, waits_for], [again[name]], name=again[name]))
     again.update({name: f"{name}{_AGAIN}" for name in inside})
@@ -163,7 +155,3 @@ def _renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
     renamed.CopyFrom(node)
     renamed.input[:] = [names.get(name, name) for name in node.input]
     return renamed
-
-
-def _elements(shape: Shape | None) -> int:
-    return math.prod(size for size in shape if isinstance(size, int)) if shape else 0

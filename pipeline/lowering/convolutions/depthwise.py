@@ -137,10 +137,8 @@ def convolve(node: Node, g: Graph, conv: Depthwise) -> Value:
     """Conv(x N×C×H×W, w C×1×KH×KW, [b C]) → y."""
     x, w = node.inputs[:2]
     if conv.is_whole:
-        y, order = (
-            _as_image(g, g.op("MatMul", _placed(g, w, conv.taps), _pixels(g, x, conv.inputs)), conv.outputs),
-            None,
-        )
+        pixels = g.op("MatMul", _placed(g, w, conv.taps), _pixels(g, x, conv.inputs))
+        y, order = _as_image(g, pixels, conv.outputs), None
     elif conv.is_strided:
         y, order = _with_batch_as_axis(g, conv, x, w), None
     else:

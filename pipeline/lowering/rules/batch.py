@@ -10,11 +10,11 @@ _BATCH = "batch"
 
 
 def give_batch(g: Graph, label: Value) -> None:
-    """Names a value with one element for each image, which is there as long as the step."""
-    g.remember(_BATCH, (label,))
+    """Takes the size from a value with one element for each image, which is there as long as the step."""
+    g.remember(_BATCH, (g.op("Cast", g.op("Size", label), to=TensorProto.FLOAT),))
 
 
 def batch_size(g: Graph) -> Value:
     """Images of the batch, float32 scalar."""
-    (label,) = g.recall(_BATCH)
-    return g.op("Cast", g.op("Size", label), to=TensorProto.FLOAT)
+    (size,) = g.recall(_BATCH)
+    return str(size)
