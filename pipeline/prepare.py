@@ -15,7 +15,7 @@ from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_mod
 from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
 from pipeline.datasets.photographs.account import Account, lines_of, read_account
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import is_joint
 from pipeline.machine.memory import return_what_is_freed
@@ -171,20 +171,14 @@ def make_artifacts(prepared: Prepared) -> Path:
 def _artifacts_for_lowering(prepared: Prepared, settings: Settings) -> Path | None:
     """onnxruntime-training's artifacts: of an ONNX file the gradients, of a torch module those of `--engine reference`.
 
-    The latter are made where they are asked for and somebody can run them. The bench does without where it has to.
+    None of a torch module where nobody asks for that engine.
     """
     export_folder = export_model(prepared)
-    if not is_joint(export_folder):
-        return make_artifacts(prepared)
-    if not prepared.reference or "reference" not in settings.kind.engines:
-        return None
-    try:
+    if is_joint(export_folder):
+        if settings.runner.engine != "reference":
+            return None
         check_reference_model(export_folder)
-        return make_artifacts(prepared)
-    except PipelineError:
-        if settings.runner.engine == "reference":
-            raise
-        return None
+    return make_artifacts(prepared)
 
 
 def make_package(
@@ -311,10 +305,10 @@ def chosen(recipe: Recipe, settings: Settings) -> Recipe:
     choices = {field.name: getattr(settings, field.name, None) for field in fields(Recipe)}
     # A switch that is off says nothing; a 0 does.
     said = {name: choice for name, choice in choices.items() if choice is not None and choice is not False}
-    chosen = replace(recipe, **said)
+    replaced = replace(recipe, **said)
     if settings.runner.engine == "reference":
-        check_reference_optimizer(chosen.optimizer)
-    return chosen
+        check_reference_optimizer(replaced.optimizer)
+    return replaced
 
 
 def _check_channels(description: Description, source: ModelSource, settings: Settings) -> None:
