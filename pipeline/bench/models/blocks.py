@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 
@@ -37,6 +37,54 @@ def convolution(
     nn.init.constant_(norm.weight, scale)
     layers = (nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), norm)
     return nn.Sequential(*layers, *([activation()] if activation else []))
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate of all channels' means. Hu et al., arXiv:1709.01507."""
+
+    def __init__(
+        self, channels: int, squeezed: int, activation: Callable[[], nn.Module], gate: Callable[[], nn.Module]
+    ) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            *(nn.Conv2d(channels, squeezed, 1), activation()),
+            *(nn.Conv2d(squeezed, channels, 1), gate()),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = x * self.gate(x)
+        return scaled
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, linear projection; with a shortcut where the size stays.
+
+    Sandler et al., arXiv:1801.04381.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        activation: Callable[[], nn.Module],
+        convolution: Callable[..., nn.Module] = convolution,
+        squeeze: nn.Module | None = None,
+    ) -> None:
+        """`squeeze` comes before the projection; `convolution` makes convolutions with their normalisation."""
+        super().__init__()
+        self.has_shortcut = inputs == outputs and stride == 1
+        expand = [] if hidden == inputs else [convolution(inputs, hidden, activation=activation)]
+        depthwise = convolution(hidden, hidden, kernel, stride, hidden, activation=activation)
+        project = convolution(hidden, outputs, scale=0.0 if self.has_shortcut else 1.0)
+        self.body = nn.Sequential(*expand, depthwise, *([squeeze] if squeeze else []), project)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.body(x)
+        return x + result if self.has_shortcut else result
 
 
 def initialise(network: nn.Module) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.bench.models import blocks
-from pipeline.bench.models.blocks import initialise
+from pipeline.bench.models.blocks import InvertedResidual, SqueezeExcitation, initialise
 
 RECIPE = blocks.recipe(learning_rate=0.05)
 
@@ -31,55 +31,13 @@ FIRST, LAST, DENSE = 16, 576, 1024
 convolution = partial(blocks.convolution, eps=1e-3, momentum=0.01)
 
 
-class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate of all channels' means."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        squeezed = _to_eights(channels / 4)
-        self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            *(nn.Conv2d(channels, squeezed, 1), nn.ReLU()),
-            *(nn.Conv2d(squeezed, channels, 1), nn.Hardsigmoid()),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        scaled: Tensor = x * self.gate(x)
-        return scaled
-
-
-class Bottleneck(nn.Module):
-    """MobileNetV2's inverted residual, with squeeze and excitation before the projection."""
-
-    def __init__(
-        self,
-        inputs: int,
-        kernel: int,
-        hidden: int,
-        outputs: int,
-        squeezes: bool,
-        activation: Callable[[], nn.Module],
-        stride: int,
-    ) -> None:
-        super().__init__()
-        self.has_shortcut = inputs == outputs and stride == 1
-        expand = [] if hidden == inputs else [convolution(inputs, hidden, activation=activation)]
-        depthwise = convolution(hidden, hidden, kernel, stride, hidden, activation=activation)
-        squeeze = [SqueezeExcitation(hidden)] if squeezes else []
-        project = convolution(hidden, outputs, scale=0.0 if self.has_shortcut else 1.0)
-        self.body = nn.Sequential(*expand, depthwise, *squeeze, project)
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.body(x)
-        return x + result if self.has_shortcut else result
-
-
 def build(classes: int = 10) -> nn.Module:
     """MobileNetV3-Small without dropout, so that two implementations can be compared."""
     layers: list[nn.Module] = [convolution(3, FIRST, 3, 2, activation=nn.Hardswish)]
     inputs = FIRST
     for kernel, hidden, outputs, squeezes, activation, stride in BLOCKS:
-        layers.append(Bottleneck(inputs, kernel, hidden, outputs, squeezes, activation, stride))
+        squeeze = SqueezeExcitation(hidden, _to_eights(hidden / 4), nn.ReLU, nn.Hardsigmoid) if squeezes else None
+        layers.append(InvertedResidual(inputs, hidden, outputs, kernel, stride, activation, convolution, squeeze))
         inputs = outputs
     layers += [convolution(inputs, LAST, activation=nn.Hardswish), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     network = nn.Sequential(*layers, nn.Linear(LAST, DENSE), nn.Hardswish(), nn.Linear(DENSE, classes))
