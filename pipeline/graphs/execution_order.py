@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import onnx
 
+from pipeline.graphs.bodies import values_read
+
 
 def asked_for_in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """The nodes of a graph so that each result is computed as soon as what it is made of is there.
@@ -24,7 +26,7 @@ def asked_for_in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
       asked for: of gradients, that of the last layer.
     """
     made_by = {name: place for place, node in enumerate(nodes) for name in node.output if name}
-    sources = [{made_by[name] for name in _read(node) if name in made_by} for node in nodes]
+    sources = [{made_by[name] for name in values_read(node) if name in made_by} for node in nodes]
     # Sets of places as bits.
     before, behind = [0] * len(nodes), [0] * len(nodes)
     for place in range(len(nodes)):
@@ -37,9 +39,3 @@ def asked_for_in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
         range(len(nodes)), key=lambda place: (-behind[place].bit_count(), -before[place].bit_count(), -place)
     )
     return [nodes[place] for place in places]
-
-
-def _read(node: onnx.NodeProto) -> list[str]:
-    """What a node reads, also inside the graphs of its attributes."""
-    inner = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-    return [*node.input, *(name for graph in inner for child in graph.node for name in _read(child))]

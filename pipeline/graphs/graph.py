@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.errors import LoweringError, in_one_line
+from pipeline.graphs.bodies import rename_values, values_read
 from pipeline.graphs.execution_order import asked_for_in_order
 from pipeline.graphs.stored import check_graph, is_stored, place_of
 
@@ -43,6 +44,12 @@ class Graph:
         for name in taken.union(*(node.output for node in graph.node)):
             g.name(name)
         return g
+
+    def body(self) -> Graph:
+        """A graph within an operator of this one: nodes of its own, names and constants of both."""
+        inner = Graph()
+        inner.constants, inner._by_content, inner._names = self.constants, self._by_content, self._names
+        return inner
 
     def name(self, wish: str) -> Value:
         """A name that no other value has, `wish` itself when it is free."""
@@ -170,8 +177,7 @@ class Graph:
         if not any(old in node.output for node in self.nodes):
             return False
         for node in self.nodes:
-            node.input[:] = [new if name == old else name for name in node.input]
-            node.output[:] = [new if name == old else name for name in node.output]
+            rename_values(node, {old: new})
         return True
 
     def model(
@@ -180,7 +186,7 @@ class Graph:
         """The finished model, checked, without the nodes and constants that no output needs."""
         nodes = [_plain(node) for node in needed(self.nodes, [output.name for output in outputs])]
         nodes = asked_for_in_order(nodes)
-        read = {value for node in nodes for value in node.input} | {output.name for output in outputs}
+        read = {value for node in nodes for value in values_read(node)} | {output.name for output in outputs}
         constants = [tensor for value, tensor in self.constants.items() if value in read]
         graph = helper.make_graph(nodes, name, list(inputs), list(outputs), constants)
         model = helper.make_model(
@@ -222,8 +228,5 @@ def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[Value]) -> list[on
     for node in reversed(nodes):
         if wanted.intersection(node.output):
             kept.append(node)
-            wanted.update(node.input)
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    wanted.update(value for inner in attribute.g.node for value in inner.input)
+            wanted.update(values_read(node))
     return kept[::-1]

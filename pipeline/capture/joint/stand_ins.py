@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -118,35 +118,3 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tenso
 def random_order(n: Any, **options: Any) -> Tensor:
     """Torch's randperm from numbers between 0 and 1, which are drawn like all others."""
     return torch.rand([n]).argsort(stable=True)
-
-
-def with_dropout_between(layers: Callable[..., tuple[Tensor, list[Any]]]) -> Callable[..., tuple[Tensor, list[Any]]]:
-    """Torch's way through the layers of a recurrent one, which in torch 2.13 never drops anything between them.
-
-    Args:
-      layers: torch's, called here for one layer at a time.
-    """
-
-    def through(
-        x: Tensor,
-        hidden: Sequence[Any],
-        params: Sequence[Any],
-        has_biases: bool,
-        num_layers: int,
-        dropout: float,
-        train: bool,
-        bidirectional: bool,
-        batch_first: bool,
-        layer: Any,
-    ) -> tuple[Tensor, list[Any]]:
-        directions, last = 2 if bidirectional else 1, list[Any]()
-        x = x.transpose(0, 1) if batch_first else x
-        for number in range(num_layers):
-            own = slice(number * directions, (number + 1) * directions)
-            x, final = layers(x, hidden[own], params[own], has_biases, 1, 0.0, train, bidirectional, False, layer)
-            last += final
-            if train and dropout and number < num_layers - 1:
-                x = torch.dropout(x, dropout, True)
-        return x.transpose(0, 1) if batch_first else x, last
-
-    return through

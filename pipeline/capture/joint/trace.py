@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._decomp import decomposition_table, decompositions
+from torch._decomp import decomposition_table
 from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import LocalSource
 from torch._ops import OpOverload
@@ -32,13 +32,13 @@ from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
+from pipeline.capture.joint.recurrent import Recurrent
 from pipeline.capture.joint.stand_ins import (
     cumulative_batch_norm,
     dot_product_attention,
     instance_norm,
     random_order,
     self_attention,
-    with_dropout_between,
 )
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
@@ -121,7 +121,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake:
+    with enable_python_dispatcher(), fake, Recurrent():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -215,19 +215,16 @@ def _mode(module: nn.Module) -> Iterator[None]:
     own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
     functional.multi_head_attention_forward = self_attention(own_attention[0])
     functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
-    own_layers = decompositions._rnn_helper
-    decompositions._rnn_helper = with_dropout_between(own_layers)
     level = logging.getLogger("torch").level
     try:
-        # Attention and recurrent layers in products, whose gradients are products.
-        with _without_warnings(), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+        # Attention in products, whose gradients are products.
+        with _without_warnings(), sdpa_kernel(SDPBackend.MATH):
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
         functional.instance_norm = own_norm
         functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
-        decompositions._rnn_helper = own_layers
         for child, mode in was.items():
             child.training = mode
 

@@ -1,0 +1,262 @@
+"""Recurrent layers of torch as one operator each, forward and backward, however long the sequence is.
+
+torch would unroll them, some ten operators a step. `train_on_device::recurrent` stands for one layer in one direction;
+what it leaves for the backward pass is kept by step, and everything that is not a recurrence (the products with the
+input, the gradients of the weights, the derivatives of the gates) is written for all steps at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from pipeline.errors import ModelError
+
+# Of the functions that torch's recurrent layers call: the kind of their cell.
+KINDS = {"rnn_tanh": "RNN_TANH", "rnn_relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU"}
+
+# What a layer keeps by step for its backward pass, in units of the hidden size.
+_KEPT = {
+    "RNN_TANH": (),
+    "RNN_RELU": (),
+    # Input and forget gate, cell gate, output gate, cell, tanh of the cell.
+    "LSTM": (2, 1, 1, 1, 1),
+    # Reset and update gate, candidate, and what the reset gate was multiplied with.
+    "GRU": (2, 1, 1),
+}
+
+_PACKED = (
+    "the model packs sequences (pack_padded_sequence), whose lengths no graph for every batch has: give the layer the "
+    "padded sequence, and choose each image's last step by torch.gather"
+)
+
+
+def _recurrent(
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    wb: Tensor | None,
+    rb: Tensor | None,
+    state: Sequence[Tensor],
+    kind: str,
+    reverse: bool,
+) -> list[Tensor]:
+    """Y T×N×H, the last of each state N×H, and what is kept by step.
+
+    Args:
+      x: T×N×I.
+      w: weights of the input G·H×I, the G gates in torch's order.
+      r: weights of the hidden state G·H×H.
+      wb: bias of the input's product G·H.
+      rb: bias of the hidden state's product G·H.
+      state: the first hidden state N×H and, of an LSTM, the first cell state.
+      kind: of the cell.
+      reverse: whether the last step comes first.
+    """
+    steps, images, size = x.shape[0], x.shape[1], r.shape[1]
+    kept = [x.new_empty(steps, images, units * size) for units in _KEPT[kind]]
+    return [x.new_empty(steps, images, size), *(torch.empty_like(value) for value in state), *kept]
+
+
+def _recurrent_backward(
+    dy: Tensor, r: Tensor, factors: Sequence[Tensor], dc: Tensor | None, kind: str, reverse: bool
+) -> list[Tensor]:
+    """Gradients T×N×G·H of what the hidden state's product is added to; those by kind that `_Layer` reads.
+
+    With dh the gradient of a step's hidden state, dy and what the later step passes on, and ⊗ the product by gate:
+
+      RNN: dh ⊗ F.  factors: F T×N×H.
+      GRU: dh ⊗ F, and dh T×N×H; dh × z is passed on, too.  factors: F T×N×3H, z T×N×H.
+      LSTM: (dc, dc, dc, dh) ⊗ F with dc = dh × A + dc of the later step × f of the later; and dc × f N×H of the first
+        step.  factors: F T×N×4H, A T×N×H, f T×N×H.
+
+    Args:
+      dy: T×N×H.
+      r: weights of the hidden state G·H×H.
+      factors: by step.
+      dc: the gradient N×H of the last cell state, None where it is 0.
+      kind: of the cell.
+      reverse: of the forward pass, whose last step comes first here.
+    """
+    steps, images, size = dy.shape
+    products = dy.new_empty(steps, images, r.shape[0])
+    further = {"LSTM": [dy.new_empty(images, size)], "GRU": [torch.empty_like(dy)]}
+    return [products, *further.get(kind, [])]
+
+
+# Operators of shapes alone: they are traced, never run.
+_FORWARD, _BACKWARD = "train_on_device::recurrent", "train_on_device::recurrent_backward"
+torch.library.define(
+    _FORWARD,
+    "(Tensor x, Tensor w, Tensor r, Tensor? wb, Tensor? rb, Tensor[] state, str kind, bool reverse) -> Tensor[]",
+)
+torch.library.define(
+    _BACKWARD, "(Tensor dy, Tensor r, Tensor[] factors, Tensor? dc, str kind, bool reverse) -> Tensor[]"
+)
+torch.library.register_fake(_FORWARD, _recurrent)
+torch.library.register_fake(_BACKWARD, _recurrent_backward)
+
+
+class Recurrent(TorchFunctionMode):
+    """In it torch's recurrent layers are calls of `train_on_device::recurrent`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "_pack_padded_sequence":
+            raise ModelError(_PACKED)
+        return _layers(KINDS[name], *args) if name in KINDS else func(*args, **(kwargs or {}))
+
+
+def _layers(
+    kind: str,
+    x: Tensor,
+    state: Any,
+    weights: Any,
+    has_biases: bool,
+    layers: int,
+    dropout: float,
+    training: bool,
+    bidirectional: bool,
+    batch_first: bool = False,
+) -> tuple[Tensor, ...]:
+    """Torch's functions of that name: y, the last hidden state and, of an LSTM, the last cell state.
+
+    Raises:
+      ModelError: an LSTM has projections.
+    """
+    states = list(state) if kind == "LSTM" else [state]
+    if kind == "LSTM" and states[0].shape[2] != states[1].shape[2]:
+        raise ModelError("an LSTM with proj_size has no form here: leave it out, and put a Linear behind the layer")
+    directions = 2 if bidirectional else 1
+    each = 4 if has_biases else 2
+    x = x.transpose(0, 1) if batch_first else x
+    last: list[Sequence[Tensor]] = []
+    for layer in range(layers):
+        parts: list[Tensor] = []
+        for direction in range(directions):
+            place = layer * directions + direction
+            w, r, *biases = weights[place * each : (place + 1) * each]
+            wb, rb = biases if has_biases else (None, None)
+            first = [value[place] for value in states]
+            y, *final = _Layer.apply(x, w, r, wb, rb, kind, bool(direction), *first)  # type: ignore[no-untyped-call]
+            parts.append(y)
+            last.append(final)
+        x = torch.cat(parts, -1) if bidirectional else parts[0]
+        if training and dropout and layer < layers - 1:
+            x = functional.dropout(x, dropout, True)
+    ends = [torch.stack(values) for values in zip(*last, strict=True)]
+    return x.transpose(0, 1) if batch_first else x, *ends
+
+
+class _Layer(torch.autograd.Function):
+    """One layer in one direction: x T×N×I, weights and biases, the first states → y T×N×H, the last states."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        w: Tensor,
+        r: Tensor,
+        wb: Tensor | None,
+        rb: Tensor | None,
+        kind: str,
+        reverse: bool,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
+        made = torch.ops.train_on_device.recurrent(x, w, r, wb, rb, list(state), kind, reverse)
+        y, *rest = made
+        ctx.kind, ctx.reverse, ctx.biased, ctx.states = kind, reverse, wb is not None, len(state)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, w, r, y, *state, *rest[len(state) :])
+        return y, *rest[: len(state)]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        x, w, r, y, *saved = ctx.saved_tensors
+        state, kept, reverse = saved[: ctx.states], saved[ctx.states :], ctx.reverse
+        dy, dh, dc = (*gradients, None)[:3]
+        dy = torch.zeros_like(y) if dy is None else dy
+        if dh is not None:
+            # That of the last step, which is y's too.
+            dh = dh.unsqueeze(0)
+            rest = torch.zeros_like(y[1:])
+            dy = dy + torch.cat([dh, rest] if reverse else [rest, dh])
+        before = _before(y, state[0], reverse)
+        z, *factors = _FACTORS[ctx.kind](y, before, [*state, *kept], reverse)
+        products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, [z, *factors], dc, ctx.kind, reverse)
+        of_input = products
+        if ctx.kind == "GRU":
+            candidate = kept[1]
+            of_candidate = further[0] * (1 - factors[0]) * (1 - candidate * candidate)
+            of_input = torch.cat([products[..., : 2 * y.shape[2]], of_candidate], -1)
+        wanted = ctx.needs_input_grad
+        flat, flat_input = products.flatten(0, 1), of_input.flatten(0, 1)
+        first = -1 if reverse else 0
+        d_state: list[Tensor | None] = [None] * len(state)
+        if wanted[7]:
+            d_state[0] = products[first] @ r
+            if ctx.kind == "GRU":
+                d_state[0] = d_state[0] + further[0][first] * factors[0][first]
+        if ctx.kind == "LSTM" and wanted[8]:
+            d_state[1] = further[0]
+        return (
+            (flat_input @ w).view(x.shape) if wanted[0] else None,
+            flat_input.t() @ x.flatten(0, 1) if wanted[1] else None,
+            flat.t() @ before.flatten(0, 1) if wanted[2] else None,
+            # A node of its own for each bias, though they may be equal: each is one parameter's gradient.
+            flat_input.sum(0) if ctx.biased and wanted[3] else None,
+            flat.sum(0) if ctx.biased and wanted[4] else None,
+            *(None, None),
+            *d_state,
+        )
+
+
+def _before(values: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    """By step T×N×H what the step before gave, in the order in which they are computed."""
+    first = first.unsqueeze(0)
+    return torch.cat([values[1:], first] if reverse else [first, values[:-1]])
+
+
+# Of y, h of the step before, the first states and what is kept: the factors that `_recurrent_backward` names.
+
+
+def _tanh_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+    return [1 - y * y]
+
+
+def _relu_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+    return [(y > 0).to(y.dtype)]
+
+
+def _lstm_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+    _, c0, both, g, o, c, tanh = saved
+    i, f = both.chunk(2, -1)
+    gates = [g * i * (1 - i), _before(c, c0, reverse) * f * (1 - f), i * (1 - g * g), tanh * o * (1 - o)]
+    return [torch.cat(gates, -1), o * (1 - tanh * tanh), f]
+
+
+def _gru_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+    _, both, n, product = saved
+    reset, z = both.chunk(2, -1)
+    candidate = (1 - z) * (1 - n * n)
+    gates = [candidate * product * reset * (1 - reset), (before - n) * z * (1 - z), candidate * reset]
+    return [torch.cat(gates, -1), z]
+
+
+_FACTORS: Mapping[str, Callable[[Tensor, Tensor, Sequence[Tensor], bool], list[Tensor]]] = {
+    "RNN_TANH": _tanh_factors,
+    "RNN_RELU": _relu_factors,
+    "LSTM": _lstm_factors,
+    "GRU": _gru_factors,
+}

@@ -1,0 +1,175 @@
+"""Recurrent layers: each a Scan, whose body has what a step cannot do before the one before it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from pipeline.graphs.graph import Graph, Value
+from pipeline.graphs.node import Node
+from pipeline.graphs.recurrence import BACKWARD, FORWARD
+from pipeline.lowering.rules.registry import lowers
+
+_Values = Sequence[Value]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """The step of a layer: its values within the body of the Scan.
+
+    Attributes:
+      r: the recurrent weights H×G·H, of outside.
+      bias: G·H, of outside; "" where it is in the products.
+      size: H.
+    """
+
+    r: Value
+    bias: Value
+    size: int
+
+
+# A step: the body, the cell, its states and what is scanned → the new states, and what is kept by step, y first.
+_Step = Callable[[Graph, _Cell, _Values, _Values], tuple[_Values, _Values]]
+
+
+@lowers(FORWARD)
+def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
+    """Recurrent(x T×N×I, w, r, [wb], [rb], states N×H…) → y T×N×H, last states, and what `joint/recurrent.py` keeps."""
+    x, w, r, wb, rb, *states = node.inputs
+    kind = node.attributes["kind"].decode()
+    size, steps = int(node.input_shape(2)[1]), int(node.input_shape(0)[0])
+    units = int(node.input_shape(2)[0])
+    is_gru = kind == "GRU"
+    # A GRU's bias of the hidden state stands within the reset gate's product.
+    bias = wb if is_gru or not rb else g.op("Add", wb, rb)
+    flat = g.op("Reshape", x, g.ints([-1, int(node.input_shape(0)[2])]))
+    products = g.op("Gemm", flat, w, *([bias] if bias else []), transB=1)
+    products = g.op("Reshape", products, g.ints([steps, -1, units]))
+    scanned = g.ops("Split", products, g.ints([2 * size, size]), outputs=2, axis=2) if is_gru else (products,)
+    cell = _Cell(g.op("Transpose", r, perm=[1, 0]), rb if is_gru else "", size)
+    kept = [0, *range(1 + len(states), len(node.outputs))]
+    wanted = [node.wants(index) for index in kept]
+    last, by_step = _scan(g, _STEPS[kind], cell, states, scanned, wanted, bool(node.attributes["reverse"]))
+    return by_step[0], *last, *by_step[1:]
+
+
+@lowers(BACKWARD)
+def recurrent_grad(node: Node, g: Graph) -> tuple[Value, ...]:
+    """RecurrentGrad(dy T×N×H, r, [dc N×H], factors…) → gradients of the products, dh T×N×H or dc of the first step."""
+    dy, r, dc, *factors = node.inputs
+    kind = node.attributes["kind"].decode()
+    units, size = (int(length) for length in node.input_shape(1))
+    images = g.op("Shape", dy, start=1, end=2)
+
+    def zeros(width: int) -> Value:
+        return g.op("ConstantOfShape", g.op("Concat", images, g.ints([width]), axis=0))
+
+    states = {"LSTM": lambda: [dc or zeros(size)], "GRU": lambda: [zeros(size)]}.get(kind, list[Value])()
+    cell = _Cell(r, "", size)
+    wanted = [True, *([node.wants(1)] if kind == "GRU" else [])]
+    reverse = not node.attributes["reverse"]
+    last, by_step = _scan(g, _BACK[kind], cell, [zeros(units), *states], [dy, *factors], wanted, reverse)
+    return by_step[0], *(last[1:] if kind == "LSTM" else by_step[1:])
+
+
+def _scan(
+    g: Graph,
+    step: _Step,
+    cell: _Cell,
+    states: _Values,
+    scanned: _Values,
+    wanted: Sequence[bool],
+    reverse: bool,
+) -> tuple[_Values, _Values]:
+    """Writes a Scan; returns the last states and, by step, what is wanted ("" for the rest)."""
+    body = g.body()
+    old, parts = ([body.name(wish) for _ in values] for wish, values in (("state", states), ("step", scanned)))
+    new, kept = step(body, cell, old, parts)
+    results = [value for value, wants in zip(kept, wanted, strict=True) if wants]
+    # Each output of a body is a value of its own.
+    outputs = [*new]
+    outputs += [body.op("Identity", value) if value in new else value for value in results]
+    given, returned = ([_info(name) for name in names] for names in ([*old, *parts], outputs))
+    graph = helper.make_graph(body.nodes, body.name("body"), given, returned)
+    direction = int(reverse)
+    made = g.ops(
+        "Scan",
+        *states,
+        *scanned,
+        outputs=len(outputs),
+        body=graph,
+        num_scan_inputs=len(scanned),
+        scan_input_directions=[direction] * len(scanned),
+        scan_output_directions=[direction] * len(results),
+    )
+    rest = iter(made[len(new) :])
+    return made[: len(new)], [next(rest) if wants else "" for wants in wanted]
+
+
+def _info(name: Value) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def _rnn(activation: str) -> _Step:
+    def step(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+        """H = f(x + h R). Elman, 1990."""
+        h = g.op(activation, g.op("Gemm", states[0], cell.r, scanned[0]))
+        return [h], [h]
+
+    return step
+
+
+def _lstm(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+    """The next c = f c + i g and h = o tanh(c); i, f, o = σ(…), g = tanh(…). Gers et al., 2000."""
+    h, c = states
+    gates = g.op("Gemm", h, cell.r, scanned[0])
+    both, inner, outer = g.ops("Split", gates, g.ints([2 * cell.size, cell.size, cell.size]), outputs=3, axis=1)
+    both, inner, outer = g.op("Sigmoid", both), g.op("Tanh", inner), g.op("Sigmoid", outer)
+    i, f = g.ops("Split", both, outputs=2, axis=1)
+    new = g.op("Add", g.op("Mul", f, c), g.op("Mul", i, inner))
+    tanh = g.op("Tanh", new)
+    h = g.op("Mul", outer, tanh)
+    return [h, new], [h, both, inner, outer, new, tanh]
+
+
+def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+    """The next h = n + z (h − n); r, z = σ(…), n = tanh(x + r (h R + b)). Cho et al., 2014, as cuDNN has it."""
+    h, (of_both, of_candidate) = states[0], scanned
+    products = g.op("Gemm", h, cell.r, *([cell.bias] if cell.bias else []))
+    first, second = g.ops("Split", products, g.ints([2 * cell.size, cell.size]), outputs=2, axis=1)
+    both = g.op("Sigmoid", g.op("Add", of_both, first))
+    r, z = g.ops("Split", both, outputs=2, axis=1)
+    n = g.op("Tanh", g.op("Add", of_candidate, g.op("Mul", r, second)))
+    new = g.op("Add", n, g.op("Mul", z, g.op("Sub", h, n)))
+    return [new], [new, both, n, second]
+
+
+# Of `joint/recurrent.py`'s formulas what depends on the step behind; its products' gradient is a state of each.
+
+
+def _rnn_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+    dy, factor = scanned
+    products = g.op("Mul", g.op("Gemm", states[0], cell.r, dy), factor)
+    return [products], [products]
+
+
+def _lstm_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+    dy, factor, of_cell, forget = scanned
+    dh = g.op("Gemm", states[0], cell.r, dy)
+    dc = g.op("Add", g.op("Mul", dh, of_cell), states[1])
+    products = g.op("Mul", g.op("Concat", dc, dc, dc, dh, axis=1), factor)
+    return [products, g.op("Mul", dc, forget)], [products]
+
+
+def _gru_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
+    dy, factor, z = scanned
+    dh = g.op("Add", g.op("Gemm", states[0], cell.r, dy), states[1])
+    products = g.op("Mul", g.op("Concat", dh, dh, dh, axis=1), factor)
+    return [products, g.op("Mul", dh, z)], [products, dh]
+
+
+_STEPS: Mapping[str, _Step] = {"RNN_TANH": _rnn("Tanh"), "RNN_RELU": _rnn("Relu"), "LSTM": _lstm, "GRU": _gru}
+_BACK: Mapping[str, _Step] = {"RNN_TANH": _rnn_back, "RNN_RELU": _rnn_back, "LSTM": _lstm_back, "GRU": _gru_back}

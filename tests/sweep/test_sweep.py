@@ -1,0 +1,42 @@
+"""Each layer and function of torch trains as torch trains it, or is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from device_runtime.formats.model import Pixels
+from pipeline.errors import PipelineError
+from pipeline.recipe import Optimizer, Preprocessing, Recipe
+from pipeline.sources.model_source import ModelSource
+from tests.pipeline import stages
+from tests.sweep import as_written, functions, layers, tensors
+from tests.sweep.case import CHANNELS, CLASSES, SIDE, Case
+
+RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("sgd"), batch_size=6, learning_rate=1e-2)
+PIXELS = Pixels(SIDE, SIDE, CHANNELS)
+
+SWEEP: tuple[tuple[ModuleType, dict[str, Case]], ...] = (
+    (layers, layers.LAYERS),
+    (functions, functions.FUNCTIONS),
+    (tensors, tensors.TENSORS),
+    (as_written, as_written.AS_WRITTEN),
+)
+TRIED = [
+    pytest.param(module, name, id=f"{module.__name__.rpartition('.')[2]}-{name}") for module, c in SWEEP for name in c
+]
+
+
+@pytest.mark.parametrize(("module", "name"), TRIED)
+def test_it_trains_as_in_torch_or_is_refused(module: ModuleType, name: str, tmp_path: Path) -> None:
+    cases = next(cases for other, cases in SWEEP if other is module)
+    source = ModelSource("tried", python_file=Path(str(module.__file__)), factory=name)
+    if not cases[name].refused:
+        stages.build(source, RECIPE, PIXELS, CLASSES, tmp_path)
+        return
+    with pytest.raises(PipelineError) as caught:
+        stages.build(source, RECIPE, PIXELS, CLASSES, tmp_path)
+    assert cases[name].refused in str(caught.value)
+    assert "\n" not in str(caught.value)
