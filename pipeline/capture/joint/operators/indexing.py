@@ -169,12 +169,6 @@ def _placed_back(g: Writer, found: Value, tensor: Tensor, axes: list[int], first
     return g.op("Transpose", found, perm=order)
 
 
-@translates("nonzero", "masked_select")
-def nonzero(call: Call, g: Writer) -> Value:
-    """nonzero(self): its result has a size that only values tell."""
-    raise UntranslatedError("whose result has a size that only values tell: use torch.where")
-
-
 @translates("one_hot")
 def one_hot(call: Call, g: Writer) -> Value:
     """one_hot(self, num_classes)."""
