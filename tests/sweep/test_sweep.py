@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import nn
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import PipelineError
@@ -40,3 +41,10 @@ def test_it_trains_as_in_torch_or_is_refused(module: ModuleType, name: str, tmp_
         stages.build(source, RECIPE, PIXELS, CLASSES, tmp_path)
     assert cases[name].refused in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_layer_is_left_out() -> None:
+    tried = {name.partition(",")[0] for name in layers.LAYERS}
+    classes = {name for name, kind in vars(nn).items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    assert not tried & layers.ELSEWHERE.keys()
+    assert tried | layers.ELSEWHERE.keys() == classes

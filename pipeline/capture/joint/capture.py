@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.capture.joint.cut import cut, without_loss
+from pipeline.capture.joint.instead import check_layers
 from pipeline.capture.joint.loss import evaluation_loss_of, training_loss_of
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.capture.joint.places import places_of
@@ -47,10 +48,11 @@ def capture_module(
       folder: takes the files; it has that one.
 
     Raises:
-      ModelError: torch cannot export the module, or draws random numbers in evaluation.
+      ModelError: torch cannot export the module, it has a layer that is refused, or draws random numbers in evaluation.
       LoweringError: it uses operators that have no form here.
       UsageError: nothing is left to train.
     """
+    check_layers(module)
     label, loss = torch.zeros(len(image), dtype=torch.int64), training_loss_of(recipe, classes)
     # Each run on a copy of its own: what a module keeps of one may change the next.
     probed, held = for_training(module, recipe.trainable)

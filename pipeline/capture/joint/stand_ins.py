@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -85,6 +85,11 @@ def self_attention(torchs: Callable[..., tuple[Tensor, Tensor | None]]) -> Calla
     return forward
 
 
+def is_causal_mask(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """Whether a transformer is told that its mask is causal; torch's own also reads the mask, to save its use."""
+    return is_causal is True
+
+
 def dot_product_attention(torchs: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Torch's `scaled_dot_product_attention`; N×H×T×D without a mask and dropout with the scale in one product."""
 
@@ -118,3 +123,34 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tenso
 def random_order(n: Any, **options: Any) -> Tensor:
     """Torch's randperm from numbers between 0 and 1, which are drawn like all others."""
     return torch.rand([n]).argsort(stable=True)
+
+
+def trilinear(
+    i1: Tensor,
+    i2: Tensor,
+    i3: Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> Tensor:
+    """Torch's _trilinear, of which bilinear layers are made: the sum over `sumdim` of i1 × i2 × i3, as two products.
+
+    Args:
+      i1: has all axes but those of `expand1`, along which it is the same everywhere.
+      i2: the second factor.
+      i3: the third.
+      expand1: the axes that i1 has not.
+      expand2: those that i2 has not.
+      expand3: those that i3 has not.
+      sumdim: the axes of the sum, which the result has not.
+      unroll_dim: torch's, of its loop.
+    """
+    axes = range(i1.dim() + len(expand1))
+    first, second, third, result = (
+        [axis for axis in axes if axis not in left_out] for left_out in (expand1, expand2, expand3, sumdim)
+    )
+    between = [axis for axis in axes if axis in {*first, *second} & {*third, *result}]
+    product = torch.einsum(i1, first, i2, second, between)
+    return torch.einsum(product, between, i3, third, result)

@@ -26,6 +26,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules import transformer
 
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
@@ -37,8 +38,10 @@ from pipeline.capture.joint.stand_ins import (
     cumulative_batch_norm,
     dot_product_attention,
     instance_norm,
+    is_causal_mask,
     random_order,
     self_attention,
+    trilinear,
 )
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
@@ -167,7 +170,8 @@ def _decompositions() -> dict[Any, Any]:
         for overload, decomposition in decomposition_table.items()
         if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
     }
-    return torchs | {torch.ops.aten.randperm.default: random_order}
+    own = {torch.ops.aten.randperm.default: random_order, torch.ops.aten._trilinear.default: trilinear}
+    return torchs | own
 
 
 def _any_batch(fake: FakeTensorMode, example: Tensor, name: str) -> Tensor:
@@ -215,7 +219,10 @@ def _mode(module: nn.Module) -> Iterator[None]:
     own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
     functional.multi_head_attention_forward = self_attention(own_attention[0])
     functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
-    level = logging.getLogger("torch").level
+    own_detection, transformer._detect_is_causal_mask = transformer._detect_is_causal_mask, is_causal_mask
+    level, is_fast = logging.getLogger("torch").level, torch.backends.mha.get_fastpath_enabled()
+    # An operator for a whole layer, in evaluation alone.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         # Attention in products, whose gradients are products.
         with _without_warnings(), sdpa_kernel(SDPBackend.MATH):
@@ -223,7 +230,8 @@ def _mode(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
-        functional.instance_norm = own_norm
+        torch.backends.mha.set_fastpath_enabled(is_fast)
+        functional.instance_norm, transformer._detect_is_causal_mask = own_norm, own_detection
         functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
         for child, mode in was.items():
             child.training = mode
