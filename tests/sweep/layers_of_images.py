@@ -64,6 +64,17 @@ class _Unpooled(nn.Module):
         return restored
 
 
+class _InTraining(nn.Module):
+    """Pooling at random to three a side, and in evaluation to as many."""
+
+    def __init__(self, pool: nn.Module, axes: int = 2) -> None:
+        super().__init__()
+        self.pool, self.evenly = pool, nn.AdaptiveMaxPool2d(3) if axes == 2 else nn.AdaptiveMaxPool3d(3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.pool(x) if self.training else self.evenly(x)
+
+
 POOLING: dict[str, Case] = {
     "MaxPool1d": layer(lambda: nn.MaxPool1d(3, stride=2, padding=1), 4, 9),
     "MaxPool1d, dilated": layer(lambda: nn.MaxPool1d(2, dilation=2, ceil_mode=True), 4, 9),
@@ -105,9 +116,16 @@ POOLING: dict[str, Case] = {
     ),
     "AdaptiveMaxPool3d": layer(lambda: nn.AdaptiveMaxPool3d((2, 1, 3)), 2, 4, 3, 4),
     "AdaptiveMaxPool3d, to more": layer(lambda: nn.AdaptiveMaxPool3d(4), 2, 2, 3, 4),
-    "FractionalMaxPool2d": layer(lambda: nn.FractionalMaxPool2d(2, output_size=3), 4, 6, 7),
-    "FractionalMaxPool2d, by a ratio": layer(lambda: nn.FractionalMaxPool2d((2, 3), output_ratio=0.6), 4, 7, 7),
-    "FractionalMaxPool3d": layer(lambda: nn.FractionalMaxPool3d(2, output_size=2), 2, 4, 4, 4),
+    "FractionalMaxPool2d": layer(lambda: _InTraining(nn.FractionalMaxPool2d(2, output_size=3)), 4, 6, 7),
+    "FractionalMaxPool2d, by a ratio": layer(
+        lambda: _InTraining(nn.FractionalMaxPool2d((2, 3), output_ratio=0.43)), 4, 7, 7
+    ),
+    "FractionalMaxPool2d, in evaluation": layer(
+        lambda: nn.FractionalMaxPool2d(2, output_size=3),
+        *(4, 6, 7),
+        refused="in evaluation too, in 'operation' (FractionalMaxPool2d): guard it by self.training",
+    ),
+    "FractionalMaxPool3d": layer(lambda: _InTraining(nn.FractionalMaxPool3d(2, output_size=3), 3), 2, 5, 5, 5),
     "LPPool1d": layer(lambda: nn.LPPool1d(2, 3, stride=2), 4, 9),
     "LPPool2d": layer(lambda: nn.LPPool2d(3, (2, 3), ceil_mode=True), 4, 6, 6),
     "LPPool3d": layer(lambda: nn.LPPool3d(2, 2), 2, 4, 4, 4),

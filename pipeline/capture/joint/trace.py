@@ -24,25 +24,16 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules import transformer
 
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
+from pipeline.capture.joint.arithmetic.mode import InArithmetic
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
 from pipeline.capture.joint.recurrent import Recurrent
-from pipeline.capture.joint.stand_ins import (
-    cumulative_batch_norm,
-    dot_product_attention,
-    instance_norm,
-    is_causal_mask,
-    random_order,
-    self_attention,
-    trilinear,
-)
+from pipeline.capture.joint.stand_ins import cumulative_batch_norm, random_order, standing_in, trilinear
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
 from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
@@ -124,7 +115,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent():
+    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -215,24 +206,17 @@ def _mode(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and torch so that it can be traced; afterwards both are as they were."""
     was = {child: child.training for child in module.modules()}
     module.eval()
-    own_norm, functional.instance_norm = functional.instance_norm, instance_norm
-    own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
-    functional.multi_head_attention_forward = self_attention(own_attention[0])
-    functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
-    own_detection, transformer._detect_is_causal_mask = transformer._detect_is_causal_mask, is_causal_mask
     level, is_fast = logging.getLogger("torch").level, torch.backends.mha.get_fastpath_enabled()
     # An operator for a whole layer, in evaluation alone.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         # Attention in products, whose gradients are products.
-        with _without_warnings(), sdpa_kernel(SDPBackend.MATH):
+        with _without_warnings(), standing_in(), sdpa_kernel(SDPBackend.MATH):
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
         torch.backends.mha.set_fastpath_enabled(is_fast)
-        functional.instance_norm, transformer._detect_is_causal_mask = own_norm, own_detection
-        functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
         for child, mode in was.items():
             child.training = mode
 
