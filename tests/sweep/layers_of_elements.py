@@ -113,7 +113,13 @@ NORMALISATION: dict[str, Case] = {
     "RMSNorm, without weights": layer(lambda: nn.RMSNorm(6, elementwise_affine=False), 4, 6),
     "LocalResponseNorm": layer(lambda: nn.LocalResponseNorm(3, alpha=0.5), 6, 4, 4),
     "LocalResponseNorm, of a line": layer(lambda: nn.LocalResponseNorm(2, k=2.0), 6, 5),
-    "CrossMapLRN2d": layer(lambda: nn.CrossMapLRN2d(3), 6, 4, 4, refused="use nn.LocalResponseNorm"),
+    "CrossMapLRN2d": layer(
+        lambda: nn.CrossMapLRN2d(3),
+        6,
+        4,
+        4,
+        refused="whose gradient in torch is not that of its values: use nn.LocalResponseNorm",
+    ),
 }
 
 DROPOUT: dict[str, Case] = {

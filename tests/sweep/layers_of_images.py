@@ -123,7 +123,7 @@ POOLING: dict[str, Case] = {
     "FractionalMaxPool2d, in evaluation": layer(
         lambda: nn.FractionalMaxPool2d(2, output_size=3),
         *(4, 6, 7),
-        refused="in evaluation too, in 'operation' (FractionalMaxPool2d): guard it by self.training",
+        refused="random numbers in evaluation too, in 'operation' (FractionalMaxPool2d): guard it by self.training",
     ),
     "FractionalMaxPool3d": layer(lambda: _InTraining(nn.FractionalMaxPool3d(2, output_size=3), 3), 2, 5, 5, 5),
     "LPPool1d": layer(lambda: nn.LPPool1d(2, 3, stride=2), 4, 9),

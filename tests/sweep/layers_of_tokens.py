@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.sweep.case import Case, layer
+from tests.sweep.case import RENEWED, Case, layer
 
 
 class _Words(nn.Module):
@@ -161,7 +161,8 @@ DENSE: dict[str, Case] = {
     "Linear, without bias": layer(lambda: nn.Linear(6, 5, bias=False), 6),
     "LazyLinear": layer(lambda: nn.LazyLinear(5), 6),
     "LazyLinear, not called": Case(
-        lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "call the module once on an example in its factory"
+        lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)),
+        "not initialized; call the module once on an example in its factory",
     ),
     "Bilinear": layer(lambda: _OfTwo(nn.Bilinear(6, 6, 5)), 6),
     "Bilinear, of tokens": layer(lambda: _OfTwo(nn.Bilinear(6, 6, 5, bias=False)), 4, 6),
@@ -183,9 +184,7 @@ EMBEDDINGS: dict[str, Case] = {
     "Embedding": layer(lambda: _Words(nn.Embedding(9, 5)), 4),
     "Embedding, with a padding row": layer(lambda: _Words(nn.Embedding(9, 5, padding_idx=4)), 4),
     "Embedding, by frequency": layer(lambda: _Words(nn.Embedding(9, 5, padding_idx=-1, scale_grad_by_freq=True)), 4),
-    "Embedding, with a largest norm": layer(
-        lambda: _Words(nn.Embedding(9, 5, max_norm=1.0)), 4, refused="leave max_norm out"
-    ),
+    "Embedding, with a largest norm": layer(lambda: _Words(nn.Embedding(9, 5, max_norm=1.0)), 4, refused=RENEWED),
     "Embedding, sparse": layer(lambda: _Words(nn.Embedding(9, 5, sparse=True)), 4),
     "EmbeddingBag": layer(lambda: _Words(nn.EmbeddingBag(9, 5)), 4),
     "EmbeddingBag, sum": layer(lambda: _Words(nn.EmbeddingBag(9, 5, mode="sum", padding_idx=4)), 4),
@@ -199,11 +198,10 @@ EMBEDDINGS: dict[str, Case] = {
     "EmbeddingBag, by frequency": layer(
         lambda: _Words(nn.EmbeddingBag(9, 5, mode="sum", scale_grad_by_freq=True)),
         4,
-        refused="F.embedding with scale_grad_by_freq, and sum",
+        refused="torch divides a word's gradient by how often another word occurs: take F.embedding with "
+        "scale_grad_by_freq, and sum what it gives",
     ),
-    "EmbeddingBag, with a largest norm": layer(
-        lambda: _Words(nn.EmbeddingBag(9, 5, max_norm=1.0)), 4, refused="leave max_norm out"
-    ),
+    "EmbeddingBag, with a largest norm": layer(lambda: _Words(nn.EmbeddingBag(9, 5, max_norm=1.0)), 4, refused=RENEWED),
     "EmbeddingBag, by offsets": layer(_Bags, 4),
 }
 
@@ -277,7 +275,7 @@ RECURRENT: dict[str, Case] = {
     "LSTM, with projections": layer(
         lambda: _Held(nn.LSTM(6, 5, proj_size=3, batch_first=True), lambda lstm, x: lstm(x)[0]),
         *(4, 6),
-        refused="proj_size",
+        refused="an LSTM with proj_size has no form here: leave it out, and put a Linear behind the layer",
     ),
     "GRU": layer(lambda: _Held(nn.GRU(6, 5, 2, batch_first=True), lambda gru, x: gru(x)[0][:, -1]), 4, 6),
     "RNNCell": layer(lambda: _Last(nn.RNNCell(6, 5)), 3, 6),

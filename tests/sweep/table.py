@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.pipeline.lowering.operator_table import PAGE, page_with
-from tests.sweep import functions, layers
+from tests.sweep import as_written, functions, layers, tensors
 from tests.sweep.case import Case
 
 WRITER = "sweep/table.py"
@@ -19,6 +19,8 @@ Kinds = Mapping[str, Mapping[str, Case]]
 PARTS: tuple[tuple[str, str, Kinds], ...] = (
     ("Layers of torch.nn", "layers", layers.KINDS),
     ("Functions of torch.nn.functional", "functions", functions.KINDS),
+    ("Functions of tensors", "functions", {"of all kinds": tensors.TENSORS}),
+    ("As people write models", "ways", {"small models": as_written.AS_WRITTEN}),
 )
 
 INTRODUCTION = """Each is tried within a small model between trained layers (`pytest tests/sweep`): it trains as torch
@@ -68,13 +70,13 @@ def _split(name: str) -> tuple[str, str]:
 
 def _refused() -> list[str]:
     rows = [
-        _row(_named(first, [way] if way else []), f"…{case.refused}…")
+        _row(_named(first, [way] if way else []), case.refused)
         for _, _, kinds in PARTS
         for cases in kinds.values()
         for (first, way), case in ((_split(name), case) for name, case in cases.items())
         if case.refused
     ]
-    return [_row("what", "the refusal says"), "|---|---|", *rows]
+    return [_row("what", "why, and what to use instead"), "|---|---|", *rows]
 
 
 def _row(*cells: str) -> str:

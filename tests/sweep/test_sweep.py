@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
+from tests.pipeline.lowering.operator_table import PAGE, page_with
 from tests.sweep import as_written, functions, layers, table, tensors
 from tests.sweep.case import CHANNELS, CLASSES, SIDE, Case
 
@@ -61,6 +62,6 @@ def test_no_function_of_torch_is_left_out() -> None:
 def test_the_page_has_what_is_tried() -> None:
     told = {name for _, _, kinds in table.PARTS for cases in kinds.values() for name in cases}
     assert told == {name for _, cases in SWEEP for name in cases}
-    assert table.PAGE.read_text() == table.page_with(table.render(), table.WRITER), (
+    assert PAGE.read_text() == page_with(table.render(), table.WRITER), (
         "docs/operators.md is not what the sweep tries: python -m tests.sweep.table"
     )
