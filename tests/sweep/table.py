@@ -19,7 +19,7 @@ Kinds = Mapping[str, Mapping[str, Case]]
 PARTS: tuple[tuple[str, str, Kinds], ...] = (
     ("Layers of torch.nn", "layers", layers.KINDS),
     ("Functions of torch.nn.functional", "functions", functions.KINDS),
-    ("Functions of tensors", "functions", {"of all kinds": tensors.TENSORS}),
+    ("Functions of tensors", "functions", tensors.KINDS),
     ("As people write models", "ways", {"small models": as_written.AS_WRITTEN}),
 )
 

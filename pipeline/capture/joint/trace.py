@@ -30,9 +30,11 @@ from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.arithmetic.mode import InArithmetic
 from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
-from pipeline.capture.joint.operators.call import RULES
+from pipeline.capture.joint.operators.call import COMPLEX_RULES, RULES
 from pipeline.capture.joint.recurrent import Recurrent
+from pipeline.capture.joint.retraced import Retraced
 from pipeline.capture.joint.stand_ins import cumulative_batch_norm, random_order, standing_in, trilinear
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
@@ -115,7 +117,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic():
+    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic(), Retraced():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -156,10 +158,11 @@ def _constant(value: object) -> Tensor:
 @cache
 def _decompositions() -> dict[Any, Any]:
     """Torch's own, of operators that have no rule here; what has one stays whole."""
+    known = {*RULES, *COMPLEX_RULES, *INSTEAD}
     torchs = {
         overload: decomposition
         for overload, decomposition in decomposition_table.items()
-        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
+        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in known
     }
     own = {torch.ops.aten.randperm.default: random_order, torch.ops.aten._trilinear.default: trilinear}
     return torchs | own
