@@ -64,7 +64,13 @@ class ComplexWeight(nn.Module):
 COMPLEX: dict[str, Case] = {
     "rotary embedding": layer(lambda: Rotary(4, 6), 4, 3, 6),
     "global filter": layer(GlobalFilter, 3, 4, 6),
-    "complex parameter": layer(ComplexWeight, 3, 4, 6, refused="complex parameters: operation.weight; keep pairs"),
+    "complex parameter": layer(
+        ComplexWeight,
+        3,
+        4,
+        6,
+        refused="complex parameters: operation.weight; keep pairs of real numbers (torch.view_as_real(weight))",
+    ),
     "view_as_complex": _complex(lambda z: z),
     "view_as_real": _complex(lambda z: torch.view_as_real(z)),
     "complex": _real(lambda x: torch.complex(x, x * 2) * 1j),
@@ -130,7 +136,8 @@ COMPLEX: dict[str, Case] = {
     "rfft2": _real(lambda x: torch.fft.rfft2(x)),
     "rfftn": _real(lambda x: torch.fft.rfftn(x, dim=(1, 2, 3))),
     "rfft of the batch": _real(
-        lambda x: torch.fft.rfft(x, dim=0)[:1].abs() + x, refused="one thing for a batch of 2 images"
+        lambda x: torch.fft.rfft(x, dim=0)[:1].abs() + x,
+        refused="one of them would be traced for all; write it for any size, with x.shape[0], which len(x) is not",
     ),
     "stft": _real(lambda x: torch.stft(x.flatten(1), 16, 8, window=torch.hann_window(16), return_complex=True)),
     "stft, its magnitude": _real(
@@ -143,7 +150,7 @@ COMPLEX: dict[str, Case] = {
             8,
             window=torch.hann_window(16),
         ),
-        refused="torch's istft has no form",
+        refused="the ONNX standard: take torch.fft.irfft of the frames and add them by torch.nn.functional.fold",
     ),
 }
 

@@ -84,28 +84,44 @@ MATRIX: dict[str, Case] = {
     "det": _matrix(lambda x: torch.linalg.det(_regular(x))),
     "eigh": _matrix(
         lambda x: torch.linalg.eigh(_positive(x))[0],
-        refused="_linalg_eigh (in the model itself): the standard has no decomposition",
+        refused="the standard has no decomposition of a matrix: compute it once, and keep it as a buffer",
     ),
-    "eig": _matrix(lambda x: torch.linalg.eigvals(_regular(x)).real, refused="torch's eigvals has no form"),
+    "eig": _matrix(
+        lambda x: torch.linalg.eigvals(_regular(x)).real,
+        refused="no form in the ONNX standard: compute it once and keep it as a buffer",
+    ),
     "householder_product": _matrix(
         lambda x: torch.linalg.householder_product(x, x[..., 0]), refused="torch's householder_product has no form"
     ),
     "inv": _matrix(lambda x: torch.linalg.inv(_regular(x))),
     "logdet": _matrix(lambda x: torch.logdet(_positive(x))),
-    "lstsq": _matrix(lambda x: torch.linalg.lstsq(_regular(x), x).solution, refused="torch's lstsq has no form"),
+    "lstsq": _matrix(
+        lambda x: torch.linalg.lstsq(_regular(x), x).solution,
+        refused="no form in the ONNX standard: solve the normal equations by torch.linalg.solve",
+    ),
     "lu": _matrix(lambda x: torch.linalg.lu(_regular(x))[2], refused="linalg_lu: the standard has no decomposition"),
     "matrix_exp": _matrix(lambda x: torch.matrix_exp(x)),
     "matrix_rank": _matrix(
         lambda x: x + torch.linalg.matrix_rank(x).unsqueeze(-1).unsqueeze(-1),
-        refused="_linalg_svd (in the model itself): the standard",
+        refused="the standard has no decomposition of a matrix: compute it once, and keep it as a buffer",
     ),
     "pinv": _matrix(
-        lambda x: torch.linalg.pinv(_regular(x)), refused="linalg_pinv (in the model itself): the standard"
+        lambda x: torch.linalg.pinv(_regular(x)),
+        refused="the standard has no decomposition of a matrix: use torch.linalg.solve of the normal equations",
     ),
-    "qr": _matrix(lambda x: torch.linalg.qr(_regular(x))[0], refused="torch's qr has no form"),
+    "qr": _matrix(
+        lambda x: torch.linalg.qr(_regular(x))[0],
+        refused="no form in the ONNX standard: compute it once and keep it as a buffer, or orthogonalise",
+    ),
     "slogdet": _matrix(lambda x: torch.linalg.slogdet(_regular(x))[1]),
     "solve": _matrix(lambda x: torch.linalg.solve(_regular(x), x)),
     "solve_triangular": _matrix(lambda x: torch.linalg.solve_triangular(_regular(x).tril(), x, upper=False)),
-    "svd": _matrix(lambda x: torch.linalg.svd(x)[1], refused="_linalg_svd (in the model itself): the standard"),
-    "svdvals": _matrix(lambda x: torch.linalg.svdvals(x), refused="_linalg_svd (in the model itself): the standard"),
+    "svd": _matrix(
+        lambda x: torch.linalg.svd(x)[1],
+        refused="the standard has no decomposition of a matrix: compute it once, and keep it as a buffer",
+    ),
+    "svdvals": _matrix(
+        lambda x: torch.linalg.svdvals(x),
+        refused="the standard has no decomposition of a matrix: compute it once, and keep it as a buffer",
+    ),
 }

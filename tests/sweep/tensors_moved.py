@@ -65,7 +65,7 @@ MOVED: dict[str, Case] = {
     "column_stack": _moved(lambda x: torch.column_stack([x, x])),
     "combinations": _moved(
         lambda x: _with(x, torch.combinations(torch.arange(4.0))[:, :1]),
-        refused="masked_select (in the model itself): its result has a size",
+        refused="its result has a size that only values tell: use torch.where",
     ),
     "diag": _moved(lambda x: x @ torch.diag(x.mean((0, 1, 2)))),
     "diag, of a matrix": _moved(lambda x: x * torch.diag(x.mean((0, 1)))),
@@ -95,7 +95,8 @@ MOVED: dict[str, Case] = {
         lambda y: y.index_put_((torch.arange(y.shape[0]), _PLACES[:1]), y[:, 1] * 2, accumulate=True)
     ),
     "index_reduce": _moved(
-        lambda x: torch.index_reduce(x, 1, _PLACES, x[:, :3] + 2, "prod"), refused="use torch.scatter_reduce"
+        lambda x: torch.index_reduce(x, 1, _PLACES, x[:, :3] + 2, "prod"),
+        refused="the standard has no such reduction: use torch.scatter_reduce",
     ),
     "index_select": _moved(lambda x: torch.index_select(x, 2, _PLACES)),
     "kron": _moved(lambda x: torch.kron(x[:, :2, :2, :2], x.mean((0, 1))[:2, :2])),
@@ -103,7 +104,8 @@ MOVED: dict[str, Case] = {
     "masked_fill, by a tensor": _moved(lambda x: x.masked_fill(x > 0, x.mean())),
     "masked_scatter": _moved(lambda x: torch.masked_scatter(x, x > 0, x * 2)),
     "masked_select": _moved(
-        lambda x: torch.masked_select(x, x > 0).sum() + x, refused="torch's masked_select has no form"
+        lambda x: torch.masked_select(x, x > 0).sum() + x,
+        refused="its result has a size that only values tell: use torch.where",
     ),
     "meshgrid": _moved(
         lambda x: _with(x, torch.meshgrid(torch.arange(6.0), torch.linspace(0, 1, 6), indexing="ij")[1])
@@ -157,10 +159,11 @@ MOVED: dict[str, Case] = {
     "slice, by a tensor": _moved(lambda x: x[:, _PLACES]),
     "slice, by a bool": _moved(
         lambda x: x[x > 0].sum() + x,
-        refused="index of a size, or by a number, that only values tell: choose by torch.where",
+        refused="of a size, or by a number, that only values tell: choose by torch.where",
     ),
     "slice, by a constant mask": _moved(
-        lambda x: x[:, torch.tensor([True, False, True, True])], refused="index by a mask, whose result"
+        lambda x: x[:, torch.tensor([True, False, True, True])],
+        refused="index by a mask, whose result has as many rows as it holds: use torch.where",
     ),
     "slice, of the batch": _moved(lambda x: x + x[:1] * x[-1:]),
     "slice, of images and labels": _moved(lambda x: x[torch.arange(x.shape[0]), x.mean((2, 3)).argmax(1)]),
@@ -193,7 +196,10 @@ MOVED: dict[str, Case] = {
     "vander": _moved(lambda x: _with(x, torch.vander(torch.linspace(0, 1, 6)))),
     "view": _moved(lambda x: x.view(-1, 2, 72)),
     "view_as": _moved(lambda x: x.flatten(1).view_as(x)),
-    "view, as a type": _moved(lambda x: x * (x.detach().view(torch.int32) > 0), refused="of the bits of another type"),
+    "view, as a type": _moved(
+        lambda x: x * (x.detach().view(torch.int32) > 0),
+        refused="of the bits of another type; convert the numbers (x.to(dtype))",
+    ),
     "vsplit": _moved(lambda x: torch.vsplit(x.transpose(0, 1), 2)[1].transpose(0, 1)),
     "vstack": _moved(lambda x: torch.vstack([x, -x]).view(2, *x.shape)[0]),
     "x[:, 1:] = x": _changed(lambda y: _set(y, (slice(None), slice(1, None)), y[:, :-1] * 2)),
@@ -201,9 +207,15 @@ MOVED: dict[str, Case] = {
     "x[..., ::2] = 1": _changed(lambda y: _set(y, (..., slice(None, None, 2)), 1.0)),
     "x[:, 1:3, 2:4] = x": _changed(lambda y: _set(y, (slice(None), slice(1, 3), slice(2, 4)), y[:, :2, :2])),
     "x[mask] = 0": _changed(lambda y: _set(y, y > 0.5, 0)),
-    "x[mask] = a number of the model": _changed(lambda y: _set(y, y > 0.5, y.mean()), refused="by torch.where"),
+    "x[mask] = a number of the model": _changed(
+        lambda y: _set(y, y > 0.5, y.mean()),
+        refused="of a size, or by a number, that only values tell: choose by torch.where",
+    ),
     "x[mask of rows] = 0": _changed(lambda y: _set(y, y[:, :, 0, 0] > 0.5, 0.0)),
-    "x[mask] = x[mask]": _changed(lambda y: _set(y, y > 0.5, y[y > 0.5] * 2), refused="by torch.where"),
+    "x[mask] = x[mask]": _changed(
+        lambda y: _set(y, y > 0.5, y[y > 0.5] * 2),
+        refused="of a size, or by a number, that only values tell: choose by torch.where",
+    ),
     "x[list] = x": _changed(lambda y: _set(y, (slice(None), [0, 2]), y[:, 1:3] * 0.5)),
     "x[0] = 0": _changed(lambda y: _set(y, 0, 0)),
     "x[:, 1:] += x": _changed(lambda y: y[:, 1:].add_(y[:, :1])),
@@ -230,14 +242,27 @@ MOVED: dict[str, Case] = {
     "zeros": _moved(lambda x: torch.cat([x.new_zeros(x.shape[0], 1, 6, 6), x, torch.zeros_like(x)], 1)),
     "hann_window": _moved(lambda x: _with(x, torch.hann_window(6)) + torch.hamming_window(6)),
     "item": _moved(lambda x: x * x.max().item()),
-    "item, of an integer": _moved(lambda x: x * int(x.mean((0, 2, 3)).argmax()), refused="branches on the values"),
+    "item, of an integer": _moved(
+        lambda x: x * int(x.mean((0, 2, 3)).argmax()),
+        refused="one of the branches would be traced for all images; write it with torch.where",
+    ),
     "tolist": _moved(lambda x: x * x.mean((0, 1, 2)).tolist()[0]),
-    "numpy": _moved(lambda x: x * float(x.detach().mean().numpy()), refused="the model goes to numpy"),
-    "if x.sum() > 0": _moved(lambda x: x if x.sum() > 0 else -x, refused="branches on the values"),
+    "numpy": _moved(
+        lambda x: x * float(x.detach().mean().numpy()),
+        refused="the model goes to numpy, which no graph has: compute with torch alone",
+    ),
+    "if x.sum() > 0": _moved(
+        lambda x: x if x.sum() > 0 else -x,
+        refused="one of the branches would be traced for all images; write it with torch.where",
+    ),
     "for row in x": _moved(lambda x: torch.stack([channel * 2 for channel in x.unbind(1)], 1)),
     "for image in x": _moved(
-        lambda x: torch.stack([image * 2 for image in x]), refused="one thing for a batch of 2 images"
+        lambda x: torch.stack([image * 2 for image in x]),
+        refused="one of them would be traced for all; write it for any size, with x.shape[0], which len(x) is not",
     ),
-    "len": _moved(lambda x: x / len(x), refused="write it for any size, with x.shape[0], which len(x) is not"),
+    "len": _moved(
+        lambda x: x / len(x),
+        refused="one of them would be traced for all; write it for any size, with x.shape[0], which len(x) is not",
+    ),
     "size": _moved(lambda x: x.view(x.size(0), -1) / x.size()[1] + x.numel() / x.size(0)),
 }

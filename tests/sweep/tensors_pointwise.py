@@ -43,14 +43,21 @@ POINTWISE: dict[str, Case] = {
     "atan2": _of_two(lambda a, b: torch.atan2(a, b - 1.5)),
     "atanh": _pointwise(lambda x: torch.atanh(x * 0.9)),
     "bitwise_and": _pointwise(
-        lambda x: x * (_whole(x) & 3), refused="bitwise_and of integers; of bits compute with // and %"
+        lambda x: x * (_whole(x) & 3),
+        refused="bitwise_and of integers; of bits compute with // and %, or compare and use bool",
     ),
     "bitwise_and, of bool": _pointwise(lambda x: x * ((x > 0) & (x < 0.5) | ~(x > -0.5))),
     "bitwise_left_shift": _pointwise(lambda x: x * (_whole(x).abs() << 2)),
     "bitwise_not": _pointwise(lambda x: x * ~_whole(x)),
-    "bitwise_or": _pointwise(lambda x: x * (_whole(x) | 1), refused="bitwise_or of integers"),
+    "bitwise_or": _pointwise(
+        lambda x: x * (_whole(x) | 1),
+        refused="bitwise_or of integers; of bits compute with // and %, or compare and use bool",
+    ),
     "bitwise_right_shift": _pointwise(lambda x: x * (_whole(x) >> 1)),
-    "bitwise_xor": _pointwise(lambda x: x * (_whole(x) ^ 5), refused="bitwise_xor of integers"),
+    "bitwise_xor": _pointwise(
+        lambda x: x * (_whole(x) ^ 5),
+        refused="bitwise_xor of integers; of bits compute with // and %, or compare and use bool",
+    ),
     "bool": _pointwise(lambda x: x * _whole(x).bool()),
     "ceil": _pointwise(lambda x: torch.ceil(x) + x),
     "clamp": _pointwise(lambda x: torch.clamp(_special(x), -1, 0.5)),
@@ -78,7 +85,9 @@ POINTWISE: dict[str, Case] = {
     "expm1, near 0": _pointwise(lambda x: torch.expm1(x * 1e-5) * 1e5),
     "float_power": _pointwise(lambda x: torch.float_power(x + 2, 1.5).float()),
     "floor": _pointwise(lambda x: torch.floor(x) + x),
-    "floor_divide": _of_two(lambda a, b: a + a // b, refused="derivative for aten::floor_divide is not implemented"),
+    "floor_divide": _of_two(
+        lambda a, b: a + a // b, refused="torch has no gradient of floor_divide: give it what is detached (x.detach())"
+    ),
     "floor_divide, of what is stopped": _of_two(lambda a, b: a + a.detach() // b.detach()),
     "floor_divide, of integers": _pointwise(lambda x: x * (_whole(x) // 3) + x * (7 // (_whole(x).abs() + 1))),
     "fmax": _of_two(lambda a, b: torch.fmax(a, b - 1.5)),
@@ -94,9 +103,11 @@ POINTWISE: dict[str, Case] = {
     "hypot": _of_two(torch.hypot),
     "igamma": _of_two(
         lambda a, b: torch.igamma(b.detach(), a + 2),
-        refused="igamma (in the model itself): the standard has no such function",
+        refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp",
     ),
-    "i0": _pointwise(torch.i0, refused="i0: the standard has no such function"),
+    "i0": _pointwise(
+        torch.i0, refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp"
+    ),
     "isclose": _pointwise(lambda x: x * torch.isclose(x, x[:, :1], atol=0.1)),
     "isfinite": _pointwise(lambda x: torch.where(torch.isfinite(1 / x), x, 0)),
     "isinf": _pointwise(lambda x: torch.where(torch.isinf(1 / x), 0, x)),
@@ -129,8 +140,10 @@ POINTWISE: dict[str, Case] = {
     "nan_to_num": _pointwise(lambda x: torch.nan_to_num(x / (x > 0), nan=0.5, posinf=0, neginf=1)),
     "ne": _pointwise(lambda x: x * (_whole(x) != 0)),
     "neg": _pointwise(lambda x: -x),
-    "nextafter": _of_two(torch.nextafter, refused="nextafter (in the model itself): it has no gradient"),
-    "polygamma": _pointwise(lambda x: torch.polygamma(1, x + 2), refused="only digamma and its derivative"),
+    "nextafter": _of_two(torch.nextafter, refused="it has no gradient: add a small number"),
+    "polygamma": _pointwise(
+        lambda x: torch.polygamma(1, x + 2), refused="only digamma and its derivative polygamma(1, x) have one"
+    ),
     "positive": _pointwise(lambda x: torch.positive(x)),
     "pow": _pointwise(lambda x: x**2 + x**3 + (x + 2) ** 0.5 + (x + 2) ** -1),
     "pow, of 0": _pointwise(lambda x: _special(x) ** 2 + _special(x) ** 3),
@@ -166,14 +179,21 @@ POINTWISE: dict[str, Case] = {
     "entr": _pointwise(lambda x: torch.special.entr(x + 1.5)),
     "expit": _pointwise(torch.special.expit),
     "log_ndtr": _pointwise(
-        torch.special.log_ndtr, refused="special_log_ndtr (in the model itself): the standard has no such"
+        torch.special.log_ndtr,
+        refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp",
     ),
     "ndtr": _pointwise(torch.special.ndtr),
-    "ndtri": _pointwise(lambda x: torch.special.ndtri(torch.sigmoid(x)), refused="or torch.erfinv"),
-    "erfcx": _pointwise(torch.special.erfcx, refused="special_erfcx (in the model itself): the standard"),
+    "ndtri": _pointwise(
+        lambda x: torch.special.ndtri(torch.sigmoid(x)),
+        refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp",
+    ),
+    "erfcx": _pointwise(
+        torch.special.erfcx,
+        refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp",
+    ),
     "zeta": _pointwise(
         lambda x: torch.special.zeta(torch.full_like(x, 2.0), x.detach() + 2) + x,
-        refused="special_zeta (in the model itself): the standard has no such function",
+        refused="the standard has no such function: compute it from those that it has, as erf, lgamma and exp",
     ),
     "double": _pointwise(lambda x: (x.double() * 2).float()),
     "bfloat16": _pointwise(

@@ -47,7 +47,7 @@ REDUCED: dict[str, Case] = {
     "argsort, descending": _reduced(lambda x: x * x.argsort(dim=1, descending=True, stable=True)),
     "bincount": _reduced(
         lambda x: x + torch.bincount((x.detach() > 0).long().flatten())[0],
-        refused="bincount (in the model itself): its result has a size",
+        refused="its result has a size that only values tell: use torch.nn.functional.one_hot and sum",
     ),
     "corrcoef": _all(lambda x: torch.corrcoef(x.flatten(1).t()).sum()),
     "count_nonzero": _reduced(lambda x: x[..., 0] * torch.count_nonzero(x > 0, -1)),
@@ -65,7 +65,7 @@ REDUCED: dict[str, Case] = {
     "dist": _all(lambda x: torch.dist(x, x * 0.5, 2)),
     "histc": _all(
         lambda x: torch.histc(x.detach(), 4, -1, 1).sum(),
-        refused="histc (in the model itself): the standard does not count",
+        refused="the standard does not count: compare with the edges (torch.bucketize)",
     ),
     "kthvalue": _reduced(lambda x: torch.kthvalue(x, 2, dim=3)),
     "kthvalue, of channels": _reduced(lambda x: torch.kthvalue(x, 2, 1, keepdim=True)[0]),
@@ -85,10 +85,16 @@ REDUCED: dict[str, Case] = {
     "median, of an even number": _reduced(lambda x: x.median(2, keepdim=True)[0]),
     "min": _reduced(lambda x: torch.min(x, 1, keepdim=True)),
     "min, of all": _all(torch.min),
-    "mode": _reduced(lambda x: torch.mode(x, -1)[0], refused="mode (in the model itself): the standard has no most"),
+    "mode": _reduced(
+        lambda x: torch.mode(x, -1)[0],
+        refused="the standard has no most frequent value: use torch.median, or count by torch.nn.functional.one_hot",
+    ),
     "msort": _reduced(lambda x: torch.msort(x)),
     "nanmean": _reduced(lambda x: torch.nanmean(x, 2)),
-    "nanmedian": _reduced(lambda x: torch.nanmedian(x, 2)[0], refused="use torch.median"),
+    "nanmedian": _reduced(
+        lambda x: torch.nanmedian(x, 2)[0],
+        refused="the standard sorts no NaN: use torch.median of what torch.nan_to_num gives",
+    ),
     "nansum": _reduced(lambda x: torch.nansum(x, -1)),
     "norm": _reduced(lambda x: torch.norm(x, dim=1)),
     "norm, of all": _all(torch.norm),
@@ -98,12 +104,14 @@ REDUCED: dict[str, Case] = {
     "norm, fro": _reduced(lambda x: torch.norm(x, "fro", dim=(2, 3))),
     "norm, nuc": _reduced(
         lambda x: torch.norm(x, "nuc", dim=(2, 3)),
-        refused="_linalg_svd (in the model itself): the standard has no decomposition",
+        refused="the standard has no decomposition of a matrix: compute it once, and keep it as a buffer",
     ),
     "norm, of 0": _reduced(lambda x: torch.norm(x * (x > 2), dim=1) + x[:, 0]),
     "prod": _reduced(lambda x: torch.prod(x, 2)),
     "prod, of 0": _reduced(lambda x: torch.prod(torch.relu(x), 2)),
-    "prod, of all": _all(lambda x: torch.prod(x * 0.1 + 1), refused="cumprod over an axis of size 12N"),
+    "prod, of all": _all(
+        lambda x: torch.prod(x * 0.1 + 1), refused="cumprod over an axis of size 12N, which depends on the batch"
+    ),
     "quantile": _reduced(lambda x: torch.quantile(x, 0.3, dim=3)),
     "quantile, of several": _reduced(lambda x: torch.quantile(x, torch.tensor([0.25, 0.5]), dim=2).movedim(0, 1)),
     "quantile, nearest": _reduced(lambda x: x.quantile(0.4, 1, keepdim=True, interpolation="nearest")),
@@ -125,11 +133,12 @@ REDUCED: dict[str, Case] = {
     "topk, the smallest": _reduced(lambda x: x.topk(2, 1, largest=False, sorted=False)[0].sum(1)),
     "trapezoid": _reduced(lambda x: torch.trapezoid(x, dim=2)),
     "unique": _reduced(
-        lambda x: x + torch.unique(x.detach()).sum(), refused="_unique2 (in the model itself): its result has a size"
+        lambda x: x + torch.unique(x.detach()).sum(),
+        refused="its result has a size that only values tell: use torch.sort",
     ),
     "unique_consecutive": _reduced(
         lambda x: x + torch.unique_consecutive(x.detach()).sum(),
-        refused="unique_consecutive (in the model itself): its result has a size",
+        refused="its result has a size that only values tell: use torch.sort",
     ),
     "var": _reduced(lambda x: torch.var(x, -1)),
     "var, of all": _all(torch.var),
@@ -152,12 +161,18 @@ REDUCED: dict[str, Case] = {
     "matrix_norm, inf": _reduced(lambda x: torch.linalg.matrix_norm(x, math.inf, keepdim=True)),
     "matrix_norm, 2": _reduced(
         lambda x: torch.linalg.matrix_norm(x, 2),
-        refused="torch's matrix_norm of order 2 has no form",
+        refused="the ONNX standard, which has no singular values: use the Frobenius norm",
     ),
     "matrix_norm, nuc": _reduced(
         lambda x: torch.linalg.matrix_norm(x, "nuc"),
-        refused="torch's matrix_norm of order nuc has no form",
+        refused="the ONNX standard, which has no singular values: use the Frobenius norm",
     ),
-    "equal": _reduced(lambda x: x if torch.equal(x, x) else -x, refused="branches on the values"),
-    "allclose": _reduced(lambda x: x if torch.allclose(x, x) else -x, refused="branches on the values"),
+    "equal": _reduced(
+        lambda x: x if torch.equal(x, x) else -x,
+        refused="one of the branches would be traced for all images; write it with torch.where",
+    ),
+    "allclose": _reduced(
+        lambda x: x if torch.allclose(x, x) else -x,
+        refused="one of the branches would be traced for all images; write it with torch.where",
+    ),
 }

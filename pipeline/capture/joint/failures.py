@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ _MEANT = {
 }
 
 _DATA_DEPENDENT = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
+_NO_GRADIENT = re.compile(r"derivative for aten::(?P<name>\w+) is not implemented")
 
 
 @contextlib.contextmanager
@@ -59,6 +61,8 @@ def _reason(error: Exception, module: nn.Module) -> str:
     for said, meant in _MEANT.items():
         if said in str(error):
             return f"{meant}{where}"
+    if found := _NO_GRADIENT.search(str(error)):
+        return f"torch has no gradient of {found['name']}: give it what is detached (x.detach()){where}"
     return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
 
 
