@@ -11,6 +11,7 @@ import torch
 
 from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured, relative
+from pipeline.checking.double import doubled
 from pipeline.checking.images import regrouped
 from pipeline.checking.locating import beginning
 from pipeline.checking.lowered_side import LoweredSide
@@ -137,7 +138,9 @@ class _Theirs:
     def exact(self) -> Observed | None:
         """In float64; None where the module does not run in it."""
         try:
-            return observe(self.fresh(torch.float64), self._batches)
+            side = self.fresh(torch.float64)
+            with doubled():
+                return observe(side, self._batches)
         except (ModelError, RuntimeError):
             return None
 

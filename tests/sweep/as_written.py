@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from torch import nn
-from torch.nn.utils import parametrizations
-
-from tests.sweep.case import Case, factory_of, layer
+from tests.sweep.case import Case, factory_of
+from tests.sweep.written.channels import CHANNELS_AND_PLACES
+from tests.sweep.written.convolutional import CONVOLUTIONAL
+from tests.sweep.written.habits import HABITS
+from tests.sweep.written.heads import HEADS
+from tests.sweep.written.rounded import ROUNDED
+from tests.sweep.written.sequences import SEQUENCES
+from tests.sweep.written.tokens import TOKENS
+from tests.sweep.written.weights import WEIGHTS
 
 AS_WRITTEN: dict[str, Case] = {
-    "spectral_norm": layer(lambda: parametrizations.spectral_norm(nn.Conv2d(4, 6, 3)), 4, 6, 6),
+    **CONVOLUTIONAL,
+    **CHANNELS_AND_PLACES,
+    **TOKENS,
+    **SEQUENCES,
+    **WEIGHTS,
+    **ROUNDED,
+    **HEADS,
+    **HABITS,
 }
 
 __getattr__ = factory_of(AS_WRITTEN)
