@@ -9,6 +9,8 @@ from pathlib import Path
 import onnx
 import torch
 
+from pipeline.capture.joint.failures import KEPT
+from pipeline.capture.joint.forgetting import forget_each_run
 from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.double import doubled
@@ -24,6 +26,7 @@ from pipeline.lowering.model_folder import read_network
 from pipeline.lowering.step import build_calm_gradient_step
 from pipeline.recipe import Recipe
 from pipeline.sources.onnx_files.refusals import refusing
+from pipeline.sources.uncompiled import uncompiled
 
 # Apart from the order in which threads add up.
 REPEATED = 1e-5
@@ -32,6 +35,7 @@ REPEATED = 1e-5
 SHIFTS = (3, 6, 9, 12, 5, 10)
 
 
+@uncompiled()
 def check_torch(
     module: torch.nn.Module, recipe: Recipe, batches: Sequence[Batch], export: Path, artifacts: Path, folder: Path
 ) -> Measured:
@@ -59,6 +63,8 @@ def check_torch(
         comparison.run()
     except Unequal as difference:
         if not difference.gradients or not _by_chance(difference, ours, theirs, batches):
+            if difference.step is not None and theirs.keeps(lowered):
+                raise ModelError(KEPT) from None
             where = difference.where or _located(difference, ours, theirs, batches)
             raise ModelError(difference.line(where)) from None
     ours.restart()
@@ -133,6 +139,17 @@ class _Theirs:
     def on(self, batches: Sequence[Batch]) -> _Theirs:
         """The same on other batches."""
         return _Theirs(self._module, self._recipe, self._export, batches)
+
+    def keeps(self, lowered: Observed) -> bool:
+        """Whether it is the module that keeps something of one run for the next: without, both sides are alike."""
+        side = self.fresh()
+        forget_each_run(side.module)
+        forgetful = observe(side, self._batches)
+        try:
+            Comparison(lowered, forgetful, lambda: None, side.backward_order, side.counters).run()
+        except Unequal:
+            return False
+        return True
 
     @cached_property
     def exact(self) -> Observed | None:

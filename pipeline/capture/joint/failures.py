@@ -17,13 +17,13 @@ _CHANGED = (
     "forward changes a parameter in place, which here the optimizer alone does: compute what is used from it "
     "(a parametrization), or make it a buffer"
 )
-_KEPT = "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one (register_buffer)"
+KEPT = "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one (register_buffer)"
 _MEANT = {
     "received a mutation": _CHANGED,
     "expected idx": _CHANGED,
-    "Unexpected fake buffer": _KEPT,
-    "mutating a non-functional tensor": _KEPT,
-    "dynamo-optimized function": "a part of the model is compiled: give the model as it is before torch.compile",
+    "Unexpected fake buffer": KEPT,
+    "mutating a non-functional tensor": KEPT,
+    ".numpy() is not supported": "forward hands a tensor to numpy, which no graph has: keep to functions of torch",
     "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
 }
 

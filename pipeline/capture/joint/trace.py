@@ -30,6 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.forgetting import forgetting
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
 from pipeline.capture.joint.recurrent import Recurrent
@@ -56,7 +57,8 @@ class _WithLoss(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         buffers = [(m, name, value) for m in self.module.modules() for name, value in m._buffers.items()]
-        output = self.module(image)
+        with forgetting(self.module):
+            output = self.module(image)
         for owner, name, old in buffers:
             new = owner._buffers.get(name)
             # Assigned anew rather than changed in place, which is all that a graph can say.

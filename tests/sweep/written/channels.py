@@ -47,8 +47,9 @@ class NonLocal(nn.Module):
         super().__init__()
         self.inter = channels // 2
         self.theta, self.phi, self.g = (nn.Conv2d(channels, self.inter, 1) for _ in range(3))
-        self.w = nn.Sequential(nn.Conv2d(self.inter, channels, 1), nn.BatchNorm2d(channels))
-        nn.init.constant_(self.w[1].weight, 0.5)
+        bn = nn.BatchNorm2d(channels)
+        nn.init.constant_(bn.weight, 0.5)
+        self.w = nn.Sequential(nn.Conv2d(self.inter, channels, 1), bn)
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Any:
@@ -191,9 +192,10 @@ class SpatialTransformer(nn.Module):
         super().__init__()
         pool = (nn.MaxPool2d(2, stride=2), nn.ReLU(True))
         self.localization = nn.Sequential(nn.Conv2d(3, 4, kernel_size=3), *pool, nn.Conv2d(4, 5, 2), nn.ReLU(True))
-        self.fc_loc = nn.Sequential(nn.Linear(5 * 2 * 2, 8), nn.ReLU(True), nn.Linear(8, 3 * 2))
-        self.fc_loc[2].weight.data.mul_(0.1)
-        self.fc_loc[2].bias.data.copy_(torch.tensor([0.9, 0.05, 0.02, 0, 0.95, 0.01], dtype=torch.float))
+        last = nn.Linear(8, 3 * 2)
+        self.fc_loc = nn.Sequential(nn.Linear(5 * 2 * 2, 8), nn.ReLU(True), last)
+        last.weight.data.mul_(0.1)
+        last.bias.data.copy_(torch.tensor([0.9, 0.05, 0.02, 0, 0.95, 0.01], dtype=torch.float))
         self.conv, self.fc = nn.Conv2d(3, 5, 3), nn.Linear(5 * 36, CLASSES)
 
     def forward(self, x: Tensor) -> Any:

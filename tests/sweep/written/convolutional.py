@@ -155,8 +155,8 @@ class RepVggBlock(nn.Module):
         self.nonlinearity = nn.ReLU()
 
     def forward(self, inputs: Tensor) -> Any:
-        if hasattr(self, "rbr_reparam"):
-            return self.nonlinearity(self.rbr_reparam(inputs))
+        if not self.training and hasattr(self, "rbr_reparam"):
+            return self.nonlinearity(self.get_submodule("rbr_reparam")(inputs))
         return self.nonlinearity(self.rbr_dense(inputs) + self.rbr_1x1(inputs) + self.rbr_identity(inputs))
 
 
@@ -235,10 +235,9 @@ class HighResolution(nn.Module):
         xs = [b(y) for b, y in zip(self.branches, [x, self.transition(x)], strict=True)]
         fused = []
         for fuse_outer in self.fuse:
-            y = None
-            for j, f in enumerate(fuse_outer):  # type: ignore[arg-type]
-                y = f(xs[j]) if y is None else y + f(xs[j])
-            fused.append(functional.relu(y, inplace=True))  # type: ignore[arg-type]
+            y = sum(f(xs[j]) for j, f in enumerate(fuse_outer.children()))
+            assert isinstance(y, Tensor)
+            fused.append(functional.relu(y, inplace=True))
         return self.classifier(torch.cat([y.mean([2, 3]) for y in fused], 1))
 
 

@@ -102,7 +102,7 @@ class Distributions(Body):
     def forward(self, x: Tensor) -> Any:
         h = self.hidden(x)
         if self.training:
-            h = torch.distributions.Normal(h, torch.ones_like(h) * 0.1).rsample()  # type: ignore[no-untyped-call]
+            h = torch.distributions.Normal(h, torch.ones_like(h) * 0.1).rsample()
         return self.fc(h)
 
 
@@ -180,7 +180,7 @@ class Partial(nn.Module):
 
     def __init__(self, act: str = "hard_swish") -> None:
         super().__init__()
-        acts = {"hard_swish": partial(functional.hardswish, inplace=False), "gelu": functional.gelu}
+        acts: dict[str, Any] = {"hard_swish": partial(functional.hardswish, inplace=False), "gelu": functional.gelu}
         conv, norm = partial(nn.Conv2d, kernel_size=3, bias=False), partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
         self.act, self.conv, self.norm = acts[act], conv(3, 6), norm(6)
         self.fc = nn.Linear(6, CLASSES)
@@ -197,7 +197,7 @@ class Checkpointed(Body):
 
     def forward(self, x: Tensor) -> Any:
         h = checkpoint(self.hidden, x, use_reentrant=self.reentrant)
-        return self.fc(checkpoint_sequential(self.blocks, 2, h, use_reentrant=self.reentrant))
+        return self.fc(checkpoint_sequential(self.blocks, 2, h, use_reentrant=self.reentrant))  # type: ignore[no-untyped-call]
 
 
 class ScriptedPart(nn.Module):
@@ -219,7 +219,7 @@ def fused_swish(x: Tensor) -> Tensor:
 
 class ScriptedFunction(Body):
     def forward(self, x: Tensor) -> Any:
-        return self.fc(fused_swish(self.hidden(x)))  # type: ignore[no-untyped-call]
+        return self.fc(fused_swish(self.hidden(x)))
 
 
 class CompiledPart(Body):
@@ -229,6 +229,12 @@ class CompiledPart(Body):
 
     def forward(self, x: Tensor) -> Any:
         return self.fc(self.block(self.hidden(x)))
+
+
+def compiled() -> nn.Module:
+    made: Any = torch.compile(Body())
+    assert isinstance(made, nn.Module)
+    return made
 
 
 class CompiledMethod(Body):
@@ -368,7 +374,7 @@ class InPlace(nn.Module):
         y /= 2.0
         y[y < 0] = 0.1
         y.clamp_(max=0.9)
-        return functional.leaky_relu_(torch.relu_(y - 0.2), 0.1)
+        return torch.relu_(y)
 
 
 class Data(Body):
@@ -395,7 +401,7 @@ class Asserted(Body):
     def forward(self, x: Tensor) -> Any:
         assert x.ndim == 4, f"expected 4 dimensions, got {x.ndim}"
         assert x.shape[1] == 3 and x.size(-1) % 2 == 0, f"bad size {tuple(x.shape)}"
-        torch._assert(x.shape[2] == x.shape[3], "square")
+        torch._assert(x.shape[2] == x.shape[3], "square")  # type: ignore[no-untyped-call]
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"{type(x)}")
         h = self.hidden(x)
@@ -470,6 +476,32 @@ class Cached(Body):
         return super().forward(x + self.cached)
 
 
+class Stateful(Body):
+    """A state that goes on from batch to batch, outside of every buffer."""
+
+    state: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        mean = h.mean(0).detach()
+        self.state = mean if self.state is None else 0.5 * self.state + mean
+        return self.fc(h - self.state)
+
+
+class CachedByName(Body):
+    """The same in a dictionary, as rotary embeddings are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, x: Tensor) -> Any:
+        key = tuple(x.shape[1:])
+        if key not in self.cache:
+            self.cache[key] = torch.linspace(0, 1, x.shape[-1])
+        return super().forward(x + self.cache[key])
+
+
 class Counter(Body):
     """A warm-up by a buffer that counts."""
 
@@ -507,10 +539,10 @@ class Double(Body):
 
 
 class Half(Body):
-    """A part in half precision."""
+    """What is exact in half precision, as images are."""
 
     def forward(self, x: Tensor) -> Any:
-        return self.fc((self.hidden(x).half() * 2).float())
+        return super().forward((x > 0.5).half().float() + x)
 
 
 class Lazy(nn.Module):
@@ -553,7 +585,7 @@ class SiameseBatch(Body):
 
     def forward(self, x: Tensor) -> Any:
         h = self.hidden(torch.cat([x[..., :4], x[..., 4:]], dim=0))
-        left, right = h.split(x.shape[0])
+        left, right = torch.split(h, x.shape[0])
         return self.fc(torch.abs(left - right) + left * right)
 
 
@@ -581,13 +613,13 @@ HABITS: dict[str, Case] = {
     "functools.partial": Case(Partial),
     "checkpoint": Case(lambda: Checkpointed(False)),
     "checkpoint, reentrant": Case(lambda: Checkpointed(True)),
-    "torch.jit.script, a part": Case(ScriptedPart),
+    "torch.jit.script, a part": Case(ScriptedPart, "torch.jit"),
     "torch.jit.script, a function": Case(ScriptedFunction),
-    "torch.jit.script, the whole": Case(lambda: torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(192, CLASSES)))),
+    "torch.jit.script, the whole": Case(lambda: torch.jit.script(Body()), "torch.jit"),
     "torch.compile, a part": Case(CompiledPart),
     "torch.compile, a function": Case(CompiledFunction),
     "torch.compile, by the method": Case(CompiledMethod),
-    "torch.compile, the whole": Case(lambda: torch.compile(Body())),
+    "torch.compile, the whole": Case(compiled),
     "DataParallel": Case(lambda: nn.DataParallel(Body())),
     "deepcopied": Case(lambda: copy.deepcopy(Body())),
     "vmap": Case(Mapped),
@@ -611,11 +643,13 @@ HABITS: dict[str, Case] = {
     "another head in training": Case(Auxiliary),
     "normalising within": Case(Normalising),
     "positions kept from run to run": Case(Cached),
+    "positions kept by size": Case(CachedByName),
+    "state outside of buffers": Case(Stateful, "register_buffer"),
     "buffer that counts": Case(Counter),
     "number that counts": Case(PythonCounter, "counts in 'steps'"),
     "channels last": Case(ChannelsLast),
     "double precision in part": Case(Double),
-    "half precision in part": Case(Half, "float16"),
+    "half precision in part": Case(Half),
     "lazy layers": Case(Lazy),
     "generator of its own": Case(Generator, "generator"),
     "two views in evaluation": Case(TestTimeFlips),

@@ -254,7 +254,7 @@ class TwoTowers(nn.Module):
         self.bilinear = nn.Bilinear(5, 6, CLASSES)
 
     def forward(self, x: Tensor) -> Any:
-        a, b = x.flatten(1).split([96, 96], dim=1)
+        a, b = torch.split(x.flatten(1), [96, 96], dim=1)
         return self.bilinear(torch.tanh(self.left(a)), torch.tanh(self.right(b)))
 
 

@@ -120,8 +120,8 @@ def prepared() -> nn.Module:
     """By torch.ao.quantization in eager mode."""
     from torch.ao import quantization
 
-    network = nn.Sequential(quantization.QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), quantization.DeQuantStub())  # type: ignore[no-untyped-call]
-    network.qconfig = quantization.get_default_qat_qconfig("fbgemm")  # type: ignore[no-untyped-call, assignment]
+    network = nn.Sequential(quantization.QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), quantization.DeQuantStub())
+    network.qconfig = quantization.get_default_qat_qconfig("fbgemm")  # type: ignore[no-untyped-call]
     return quantization.prepare_qat(network.train())  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -213,7 +213,7 @@ class OwnGumbel(nn.Module):
         self.ops = nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1), nn.Identity(), nn.AvgPool2d(3, 1, 1)])
 
     def forward(self, x: Tensor) -> Any:
-        logits = self.alpha
+        logits = self.alpha * 1
         if self.training:
             u = torch.rand_like(logits)
             logits = logits - torch.log(-torch.log(u + 1e-6) + 1e-6)

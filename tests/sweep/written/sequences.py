@@ -164,7 +164,8 @@ class WaveNet(nn.Module):
         self.residuals = nn.ModuleList(nn.Conv1d(6, 6, 1) for _ in range(3))
 
     def forward(self, x: Tensor) -> Any:
-        x, skip = self.start(x), 0
+        x = self.start(x)
+        skip = torch.zeros(())
         for i, (conv, s, r) in enumerate(zip(self.convs, self.skips, self.residuals, strict=True)):
             filtered, gate = conv(functional.pad(x, (2**i, 0))).chunk(2, 1)
             z = torch.tanh(filtered) * torch.sigmoid(gate)

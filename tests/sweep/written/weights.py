@@ -31,6 +31,10 @@ class Normed(nn.Module):
         return self.head(functional.leaky_relu(self.fc(torch.sum(x, dim=(2, 3)) / 36), 0.1))
 
 
+def whole_norm(layer: nn.Module) -> nn.Module:
+    return nn.utils.weight_norm(layer, dim=None)  # type: ignore[arg-type]
+
+
 class SkewSymmetric(nn.Module):
     """Of torch's tutorial on parametrizations."""
 
@@ -80,8 +84,8 @@ class StandardisedConv(nn.Conv2d):
 class ScaledStandardisedConv(nn.Conv2d):
     """timm's ScaledStdConv2d (NF-ResNet): the same with a gain for each filter."""
 
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(inputs, outputs, kernel)
         self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), 1.2))
         self.scale = self.weight[0].numel() ** -0.5
 
@@ -258,7 +262,7 @@ WEIGHTS: dict[str, Case] = {
     "spectral_norm, the old one": Case(lambda: Normed(nn.utils.spectral_norm)),
     "spectral_norm, several iterations": Case(lambda: Normed(lambda m: nn.utils.spectral_norm(m, "weight", 3))),
     "weight_norm": Case(lambda: Normed(parametrizations.weight_norm)),
-    "weight_norm, the old one, of the whole": Case(lambda: Normed(lambda m: nn.utils.weight_norm(m, dim=None))),
+    "weight_norm, the old one, of the whole": Case(lambda: Normed(whole_norm)),
     "orthogonal, by Householder": layer(
         lambda: parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="householder"), 6
     ),
