@@ -24,6 +24,9 @@ _MEANT = {
     "Unexpected fake buffer": KEPT,
     "mutating a non-functional tensor": KEPT,
     ".numpy() is not supported": "forward hands a tensor to numpy, which no graph has: keep to functions of torch",
+    "derivative for aten::native_channel_shuffle is not": (
+        "torch has no gradient of native_channel_shuffle: use F.channel_shuffle, which is the same"
+    ),
     "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
 }
 
