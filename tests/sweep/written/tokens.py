@@ -456,7 +456,7 @@ TOKENS: dict[str, Case] = {
     "MLP-Mixer": layer(MixerBlock, 9, 8),
     "gMLP": layer(SpatialGating, 9, 8),
     "PoolFormer": layer(PoolFormerBlock, 6, 5, 5),
-    "Swin's shifted windows": layer(WindowAttention, 4, 4, 8),
+    "Swin's shifted windows": layer(WindowAttention, 4, 4, 8, refused="a // b, which int(a / b) is not"),
     "Swin's windows as in torchvision": layer(CompressedWindows, 4, 4, 8),
     "MobileViT's unfolding": layer(MobileVitBlock, 8, 6, 6),
     "CoAtNet": Case(CoAtNet),

@@ -19,10 +19,12 @@ from pipeline.capture.joint.arithmetic.losses import (
     no_ctc_loss,
 )
 from pipeline.capture.joint.arithmetic.resizing import interpolate
+from pipeline.capture.joint.arithmetic.rounding import fake_quantize, fake_quantize_by_channel
 from pipeline.capture.joint.arithmetic.sampling import affine_grid, grid_sample
 from pipeline.capture.joint.arithmetic.small import (
     conv2d,
     conv_tbc,
+    normal,
     one_hot,
     pad,
     pdist,
@@ -96,6 +98,8 @@ _OF: Mapping[Function, Function] = {
     functional.grid_sample: _alone(grid_sample),
     functional.affine_grid: _alone(affine_grid),
     functional.interpolate: interpolate,
+    torch.fake_quantize_per_tensor_affine: _alone(fake_quantize),
+    torch.fake_quantize_per_channel_affine: _alone(fake_quantize_by_channel),
     functional.embedding: embedding,
     functional.embedding_bag: _alone(embedding_bag),
     functional.gaussian_nll_loss: _alone(gaussian_nll_loss),
@@ -105,6 +109,7 @@ _OF: Mapping[Function, Function] = {
     functional.rrelu: _alone(rrelu),
     torch.rrelu_: _alone(rrelu_),
     torch.pdist: _alone(pdist),
+    torch.normal: _alone(normal),
     torch.conv2d: conv2d,
     torch.conv_tbc: _alone(conv_tbc),
     functional.pad: pad,

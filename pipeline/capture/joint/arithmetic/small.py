@@ -44,6 +44,13 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return distances
 
 
+def normal(mean: Any, std: Any = 1.0, size: Sequence[int] | None = None, **options: Any) -> Tensor:
+    """Torch's of that name, whose result has no gradient."""
+    centre, spread = (torch.as_tensor(number).detach() for number in (mean, std))
+    drawn = torch.broadcast_shapes(centre.shape, spread.shape) if size is None else size
+    return centre + spread * torch.randn(drawn)
+
+
 def conv2d(
     torchs: Callable[..., Tensor],
     input: Tensor,
