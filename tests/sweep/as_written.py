@@ -19,7 +19,6 @@ _AWAITED = frozenset(
         *("orthogonal, by Householder", "orthogonal, by Cayley", "orthogonal, by an exponential"),
         *("parametrization, skew and Cayley's map", "binary convolution", "nn.Bilinear", "DataParallel", ".item()"),
         *("boolean mask", "slices in place", "in place", "two views in evaluation", "halves as a batch"),
-        "torch.ao's prepare_qat",
     )
 )
 _ALL: dict[str, Case] = {

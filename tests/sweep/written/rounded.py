@@ -322,7 +322,7 @@ ROUNDED: dict[str, Case] = {
     "fake quantisation": layer(FakeQuantised, 10),
     "fake quantisation by buffers": layer(TensorScale, 10),
     "quantisation with an observer": layer(Observed, 10),
-    "torch.ao's prepare_qat": layer(prepared, 3, 6, 6),
+    "torch.ao's prepare_qat": layer(prepared, 3, 6, 6, refused="torch.fake_quantize_per_tensor_affine"),
     "binary convolution": layer(lambda: BinaryConv(3, 5, 3), 3, 6, 6),
     "ternary weights": layer(lambda: TernaryLinear(10, 8), 10),
     "BitNet": layer(lambda: BitLinear(10, 8), 10),
