@@ -55,7 +55,7 @@ class Around(nn.Module):
 def flat(result: Any) -> Tensor:
     """A result or several as one float32 vector for each image."""
     parts = result if isinstance(result, (tuple, list)) else [result]
-    reals = [torch.view_as_real(part) if part.is_complex() else part for part in parts]
+    reals = [torch.view_as_real(part.resolve_conj()) if part.is_complex() else part for part in parts]
     return torch.cat([part.float().flatten(1) for part in reals], 1)
 
 

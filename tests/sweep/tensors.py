@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from tests.sweep.case import Case, factory_of
+from tests.sweep.tensors_complex import COMPLEX
+from tests.sweep.tensors_matrix import MATRIX
+from tests.sweep.tensors_moved import MOVED
+from tests.sweep.tensors_pointwise import POINTWISE
+from tests.sweep.tensors_reduced import REDUCED
 
-from tests.sweep.case import Case, factory_of, function
-
-TENSORS: dict[str, Case] = {
-    "cumsum": function(lambda x: torch.cumsum(x, 2), 4, 6, 6),
-}
+TENSORS: dict[str, Case] = {**POINTWISE, **REDUCED, **MOVED, **MATRIX, **COMPLEX}
 
 __getattr__ = factory_of(TENSORS)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 _SIZE = "its result has a size that only values tell"
 _MATRIX = "the standard has no decomposition of a matrix"
+_FUNCTION = "the standard has no such function: compute it from those that it has, as erf, lgamma and exp"
+_COUNT = "use torch.nn.functional.one_hot and sum"
 
 # By the operator's name, its overload apart; what holds for it holds for its `_backward`.
 INSTEAD: Mapping[str, str] = {
@@ -17,4 +19,15 @@ INSTEAD: Mapping[str, str] = {
     ),
     "_linalg_svd": f"{_MATRIX}: compute it once, and keep it as a buffer",
     "_linalg_eigh": f"{_MATRIX}: compute it once, and keep it as a buffer",
+    "linalg_lu": f"{_MATRIX}: use torch.linalg.solve or torch.linalg.slogdet",
+    "linalg_pinv": f"{_MATRIX}: use torch.linalg.solve of the normal equations",
+    "unique_consecutive": f"{_SIZE}: use torch.sort",
+    "bincount": f"{_SIZE}: {_COUNT}",
+    "histc": f"the standard does not count: compare with the edges (torch.bucketize), {_COUNT}",
+    "mode": "the standard has no most frequent value: use torch.median, or count by torch.nn.functional.one_hot",
+    "nanmedian": "the standard sorts no NaN: use torch.median of what torch.nan_to_num gives",
+    "index_reduce": "the standard has no such reduction: use torch.scatter_reduce",
+    "nextafter": "it has no gradient: add a small number",
+    **dict.fromkeys(("igamma", "igammac", "i0", "special_i0e", "special_i1", "special_i1e", "special_zeta"), _FUNCTION),
+    **dict.fromkeys(("special_erfcx", "special_log_ndtr", "special_ndtri"), f"{_FUNCTION}; or torch.erfinv"),
 }

@@ -33,9 +33,11 @@ from pipeline.capture.joint.arithmetic.losses import l1_loss
 from pipeline.capture.joint.arithmetic.mode import GENERATOR, InArithmetic
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.forgetting import forgetting
+from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
-from pipeline.capture.joint.operators.call import RULES
+from pipeline.capture.joint.operators.call import COMPLEX_RULES, RULES
 from pipeline.capture.joint.recurrent import Recurrent
+from pipeline.capture.joint.retraced import Retraced
 from pipeline.capture.joint.stand_ins import (
     cumulative_batch_norm,
     dot_product_attention,
@@ -125,7 +127,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic():
+    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic(), Retraced():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -166,10 +168,11 @@ def _constant(value: object) -> Tensor:
 @cache
 def _decompositions() -> dict[Any, Any]:
     """Torch's own, of operators that have no rule here; what has one stays whole."""
+    known = {*RULES, *COMPLEX_RULES, *INSTEAD}
     torchs = {
         overload: decomposition
         for overload, decomposition in decomposition_table.items()
-        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
+        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in known
     }
     return torchs | {torch.ops.aten.randperm.default: random_order}
 
