@@ -13,14 +13,7 @@ from tests.sweep.written.tokens import TOKENS
 from tests.sweep.written.weights import WEIGHTS
 
 # What other helpers are about to land.
-_AWAITED = frozenset(
-    (
-        *("rotary embedding, complex", "FNet", "GFNet", "minGRU's scan in logarithms", "prototypes, cdist"),
-        *("orthogonal, by Householder", "orthogonal, by Cayley", "orthogonal, by an exponential"),
-        *("parametrization, skew and Cayley's map", "binary convolution", "nn.Bilinear", "DataParallel", ".item()"),
-        *("boolean mask", "slices in place", "in place", "two views in evaluation", "halves as a batch"),
-    )
-)
+_AWAITED = frozenset(("nn.Bilinear", "DataParallel"))
 _ALL: dict[str, Case] = {
     **CONVOLUTIONAL,
     **CHANNELS_AND_PLACES,

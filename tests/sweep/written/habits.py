@@ -626,7 +626,7 @@ HABITS: dict[str, Case] = {
     "gradient within forward": Case(InnerGradient),
     "autocast, bfloat16": Case(lambda: Autocast(torch.bfloat16), "bfloat16"),
     "autocast switched off": Case(NoAutocast),
-    ".item()": Case(Item, "torch.where"),
+    ".item()": Case(Item),
     "branch on values": Case(Branch, "torch.where"),
     "boolean mask": Case(BooleanMask, "torch.where"),
     "numpy within forward": Case(ByNumpy, "numpy"),

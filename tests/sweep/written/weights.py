@@ -266,6 +266,7 @@ WEIGHTS: dict[str, Case] = {
     "orthogonal, by Householder": layer(
         lambda: parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="householder"), 6
     ),
+    "orthogonal, of filters": layer(lambda: parametrizations.orthogonal(nn.Conv2d(3, 5, 3)), 3, 6, 6),
     "orthogonal, by Cayley": layer(lambda: parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="cayley"), 6),
     "orthogonal, by an exponential": layer(
         lambda: parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="matrix_exp"), 6
