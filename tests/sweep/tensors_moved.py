@@ -64,7 +64,8 @@ MOVED: dict[str, Case] = {
     "clone": _moved(lambda x: x.clone(memory_format=torch.contiguous_format).contiguous()),
     "column_stack": _moved(lambda x: torch.column_stack([x, x])),
     "combinations": _moved(
-        lambda x: _with(x, torch.combinations(torch.arange(4.0))[:, :1]), refused="masked_select: its result has a size"
+        lambda x: _with(x, torch.combinations(torch.arange(4.0))[:, :1]),
+        refused="masked_select (in the model itself): its result has a size",
     ),
     "diag": _moved(lambda x: x @ torch.diag(x.mean((0, 1, 2)))),
     "diag, of a matrix": _moved(lambda x: x * torch.diag(x.mean((0, 1)))),

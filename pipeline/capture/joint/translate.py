@@ -205,12 +205,12 @@ class _Translation:
         return isinstance(node.meta.get("val"), (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool))
 
     def _written(self, node: Node, name: str) -> Any:
-        if not isinstance(node.target, torch._ops.OpOverload):
+        if not isinstance(node.target, torch._ops.OpOverload) or not (name in RULES or name in COMPLEX_RULES):
             raise _UnknownError
         call = self._call(node, name, node.target)
         rule = complex_rule(call) or RULES.get(name)
         if rule is None:
-            if name in COMPLEX_RULES and self._lacks(node):
+            if self._lacks(node):
                 return None
             raise _UnknownError
         try:
