@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 CLASSES, CHANNELS, SIDE = 4, 3, 8
 
+# Of an embedding with max_norm.
+RENEWED = "changes its weight in place when it is read, which here the optimizer alone does: leave max_norm out"
+
 
 @dataclass(frozen=True)
 class Case:

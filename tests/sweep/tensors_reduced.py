@@ -152,11 +152,11 @@ REDUCED: dict[str, Case] = {
     "matrix_norm, inf": _reduced(lambda x: torch.linalg.matrix_norm(x, math.inf, keepdim=True)),
     "matrix_norm, 2": _reduced(
         lambda x: torch.linalg.matrix_norm(x, 2),
-        refused="_linalg_svd (in the model itself): the standard has no decomposition",
+        refused="torch's matrix_norm of order 2 has no form",
     ),
     "matrix_norm, nuc": _reduced(
         lambda x: torch.linalg.matrix_norm(x, "nuc"),
-        refused="_linalg_svd (in the model itself): the standard has no decomposition",
+        refused="torch's matrix_norm of order nuc has no form",
     ),
     "equal": _reduced(lambda x: x if torch.equal(x, x) else -x, refused="branches on the values"),
     "allclose": _reduced(lambda x: x if torch.allclose(x, x) else -x, refused="branches on the values"),

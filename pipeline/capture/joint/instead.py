@@ -1,8 +1,12 @@
-"""ATen operators that have no form in the ONNX standard: why, and what to use instead. The refusal says it."""
+"""What has no form in the ONNX standard: why, and what to use instead. The refusal says it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+from torch import nn
+
+from pipeline.errors import ModelError
 
 _SIZE = "its result has a size that only values tell"
 _MATRIX = "the standard has no decomposition of a matrix"
@@ -31,3 +35,19 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("igamma", "igammac", "i0", "special_i0e", "special_i1", "special_i1e", "special_zeta"), _FUNCTION),
     **dict.fromkeys(("special_erfcx", "special_log_ndtr", "special_ndtri"), f"{_FUNCTION}; or torch.erfinv"),
 }
+
+# Layers that are refused whatever their operators are.
+_LAYERS: Mapping[type[nn.Module], str] = {
+    nn.CrossMapLRN2d: "whose gradient in torch is not that of its values: use nn.LocalResponseNorm",
+}
+
+
+def check_layers(module: nn.Module) -> None:
+    """Refuses layers that cannot be trained as in torch.
+
+    Raises:
+      ModelError: there is one.
+    """
+    for path, child in module.named_modules():
+        if reason := _LAYERS.get(type(child)):
+            raise ModelError(f"the module {path!r} is a {type(child).__name__}, {reason}")

@@ -40,8 +40,13 @@ CONTRIBUTED = "com.microsoft"
 
 _GENERAL = "replace it in the model, or freeze the parameters before it; docs/operators.md lists what works"
 
-# What torch has proved, and leaves to be seen when the graph runs.
-_IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
+# What torch has proved, and leaves to be seen when the graph runs; and what only names a part of it for a profiler.
+_IGNORED = frozenset(
+    {
+        *("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"),
+        *("profiler._record_function_enter_new", "profiler._record_function_exit"),
+    }
+)
 
 
 def translate(

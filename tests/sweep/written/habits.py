@@ -613,9 +613,14 @@ HABITS: dict[str, Case] = {
     "functools.partial": Case(Partial),
     "checkpoint": Case(lambda: Checkpointed(False)),
     "checkpoint, reentrant": Case(lambda: Checkpointed(True)),
-    "torch.jit.script, a part": Case(ScriptedPart, "torch.jit"),
+    "torch.jit.script, a part": Case(
+        ScriptedPart, "is scripted (torch.jit), of which sizes of the batch are numbers: give it as it was written"
+    ),
     "torch.jit.script, a function": Case(ScriptedFunction),
-    "torch.jit.script, the whole": Case(lambda: torch.jit.script(Body()), "torch.jit"),
+    "torch.jit.script, the whole": Case(
+        lambda: torch.jit.script(Body()),
+        "is scripted (torch.jit), of which sizes of the batch are numbers: give it as it was written",
+    ),
     "torch.compile, a part": Case(CompiledPart),
     "torch.compile, a function": Case(CompiledFunction),
     "torch.compile, by the method": Case(CompiledMethod),
@@ -624,13 +629,17 @@ HABITS: dict[str, Case] = {
     "deepcopied": Case(lambda: copy.deepcopy(Body())),
     "vmap": Case(Mapped),
     "gradient within forward": Case(InnerGradient),
-    "autocast, bfloat16": Case(lambda: Autocast(torch.bfloat16), "bfloat16"),
+    "autocast, bfloat16": Case(
+        lambda: Autocast(torch.bfloat16), "_to_copy in the type torch.bfloat16; use one of torch.float32"
+    ),
     "autocast switched off": Case(NoAutocast),
     ".item()": Case(Item),
-    "branch on values": Case(Branch, "torch.where"),
-    "boolean mask": Case(BooleanMask, "torch.where"),
-    "numpy within forward": Case(ByNumpy, "numpy"),
-    "guard against NaN": Case(NanGuard, "torch.where"),
+    "branch on values": Case(Branch, "one of the branches would be traced for all images; write it with torch.where"),
+    "boolean mask": Case(BooleanMask, "that only values tell: choose by torch.where"),
+    "numpy within forward": Case(ByNumpy, "the model goes to numpy, which no graph has: compute with torch alone"),
+    "guard against NaN": Case(
+        NanGuard, "one of the branches would be traced for all images; write it with torch.where"
+    ),
     "loops over layers": layer(Enumerated, 8),
     "slices in place": layer(InPlaceSlices, 5, 6),
     "in place": layer(InPlace, 10),
@@ -644,14 +653,18 @@ HABITS: dict[str, Case] = {
     "normalising within": Case(Normalising),
     "positions kept from run to run": Case(Cached),
     "positions kept by size": Case(CachedByName),
-    "state outside of buffers": Case(Stateful, "register_buffer"),
+    "state outside of buffers": Case(
+        Stateful, "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one"
+    ),
     "buffer that counts": Case(Counter),
-    "number that counts": Case(PythonCounter, "counts in 'steps'"),
+    "number that counts": Case(PythonCounter, "which no graph carries: make it a buffer (register_buffer)"),
     "channels last": Case(ChannelsLast),
     "double precision in part": Case(Double),
     "half precision in part": Case(Half),
     "lazy layers": Case(Lazy),
-    "generator of its own": Case(Generator, "generator"),
+    "generator of its own": Case(
+        Generator, "the model draws from a generator of its own, which no graph has: leave generator= out"
+    ),
     "two views in evaluation": Case(TestTimeFlips),
     "halves as a batch": Case(SiameseBatch),
     "distances within the batch": Case(BatchStatistics),

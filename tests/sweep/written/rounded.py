@@ -322,7 +322,9 @@ ROUNDED: dict[str, Case] = {
     "fake quantisation": layer(FakeQuantised, 10),
     "fake quantisation by buffers": layer(TensorScale, 10),
     "quantisation with an observer": layer(Observed, 10),
-    "torch.ao's prepare_qat": layer(prepared, 3, 6, 6, refused="torch.fake_quantize_per_tensor_affine"),
+    "torch.ao's prepare_qat": layer(
+        prepared, 3, 6, 6, refused="torch.ao's observers go on in evaluation: use torch.fake_quantize_per_tensor_affine"
+    ),
     "binary convolution": layer(lambda: BinaryConv(3, 5, 3), 3, 6, 6),
     "ternary weights": layer(lambda: TernaryLinear(10, 8), 10),
     "BitNet": layer(lambda: BitLinear(10, 8), 10),
@@ -333,7 +335,7 @@ ROUNDED: dict[str, Case] = {
     "Gumbel noise by hand": layer(OwnGumbel, 4, 6, 6),
     "mixture of experts": layer(MixtureOfExperts, 8),
     "mixture of experts, one hot": layer(OneHotExperts, 8),
-    "mixture of experts, by index": layer(IndexedExperts, 8, refused="torch.where"),
+    "mixture of experts, by index": layer(IndexedExperts, 8, refused="choose by torch.where"),
     "hard attention": layer(HardAttention, 7, 6),
     "tokens pruned": layer(TokenPruning, 8, 5),
     "exits by confidence": Case(AdaptiveDepth),

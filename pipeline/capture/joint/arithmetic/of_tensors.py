@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.errors import ModelError
+
 
 def sgn(torchs: Callable[..., Tensor], input: Tensor) -> Tensor:
     """Torch's of that name; of real numbers their sign."""
@@ -116,3 +118,24 @@ def stft(
     result: Tensor = transform(frames, norm="ortho" if normalized else "backward").transpose(-1, -2)
     result = result.reshape(*input.shape[:-1], *result.shape[2:])
     return result if return_complex else torch.view_as_real(result)
+
+
+def matrix_norm(
+    torchs: Callable[..., Tensor],
+    A: Tensor,  # noqa: N803 - as torch calls it
+    ord: str | float = "fro",
+    dim: tuple[int, int] = (-2, -1),
+    keepdim: bool = False,
+) -> Tensor:
+    """Torch's of that name; the largest or smallest sum of a column (±1) or row (±inf)."""
+    if ord in ("nuc", 2, -2):
+        raise ModelError(
+            f"torch's matrix_norm of order {ord} has no form in the ONNX standard, which has no singular values: use "
+            "the Frobenius norm"
+        )
+    if isinstance(ord, str):
+        return torchs(A, ord, dim, keepdim)
+    summed, other = (axis % A.dim() for axis in (dim if abs(ord) == 1 else dim[::-1]))
+    sums = A.abs().sum(summed, keepdim=True)
+    norm = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
+    return norm if keepdim else norm.squeeze((summed, other))

@@ -21,6 +21,7 @@ GIVEN_TORCHS: Mapping[str, Function] = {
     "take_along_dim": of_tensors.take_along_dim,
     "gradient": of_tensors.gradient,
     "fill_diagonal_": of_tensors.fill_diagonal_,
+    "matrix_norm": of_tensors.matrix_norm,
 }
 # Given the arguments alone.
 ALONE: Mapping[str, Function] = {
