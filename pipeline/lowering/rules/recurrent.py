@@ -40,14 +40,16 @@ def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
     """Recurrent(x T×N×I, w, r, [wb], [rb], states N×H…) → y T×N×H, last states, and what `joint/recurrent.py` keeps."""
     x, w, r, wb, rb, *states = node.inputs
     kind = node.attributes["kind"].decode()
-    size, steps = int(node.input_shape(2)[1]), int(node.input_shape(0)[0])
-    units = int(node.input_shape(2)[0])
+    units, size = (int(length) for length in node.input_shape(2))
+    steps, images = node.input_shape(0)[:2]
     is_gru = kind == "GRU"
     # A GRU's bias of the hidden state stands within the reset gate's product.
     bias = wb if is_gru or not rb else g.op("Add", wb, rb)
     flat = g.op("Reshape", x, g.ints([-1, int(node.input_shape(0)[2])]))
     products = g.op("Gemm", flat, w, *([bias] if bias else []), transB=1)
-    products = g.op("Reshape", products, g.ints([steps, -1, units]))
+    # The images of a batch may be the steps, too.
+    lengths = [steps, -1, units] if isinstance(steps, int) else [-1, int(images), units]
+    products = g.op("Reshape", products, g.ints(lengths))
     scanned = g.ops("Split", products, g.ints([2 * size, size]), outputs=2, axis=2) if is_gru else (products,)
     cell = _Cell(g.op("Transpose", r, perm=[1, 0]), rb if is_gru else "", size)
     kept = [0, *range(1 + len(states), len(node.outputs))]
