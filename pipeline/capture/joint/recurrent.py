@@ -189,10 +189,8 @@ class _Layer(torch.autograd.Function):
         dy = torch.zeros_like(y) if dy is None else dy
         if dh is not None:
             # That of the last step, which is y's too.
-            dh = dh.unsqueeze(0)
-            rest = torch.zeros_like(y[1:])
-            dy = dy + torch.cat([dh, rest] if reverse else [rest, dh])
-        before = _before(y, state[0], reverse)
+            dy = dy + _shifted(torch.zeros_like(y), dh, not reverse)
+        before = _shifted(y, state[0], reverse)
         z, *factors = _FACTORS[ctx.kind](y, before, [*state, *kept], reverse)
         products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, [z, *factors], dc, ctx.kind, reverse)
         of_input = products
@@ -222,10 +220,13 @@ class _Layer(torch.autograd.Function):
         )
 
 
-def _before(values: Tensor, first: Tensor, reverse: bool) -> Tensor:
-    """By step T×N×H what the step before gave, in the order in which they are computed."""
-    first = first.unsqueeze(0)
-    return torch.cat([values[1:], first] if reverse else [first, values[:-1]])
+def _shifted(values: Tensor, new: Tensor, reverse: bool) -> Tensor:
+    """By step T×N×H what the step before gave, in the order in which they are computed; of the first it is `new` N×H.
+
+    Cut only when it is whole: of T − 1 steps torch would ask whether they are one, where the images are the steps.
+    """
+    new = new.unsqueeze(0)
+    return torch.cat([values, new])[1:] if reverse else torch.cat([new, values])[:-1]
 
 
 # Of y, h of the step before, the first states and what is kept: the factors that `_recurrent_backward` names.
@@ -242,7 +243,7 @@ def _relu_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: b
 def _lstm_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
     _, c0, both, g, o, c, tanh = saved
     i, f = both.chunk(2, -1)
-    gates = [g * i * (1 - i), _before(c, c0, reverse) * f * (1 - f), i * (1 - g * g), tanh * o * (1 - o)]
+    gates = [g * i * (1 - i), _shifted(c, c0, reverse) * f * (1 - f), i * (1 - g * g), tanh * o * (1 - o)]
     return [torch.cat(gates, -1), o * (1 - tanh * tanh), f]
 
 

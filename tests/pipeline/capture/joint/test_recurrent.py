@@ -78,8 +78,12 @@ WAYS: dict[str, tuple[str, str]] = {
         "y, h = self.net(x); return self.head(self.net(y, h)[0][:, -1])",
     ),
     "LSTM of one step": ("LSTM(8, 16, batch_first=True)", "return self.head(self.net(x[:, :1])[0][:, 0])"),
-    "LSTM over a single sequence without a batch": (
-        "LSTM(8, 16)",
+    "LSTM whose steps are the images": (
+        "LSTM(8, 16, bidirectional=True)",
+        "return self.head(self.net(x)[0].flatten(1))",
+    ),
+    "LSTM whose steps are the images, without an axis of batches": (
+        "LSTM(8, 16, num_layers=2)",
         "return self.head(self.net(x.mean(1))[0])",
     ),
 }
