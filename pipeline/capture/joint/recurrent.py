@@ -20,15 +20,8 @@ from pipeline.errors import ModelError
 # Of the functions that torch's recurrent layers call: the kind of their cell.
 KINDS = {"rnn_tanh": "RNN_TANH", "rnn_relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU"}
 
-# What a layer keeps by step for its backward pass, in units of the hidden size.
-_KEPT = {
-    "RNN_TANH": (),
-    "RNN_RELU": (),
-    # Input and forget gate, cell gate, output gate, cell, tanh of the cell.
-    "LSTM": (2, 1, 1, 1, 1),
-    # Reset and update gate, candidate, and what the reset gate was multiplied with.
-    "GRU": (2, 1, 1),
-}
+# How many tensors a layer keeps by step for its backward pass; `_FACTORS` say which.
+_KEPT = {"RNN_TANH": 0, "RNN_RELU": 0, "LSTM": 7, "GRU": 5}
 
 _PACKED = (
     "the model packs sequences (pack_padded_sequence), whose lengths no graph for every batch has: give the layer the "
@@ -59,8 +52,8 @@ def _recurrent(
       reverse: whether the last step comes first.
     """
     steps, images, size = x.shape[0], x.shape[1], r.shape[1]
-    kept = [x.new_empty(steps, images, units * size) for units in _KEPT[kind]]
-    return [x.new_empty(steps, images, size), *(torch.empty_like(value) for value in state), *kept]
+    y, *kept = (x.new_empty(steps, images, size) for _ in range(1 + _KEPT[kind]))
+    return [y, *(torch.empty_like(value) for value in state), *kept]
 
 
 def _recurrent_backward(
@@ -191,12 +184,12 @@ class _Layer(torch.autograd.Function):
             # That of the last step, which is y's too.
             dy = dy + _shifted(torch.zeros_like(y), dh, not reverse)
         before = _shifted(y, state[0], reverse)
-        z, *factors = _FACTORS[ctx.kind](y, before, [*state, *kept], reverse)
-        products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, [z, *factors], dc, ctx.kind, reverse)
+        factors = _FACTORS[ctx.kind](y, *kept)
+        products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, factors, dc, ctx.kind, reverse)
         of_input = products
         if ctx.kind == "GRU":
-            candidate = kept[1]
-            of_candidate = further[0] * (1 - factors[0]) * (1 - candidate * candidate)
+            candidate = kept[2]
+            of_candidate = further[0] * (1 - factors[1]) * (1 - candidate * candidate)
             of_input = torch.cat([products[..., : 2 * y.shape[2]], of_candidate], -1)
         wanted = ctx.needs_input_grad
         flat, flat_input = products.flatten(0, 1), of_input.flatten(0, 1)
@@ -205,7 +198,7 @@ class _Layer(torch.autograd.Function):
         if wanted[7]:
             d_state[0] = products[first] @ r
             if ctx.kind == "GRU":
-                d_state[0] = d_state[0] + further[0][first] * factors[0][first]
+                d_state[0] = d_state[0] + further[0][first] * factors[1][first]
         if ctx.kind == "LSTM" and wanted[8]:
             d_state[1] = further[0]
         return (
@@ -229,33 +222,33 @@ def _shifted(values: Tensor, new: Tensor, reverse: bool) -> Tensor:
     return torch.cat([values, new])[1:] if reverse else torch.cat([new, values])[:-1]
 
 
-# Of y, h of the step before, the first states and what is kept: the factors that `_recurrent_backward` names.
+# Of y and what is kept: the factors that `_recurrent_backward` names.
 
 
-def _tanh_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+def _tanh_factors(y: Tensor) -> list[Tensor]:
     return [1 - y * y]
 
 
-def _relu_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+def _relu_factors(y: Tensor) -> list[Tensor]:
     return [(y > 0).to(y.dtype)]
 
 
-def _lstm_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
-    _, c0, both, g, o, c, tanh = saved
-    i, f = both.chunk(2, -1)
-    gates = [g * i * (1 - i), _shifted(c, c0, reverse) * f * (1 - f), i * (1 - g * g), tanh * o * (1 - o)]
-    return [torch.cat(gates, -1), o * (1 - tanh * tanh), f]
+def _lstm_factors(
+    y: Tensor, i: Tensor, f: Tensor, g: Tensor, o: Tensor, new: Tensor, old: Tensor, tanh: Tensor
+) -> list[Tensor]:
+    """Of the gates, the parts i g and f c of the cell, and the tanh of the cell, each T×N×H."""
+    gates = [new - new * i, old - old * f, i - new * g, y - y * o]
+    return [torch.cat(gates, -1), o - y * tanh, f]
 
 
-def _gru_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
-    _, both, n, product = saved
-    reset, z = both.chunk(2, -1)
+def _gru_factors(y: Tensor, r: Tensor, z: Tensor, n: Tensor, reset: Tensor, old: Tensor) -> list[Tensor]:
+    """Of the gates, the candidate, r (h R + b) and z (h − n), each T×N×H."""
     candidate = (1 - z) * (1 - n * n)
-    gates = [candidate * product * reset * (1 - reset), (before - n) * z * (1 - z), candidate * reset]
+    gates = [candidate * (reset - reset * r), old - old * z, candidate * r]
     return [torch.cat(gates, -1), z]
 
 
-_FACTORS: Mapping[str, Callable[[Tensor, Tensor, Sequence[Tensor], bool], list[Tensor]]] = {
+_FACTORS: Mapping[str, Callable[..., list[Tensor]]] = {
     "RNN_TANH": _tanh_factors,
     "RNN_RELU": _relu_factors,
     "LSTM": _lstm_factors,

@@ -31,7 +31,7 @@ class _Cell:
     size: int
 
 
-# A step: the body, the cell, its states and what is scanned → the new states, and what is kept by step, y first.
+# A step: the body, the cell, its states and what is scanned → the new states, and what is kept by step.
 _Step = Callable[[Graph, _Cell, _Values, _Values], tuple[_Values, _Values]]
 
 
@@ -52,10 +52,15 @@ def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
     products = g.op("Reshape", products, g.ints(lengths))
     scanned = g.ops("Split", products, g.ints([2 * size, size]), outputs=2, axis=2) if is_gru else (products,)
     cell = _Cell(g.op("Transpose", r, perm=[1, 0]), rb if is_gru else "", size)
-    kept = [0, *range(1 + len(states), len(node.outputs))]
-    wanted = [node.wants(index) for index in kept]
-    last, by_step = _scan(g, _STEPS[kind], cell, states, scanned, wanted, bool(node.attributes["reverse"]))
-    return by_step[0], *last, *by_step[1:]
+    last, kept = _scan(g, _STEPS[kind], cell, states, scanned, bool(node.attributes["reverse"]))
+    # The hidden states of all steps at once, as a step's own would be copied from body to result.
+    if kind == "LSTM":
+        *_, o, _, _, tanh = kept
+        return g.op("Mul", o, tanh), *last, *kept
+    if is_gru:
+        *_, n, _, old = kept
+        return g.op("Add", n, old), *last, *kept
+    return kept[0], *last
 
 
 @lowers(BACKWARD)
@@ -71,10 +76,9 @@ def recurrent_grad(node: Node, g: Graph) -> tuple[Value, ...]:
 
     states = {"LSTM": lambda: [dc or zeros(size)], "GRU": lambda: [zeros(size)]}.get(kind, list[Value])()
     cell = _Cell(r, "", size)
-    wanted = [True, *([node.wants(1)] if kind == "GRU" else [])]
     reverse = not node.attributes["reverse"]
-    last, by_step = _scan(g, _BACK[kind], cell, [zeros(units), *states], [dy, *factors], wanted, reverse)
-    return by_step[0], *(last[1:] if kind == "LSTM" else by_step[1:])
+    last, by_step = _scan(g, _BACK[kind], cell, [zeros(units), *states], [dy, *factors], reverse)
+    return *by_step, *(last[1:] if kind == "LSTM" else ())
 
 
 def _scan(
@@ -83,17 +87,14 @@ def _scan(
     cell: _Cell,
     states: _Values,
     scanned: _Values,
-    wanted: Sequence[bool],
     reverse: bool,
 ) -> tuple[_Values, _Values]:
-    """Writes a Scan; returns the last states and, by step, what is wanted ("" for the rest)."""
+    """Writes a Scan; returns the last states, and what is kept by step."""
     body = g.body()
     old, parts = ([body.name(wish) for _ in values] for wish, values in (("state", states), ("step", scanned)))
     new, kept = step(body, cell, old, parts)
-    results = [value for value, wants in zip(kept, wanted, strict=True) if wants]
     # Each output of a body is a value of its own.
-    outputs = [*new]
-    outputs += [body.op("Identity", value) if value in new else value for value in results]
+    outputs = [*new, *(body.op("Identity", value) if value in new else value for value in kept)]
     given, returned = ([_info(name) for name in names] for names in ([*old, *parts], outputs))
     graph = helper.make_graph(body.nodes, body.name("body"), given, returned)
     direction = int(reverse)
@@ -105,10 +106,9 @@ def _scan(
         body=graph,
         num_scan_inputs=len(scanned),
         scan_input_directions=[direction] * len(scanned),
-        scan_output_directions=[direction] * len(results),
+        scan_output_directions=[direction] * len(kept),
     )
-    rest = iter(made[len(new) :])
-    return made[: len(new)], [next(rest) if wants else "" for wants in wanted]
+    return made[: len(new)], made[len(new) :]
 
 
 def _info(name: Value) -> onnx.ValueInfoProto:
@@ -129,12 +129,12 @@ def _lstm(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Va
     h, c = states
     gates = g.op("Gemm", h, cell.r, scanned[0])
     both, inner, outer = g.ops("Split", gates, g.ints([2 * cell.size, cell.size, cell.size]), outputs=3, axis=1)
-    both, inner, outer = g.op("Sigmoid", both), g.op("Tanh", inner), g.op("Sigmoid", outer)
-    i, f = g.ops("Split", both, outputs=2, axis=1)
-    new = g.op("Add", g.op("Mul", f, c), g.op("Mul", i, inner))
-    tanh = g.op("Tanh", new)
-    h = g.op("Mul", outer, tanh)
-    return [h, new], [h, both, inner, outer, new, tanh]
+    i, f = g.ops("Split", g.op("Sigmoid", both), outputs=2, axis=1)
+    inner, outer = g.op("Tanh", inner), g.op("Sigmoid", outer)
+    new, old = g.op("Mul", i, inner), g.op("Mul", f, c)
+    c = g.op("Add", old, new)
+    tanh = g.op("Tanh", c)
+    return [g.op("Mul", outer, tanh), c], [i, f, inner, outer, new, old, tanh]
 
 
 def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
@@ -144,9 +144,10 @@ def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Val
     first, second = g.ops("Split", products, g.ints([2 * cell.size, cell.size]), outputs=2, axis=1)
     both = g.op("Sigmoid", g.op("Add", of_both, first))
     r, z = g.ops("Split", both, outputs=2, axis=1)
-    n = g.op("Tanh", g.op("Add", of_candidate, g.op("Mul", r, second)))
-    new = g.op("Add", n, g.op("Mul", z, g.op("Sub", h, n)))
-    return [new], [new, both, n, second]
+    reset = g.op("Mul", r, second)
+    n = g.op("Tanh", g.op("Add", of_candidate, reset))
+    old = g.op("Mul", z, g.op("Sub", h, n))
+    return [g.op("Add", n, old)], [r, z, n, reset, old]
 
 
 # Of `joint/recurrent.py`'s formulas what depends on the step behind; its products' gradient is a state of each.
