@@ -57,29 +57,30 @@ def _recurrent(
 
 
 def _recurrent_backward(
-    dy: Tensor, r: Tensor, factors: Sequence[Tensor], dc: Tensor | None, kind: str, reverse: bool
+    dy: Tensor, r: Tensor, factors: Sequence[Tensor], dh: Tensor | None, dc: Tensor | None, kind: str, reverse: bool
 ) -> list[Tensor]:
-    """Gradients T×N×G·H of what the hidden state's product is added to; those by kind that `_Layer` reads.
+    """Gradients of the hidden states' products T×N×G·H, of the first states N×H, and of a GRU's hidden states T×N×H.
 
-    With dh the gradient of a step's hidden state, dy and what the later step passes on, and ⊗ the product by gate:
+    With dh the gradient of a step's hidden state and ⊗ the product by gate, the products' gradient P, which gives
+    P r to the hidden state of the step before, is
 
       RNN: dh ⊗ F.  factors: F T×N×H.
-      GRU: dh ⊗ F, and dh T×N×H; dh × z is passed on, too.  factors: F T×N×3H, z T×N×H.
-      LSTM: (dc, dc, dc, dh) ⊗ F with dc = dh × A + dc of the later step × f of the later; and dc × f N×H of the first
-        step.  factors: F T×N×4H, A T×N×H, f T×N×H.
+      GRU: dh ⊗ F; the step before gets dh × z, too.  factors: F T×N×3H, z T×N×H.
+      LSTM: (dc, dc, dc, dh) ⊗ F, dc being dh × A and what the step behind gives: its dc × f.
+        factors: F T×N×4H, A T×N×H, f T×N×H.
 
     Args:
       dy: T×N×H.
       r: weights of the hidden state G·H×H.
       factors: by step.
-      dc: the gradient N×H of the last cell state, None where it is 0.
+      dh: the gradient N×H of the last hidden state beside what dy has of it, None where it is 0.
+      dc: of an LSTM's last cell state.
       kind: of the cell.
       reverse: of the forward pass, whose last step comes first here.
     """
     steps, images, size = dy.shape
-    products = dy.new_empty(steps, images, r.shape[0])
-    further = {"LSTM": [dy.new_empty(images, size)], "GRU": [torch.empty_like(dy)]}
-    return [products, *further.get(kind, [])]
+    first = [dy.new_empty(images, size) for _ in range(2 if kind == "LSTM" else 1)]
+    return [dy.new_empty(steps, images, r.shape[0]), *first, *([torch.empty_like(dy)] if kind == "GRU" else [])]
 
 
 # Operators of shapes alone: they are traced, never run.
@@ -89,7 +90,7 @@ torch.library.define(
     "(Tensor x, Tensor w, Tensor r, Tensor? wb, Tensor? rb, Tensor[] state, str kind, bool reverse) -> Tensor[]",
 )
 torch.library.define(
-    _BACKWARD, "(Tensor dy, Tensor r, Tensor[] factors, Tensor? dc, str kind, bool reverse) -> Tensor[]"
+    _BACKWARD, "(Tensor dy, Tensor r, Tensor[] factors, Tensor? dh, Tensor? dc, str kind, bool reverse) -> Tensor[]"
 )
 torch.library.register_fake(_FORWARD, _recurrent)
 torch.library.register_fake(_BACKWARD, _recurrent_backward)
@@ -180,27 +181,17 @@ class _Layer(torch.autograd.Function):
         state, kept, reverse = saved[: ctx.states], saved[ctx.states :], ctx.reverse
         dy, dh, dc = (*gradients, None)[:3]
         dy = torch.zeros_like(y) if dy is None else dy
-        if dh is not None:
-            # That of the last step, which is y's too.
-            dy = dy + _shifted(torch.zeros_like(y), dh, not reverse)
         before = _shifted(y, state[0], reverse)
         factors = _FACTORS[ctx.kind](y, *kept)
-        products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, factors, dc, ctx.kind, reverse)
+        made = torch.ops.train_on_device.recurrent_backward(dy, r, factors, dh, dc, ctx.kind, reverse)
+        products, *of_states = made[: 1 + len(state)]
         of_input = products
         if ctx.kind == "GRU":
             candidate = kept[2]
-            of_candidate = further[0] * (1 - factors[1]) * (1 - candidate * candidate)
+            of_candidate = made[-1] * (1 - factors[1]) * (1 - candidate * candidate)
             of_input = torch.cat([products[..., : 2 * y.shape[2]], of_candidate], -1)
         wanted = ctx.needs_input_grad
         flat, flat_input = products.flatten(0, 1), of_input.flatten(0, 1)
-        first = -1 if reverse else 0
-        d_state: list[Tensor | None] = [None] * len(state)
-        if wanted[7]:
-            d_state[0] = products[first] @ r
-            if ctx.kind == "GRU":
-                d_state[0] = d_state[0] + further[0][first] * factors[1][first]
-        if ctx.kind == "LSTM" and wanted[8]:
-            d_state[1] = further[0]
         return (
             (flat_input @ w).view(x.shape) if wanted[0] else None,
             flat_input.t() @ x.flatten(0, 1) if wanted[1] else None,
@@ -209,7 +200,7 @@ class _Layer(torch.autograd.Function):
             flat_input.sum(0) if ctx.biased and wanted[3] else None,
             flat.sum(0) if ctx.biased and wanted[4] else None,
             *(None, None),
-            *d_state,
+            *of_states,
         )
 
 

@@ -65,20 +65,18 @@ def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
 
 @lowers(BACKWARD)
 def recurrent_grad(node: Node, g: Graph) -> tuple[Value, ...]:
-    """RecurrentGrad(dy T×N×H, r, [dc N×H], factors…) → gradients of the products, dh T×N×H or dc of the first step."""
-    dy, r, dc, *factors = node.inputs
+    """RecurrentGrad(dy T×N×H, r, [dh], [dc], factors…) → gradients of the products and first states, a GRU's dh."""
+    dy, r, dh, dc, *factors = node.inputs
     kind = node.attributes["kind"].decode()
-    units, size = (int(length) for length in node.input_shape(1))
-    images = g.op("Shape", dy, start=1, end=2)
+    size = int(node.input_shape(1)[1])
 
-    def zeros(width: int) -> Value:
-        return g.op("ConstantOfShape", g.op("Concat", images, g.ints([width]), axis=0))
+    def zeros() -> Value:
+        return g.op("ConstantOfShape", g.op("Concat", g.op("Shape", dy, start=1, end=2), g.ints([size]), axis=0))
 
-    states = {"LSTM": lambda: [dc or zeros(size)], "GRU": lambda: [zeros(size)]}.get(kind, list[Value])()
+    states = [value or zeros() for value in ([dh, dc] if kind == "LSTM" else [dh])]
     cell = _Cell(r, "", size)
-    reverse = not node.attributes["reverse"]
-    last, by_step = _scan(g, _BACK[kind], cell, [zeros(units), *states], [dy, *factors], reverse)
-    return *by_step, *(last[1:] if kind == "LSTM" else ())
+    first, kept = _scan(g, _BACK[kind], cell, states, [dy, *factors], not node.attributes["reverse"])
+    return kept[0], *first, *kept[1:]
 
 
 def _scan(
@@ -128,9 +126,8 @@ def _lstm(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Va
     """The next c = f c + i g and h = o tanh(c); i, f, o = σ(…), g = tanh(…). Gers et al., 2000."""
     h, c = states
     gates = g.op("Gemm", h, cell.r, scanned[0])
-    both, inner, outer = g.ops("Split", gates, g.ints([2 * cell.size, cell.size, cell.size]), outputs=3, axis=1)
-    i, f = g.ops("Split", g.op("Sigmoid", both), outputs=2, axis=1)
-    inner, outer = g.op("Tanh", inner), g.op("Sigmoid", outer)
+    i, f, inner, outer = g.ops("Split", gates, outputs=4, axis=1)
+    i, f, inner, outer = g.op("Sigmoid", i), g.op("Sigmoid", f), g.op("Tanh", inner), g.op("Sigmoid", outer)
     new, old = g.op("Mul", i, inner), g.op("Mul", f, c)
     c = g.op("Add", old, new)
     tanh = g.op("Tanh", c)
@@ -150,28 +147,28 @@ def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Val
     return [g.op("Add", n, old)], [r, z, n, reset, old]
 
 
-# Of `joint/recurrent.py`'s formulas what depends on the step behind; its products' gradient is a state of each.
+# The gradients that `joint/recurrent.py` says, of one step.
 
 
 def _rnn_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
     dy, factor = scanned
-    products = g.op("Mul", g.op("Gemm", states[0], cell.r, dy), factor)
-    return [products], [products]
+    products = g.op("Mul", g.op("Add", states[0], dy), factor)
+    return [g.op("MatMul", products, cell.r)], [products]
 
 
 def _lstm_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
     dy, factor, of_cell, forget = scanned
-    dh = g.op("Gemm", states[0], cell.r, dy)
+    dh = g.op("Add", states[0], dy)
     dc = g.op("Add", g.op("Mul", dh, of_cell), states[1])
     products = g.op("Mul", g.op("Concat", dc, dc, dc, dh, axis=1), factor)
-    return [products, g.op("Mul", dc, forget)], [products]
+    return [g.op("MatMul", products, cell.r), g.op("Mul", dc, forget)], [products]
 
 
 def _gru_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
     dy, factor, z = scanned
-    dh = g.op("Add", g.op("Gemm", states[0], cell.r, dy), states[1])
+    dh = g.op("Add", states[0], dy)
     products = g.op("Mul", g.op("Concat", dh, dh, dh, axis=1), factor)
-    return [products, g.op("Mul", dh, z)], [products, dh]
+    return [g.op("Gemm", products, cell.r, g.op("Mul", dh, z))], [products, dh]
 
 
 _STEPS: Mapping[str, _Step] = {"RNN_TANH": _rnn("Tanh"), "RNN_RELU": _rnn("Relu"), "LSTM": _lstm, "GRU": _gru}
