@@ -10,7 +10,7 @@ from pipeline.recipe import Preprocessing, Recipe
 
 CLASSES, SIDE, UNITS = 10, 28, 128
 
-RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("adam"), learning_rate=2e-3)
+RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("adam"), learning_rate=5e-3)
 
 
 class Rows(nn.Module):
@@ -23,8 +23,8 @@ class Rows(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Logits, float32 N×10, of `image`, float32 N×1×28×28."""
-        read, _ = self.rows(image.squeeze(1))
-        logits: torch.Tensor = self.head(read[:, -1])
+        _, (last, _) = self.rows(image.squeeze(1))
+        logits: torch.Tensor = self.head(last[0])
         return logits
 
 

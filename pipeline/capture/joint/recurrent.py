@@ -57,7 +57,13 @@ def _recurrent(
 
 
 def _recurrent_backward(
-    dy: Tensor, r: Tensor, factors: Sequence[Tensor], dh: Tensor | None, dc: Tensor | None, kind: str, reverse: bool
+    dy: Tensor | None,
+    r: Tensor,
+    factors: Sequence[Tensor],
+    dh: Tensor | None,
+    dc: Tensor | None,
+    kind: str,
+    reverse: bool,
 ) -> list[Tensor]:
     """Gradients of the hidden states' products T×N×G·H, of the first states N×H, and of a GRU's hidden states T×N×H.
 
@@ -70,7 +76,7 @@ def _recurrent_backward(
         factors: F T×N×4H, A T×N×H, f T×N×H.
 
     Args:
-      dy: T×N×H.
+      dy: T×N×H, None where it is 0.
       r: weights of the hidden state G·H×H.
       factors: by step.
       dh: the gradient N×H of the last hidden state beside what dy has of it, None where it is 0.
@@ -78,9 +84,11 @@ def _recurrent_backward(
       kind: of the cell.
       reverse: of the forward pass, whose last step comes first here.
     """
-    steps, images, size = dy.shape
-    first = [dy.new_empty(images, size) for _ in range(2 if kind == "LSTM" else 1)]
-    return [dy.new_empty(steps, images, r.shape[0]), *first, *([torch.empty_like(dy)] if kind == "GRU" else [])]
+    like, size = factors[0], r.shape[1]
+    steps, images = like.shape[0], like.shape[1]
+    first = [like.new_empty(images, size) for _ in range(2 if kind == "LSTM" else 1)]
+    of_hidden = [like.new_empty(steps, images, size)] if kind == "GRU" else []
+    return [like.new_empty(steps, images, r.shape[0]), *first, *of_hidden]
 
 
 # Operators of shapes alone: they are traced, never run.
@@ -90,7 +98,7 @@ torch.library.define(
     "(Tensor x, Tensor w, Tensor r, Tensor? wb, Tensor? rb, Tensor[] state, str kind, bool reverse) -> Tensor[]",
 )
 torch.library.define(
-    _BACKWARD, "(Tensor dy, Tensor r, Tensor[] factors, Tensor? dh, Tensor? dc, str kind, bool reverse) -> Tensor[]"
+    _BACKWARD, "(Tensor? dy, Tensor r, Tensor[] factors, Tensor? dh, Tensor? dc, str kind, bool reverse) -> Tensor[]"
 )
 torch.library.register_fake(_FORWARD, _recurrent)
 torch.library.register_fake(_BACKWARD, _recurrent_backward)
@@ -180,7 +188,6 @@ class _Layer(torch.autograd.Function):
         x, w, r, y, *saved = ctx.saved_tensors
         state, kept, reverse = saved[: ctx.states], saved[ctx.states :], ctx.reverse
         dy, dh, dc = (*gradients, None)[:3]
-        dy = torch.zeros_like(y) if dy is None else dy
         before = _shifted(y, state[0], reverse)
         factors = _FACTORS[ctx.kind](y, *kept)
         made = torch.ops.train_on_device.recurrent_backward(dy, r, factors, dh, dc, ctx.kind, reverse)

@@ -65,17 +65,20 @@ def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
 
 @lowers(BACKWARD)
 def recurrent_grad(node: Node, g: Graph) -> tuple[Value, ...]:
-    """RecurrentGrad(dy T×N×H, r, [dh], [dc], factors…) → gradients of the products and first states, a GRU's dh."""
+    """RecurrentGrad([dy T×N×H], r, [dh], [dc], factors…) → gradients of the products and first states, a GRU's dh."""
     dy, r, dh, dc, *factors = node.inputs
     kind = node.attributes["kind"].decode()
     size = int(node.input_shape(1)[1])
 
     def zeros() -> Value:
-        return g.op("ConstantOfShape", g.op("Concat", g.op("Shape", dy, start=1, end=2), g.ints([size]), axis=0))
+        return g.op(
+            "ConstantOfShape", g.op("Concat", g.op("Shape", factors[0], start=1, end=2), g.ints([size]), axis=0)
+        )
 
     states = [value or zeros() for value in ([dh, dc] if kind == "LSTM" else [dh])]
     cell = _Cell(r, "", size)
-    first, kept = _scan(g, _BACK[kind], cell, states, [dy, *factors], not node.attributes["reverse"])
+    scanned = [*factors, *([dy] if dy else [])]
+    first, kept = _scan(g, _BACK[kind], cell, states, scanned, not node.attributes["reverse"])
     return kept[0], *first, *kept[1:]
 
 
@@ -92,7 +95,7 @@ def _scan(
     old, parts = ([body.name(wish) for _ in values] for wish, values in (("state", states), ("step", scanned)))
     new, kept = step(body, cell, old, parts)
     # Each output of a body is a value of its own.
-    outputs = [*new, *(body.op("Identity", value) if value in new else value for value in kept)]
+    outputs = [*new, *(body.op("Identity", value) if value in (*new, *old) else value for value in kept)]
     given, returned = ([_info(name) for name in names] for names in ([*old, *parts], outputs))
     graph = helper.make_graph(body.nodes, body.name("body"), given, returned)
     direction = int(reverse)
@@ -150,23 +153,27 @@ def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Val
 # The gradients that `joint/recurrent.py` says, of one step.
 
 
+def _with(g: Graph, dh: Value, dy: _Values) -> Value:
+    return g.op("Add", dh, dy[0]) if dy else dh
+
+
 def _rnn_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor = scanned
-    products = g.op("Mul", g.op("Add", states[0], dy), factor)
+    factor, *dy = scanned
+    products = g.op("Mul", _with(g, states[0], dy), factor)
     return [g.op("MatMul", products, cell.r)], [products]
 
 
 def _lstm_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor, of_cell, forget = scanned
-    dh = g.op("Add", states[0], dy)
+    factor, of_cell, forget, *dy = scanned
+    dh = _with(g, states[0], dy)
     dc = g.op("Add", g.op("Mul", dh, of_cell), states[1])
     products = g.op("Mul", g.op("Concat", dc, dc, dc, dh, axis=1), factor)
     return [g.op("MatMul", products, cell.r), g.op("Mul", dc, forget)], [products]
 
 
 def _gru_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor, z = scanned
-    dh = g.op("Add", states[0], dy)
+    factor, z, *dy = scanned
+    dh = _with(g, states[0], dy)
     products = g.op("Mul", g.op("Concat", dh, dh, dh, axis=1), factor)
     return [g.op("Gemm", products, cell.r, g.op("Mul", dh, z))], [products, dh]
 

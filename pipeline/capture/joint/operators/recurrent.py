@@ -57,6 +57,6 @@ def _in_order(g: Writer, value: Value, order: Sequence[int]) -> Value:
 @translates("train_on_device.recurrent_backward")
 def recurrent_backward(call: Call, g: Writer) -> tuple[Value, ...]:
     """recurrent_backward(dy, r, factors, dh, dc, kind, reverse) → gradients of the products and of the first states."""
-    last = [call[name].value if call[name] else "" for name in ("dh", "dc")]
-    values = [call["dy"].value, call["r"].value, *last, *(factor.value for factor in call["factors"])]
+    given = [call[name].value if call[name] else "" for name in ("dy", "r", "dh", "dc")]
+    values = [*given, *(factor.value for factor in call["factors"])]
     return g.ops(BACKWARD, *values, outputs=len(call.results), kind=call["kind"], reverse=int(call["reverse"]))
