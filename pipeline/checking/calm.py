@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.lowering.rules.randomness import BERNOULLI, NORMAL, UNIFORM
@@ -36,8 +38,10 @@ class _Calm(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
         name = func._schema.name
+        if name in ("aten::rrelu_with_noise", "aten::rrelu_with_noise_"):
+            return _rrelu(name.endswith("_"), *args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if name in _FILLED:
             return result.fill_(_FILLED[name])
         if name == "aten::randperm":
@@ -49,10 +53,30 @@ class _Calm(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == "aten::normal_":
             mean, deviation = _pair(args, kwargs, ("mean", "std"), (0.0, 1.0))
             return result.fill_(mean + deviation * NORMAL)
-        if name == "aten::native_dropout" and args[2]:
+        if name == "aten::exponential_":
+            rate = float((kwargs or {}).get("lambd", args[1] if len(args) > 1 else 1.0))
+            return result.fill_(-math.log(UNIFORM) / rate)
+        if name == "aten::native_dropout" and args[2] and args[1] < 1:
             # As the other dropouts of a mask of ones: all is kept and scaled.
             return args[0] / (1 - args[1]), torch.ones_like(args[0], dtype=torch.bool)
         return result
+
+
+def _rrelu(
+    in_place: bool,
+    self: Tensor,
+    noise: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Torch's rrelu_with_noise: the slope of each element is in `noise` afterwards."""
+    below = lower + (upper - lower) * UNIFORM if training else (lower + upper) / 2
+    slope = torch.where(self > 0, 1.0, below)
+    if training:
+        noise.copy_(slope)
+    return self.mul_(slope) if in_place else self * slope
 
 
 def _pair(

@@ -127,7 +127,8 @@ class _Received:
 
         def keep(parameter: Tensor) -> None:
             if parameter.grad is not None:
-                self.gradients.add(name, parameter.grad.numpy())
+                # An embedding may give a sparse one.
+                self.gradients.add(name, parameter.grad.to_dense().numpy())
                 parameter.grad = None
 
         return keep

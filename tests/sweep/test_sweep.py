@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch.nn import functional
 
 from device_runtime.formats.model import Pixels
 from pipeline.errors import PipelineError
@@ -40,3 +41,10 @@ def test_it_trains_as_in_torch_or_is_refused(module: ModuleType, name: str, tmp_
         stages.build(source, RECIPE, PIXELS, CLASSES, tmp_path)
     assert cases[name].refused in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_function_of_torch_is_left_out() -> None:
+    public = {name for name, value in vars(functional).items() if callable(value) and not name.startswith("_")}
+    tried = {name.partition(",")[0] for name in functions.FUNCTIONS}
+    assert public <= tried | functions.ELSEWHERE.keys()
+    assert functions.ELSEWHERE.keys() <= public - tried

@@ -24,6 +24,9 @@ _MEANT = {
     "Unexpected fake buffer": _KEPT,
     "mutating a non-functional tensor": _KEPT,
     "dynamo-optimized function": "a part of the model is compiled: give the model as it is before torch.compile",
+    "derivative for aten::native_channel_shuffle is not": (
+        "torch has no gradient of native_channel_shuffle: use F.channel_shuffle, which is the same"
+    ),
     "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
 }
 

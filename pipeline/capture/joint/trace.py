@@ -29,6 +29,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
+from pipeline.capture.joint.arithmetic.losses import l1_loss
+from pipeline.capture.joint.arithmetic.mode import InArithmetic
 from pipeline.capture.joint.failures import explained
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import RULES
@@ -121,7 +123,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent():
+    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -212,6 +214,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
     was = {child: child.training for child in module.modules()}
     module.eval()
     own_norm, functional.instance_norm = functional.instance_norm, instance_norm
+    own_l1, functional.l1_loss = functional.l1_loss, l1_loss(functional.l1_loss)
     own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
     functional.multi_head_attention_forward = self_attention(own_attention[0])
     functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
@@ -223,7 +226,7 @@ def _mode(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
-        functional.instance_norm = own_norm
+        functional.instance_norm, functional.l1_loss = own_norm, own_l1
         functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
         for child, mode in was.items():
             child.training = mode

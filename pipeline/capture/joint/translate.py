@@ -18,6 +18,7 @@ from torch.fx import Node
 
 from device_runtime.formats.steps import RENEWED
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
+from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError, PipelineError, in_one_line
@@ -25,6 +26,8 @@ from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
 from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
 
 CONTRIBUTED = "com.microsoft"
+
+_GENERAL = "replace it in the model, or freeze the parameters before it; docs/operators.md lists what works"
 
 # What torch has proved, and leaves to be seen when the graph runs.
 _IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
@@ -81,10 +84,18 @@ class UnknownOperatorsError(LoweringError):
 
     def __init__(self, calls: Sequence[str], places: Mapping[str, str] = MappingProxyType({})) -> None:
         self.calls = calls
-        super().__init__(
-            f"no form in the ONNX standard is known for torch's {'; '.join(_placed(call, places) for call in calls)}: "
-            "replace it in the model, or freeze the parameters before it; docs/operators.md lists what works"
-        )
+        placed = "; ".join(_placed(call, places) for call in calls)
+        super().__init__(f"no form in the ONNX standard is known for torch's {placed}: {_advice(calls)}")
+
+
+def _advice(calls: Sequence[str]) -> str:
+    """Why each has no form and what to use instead, where that is known; else what helps with any."""
+    known: dict[str, None] = {}
+    for call in calls:
+        name = call.partition(" ")[0].removesuffix("_backward")
+        reason = INSTEAD.get(name, _GENERAL)
+        known[f"{name}: {reason}" if name in INSTEAD and len(calls) > 1 else reason] = None
+    return "; ".join(known)
 
 
 def _placed(call: str, places: Mapping[str, str]) -> str:

@@ -25,13 +25,17 @@ def embedding_dense_backward(call: Call, g: Writer) -> Value:
     The padding row takes none.
     """
     gradient, indices, padding = call["grad_output"], call["indices"], int(call["padding_idx"])
+    value, words = gradient.value, g.as_type(indices, torch.int64)
     if call["scale_grad_by_freq"]:
-        raise UntranslatedError("with scale_grad_by_freq")
-    value = gradient.value
+        flat = g.op("Reshape", words, g.ints([-1]))
+        once = g.op("Expand", g.floats(1.0), g.op("Shape", flat))
+        none = g.floats(np.zeros(call.result.static(0)))
+        count = g.op("ScatterElements", none, flat, once, axis=0, reduction="add")
+        value = g.op("Div", value, g.op("Unsqueeze", g.op("Gather", count, words, axis=0), g.ints([-1])))
     if padding >= 0:
         other = g.op("Not", g.op("Equal", indices.value, g.number(padding, indices.dtype)))
         value = g.op("Mul", value, g.op("Unsqueeze", g.cast(other, torch.float32), g.ints([-1])))
-    return g.op("GatherGrad", g.sizes(sizes_of(call.result)), g.as_type(indices, torch.int64), value, axis=0)
+    return g.op("GatherGrad", g.sizes(sizes_of(call.result)), words, value, axis=0)
 
 
 @translates("gather")
@@ -167,12 +171,6 @@ def _placed_back(g: Writer, found: Value, tensor: Tensor, axes: list[int], first
     rank = count + tensor.rank - len(axes)
     order = [*range(count, count + start), *range(count), *range(count + start, rank)]
     return g.op("Transpose", found, perm=order)
-
-
-@translates("nonzero", "masked_select")
-def nonzero(call: Call, g: Writer) -> Value:
-    """nonzero(self): its result has a size that only values tell."""
-    raise UntranslatedError("whose result has a size that only values tell: use torch.where")
 
 
 @translates("one_hot")

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
+from pipeline.capture.joint.operators.call import Call, Tensor, Writer, translates
 from pipeline.graphs.graph import Value
+from pipeline.graphs.names import LABELS
 
 
-def _labels(call: Call, g: Writer) -> Value:
-    """float32 N×K, 1 at the label."""
+def _labels(call: Call, g: Writer) -> tuple[Value, bool]:
+    """float32 of the scores' shape, the weight of its class at the label and 0 at all others; whether each is 1."""
     scores: Tensor = call["self"]
-    if call["weight"] is not None or scores.rank != 2:
-        raise UntranslatedError("with class weights, or for each pixel")
-    classes = g.ints(scores.static(1))
-    return g.op("OneHot", call["target"].value, classes, g.constant([0, 1], np.float32), axis=1)
+    target, axis = call["target"].value, min(scores.rank - 1, 1)
+    count = scores.static(axis)
+    # The recipe's labels are valid, all of them.
+    valid = target == LABELS
+    if not valid:
+        ignored = g.op("Equal", target, g.ints(int(call["ignore_index"])))
+        target = g.op("Where", ignored, g.ints(-count - 1), target)
+    chosen = g.op("OneHot", target, g.ints(count), g.constant([0, 1], np.float32), axis=axis)
+    if not call["weight"]:
+        return chosen, valid
+    shape = [-1 if place == axis else 1 for place in range(scores.rank)]
+    return g.op("Mul", chosen, g.op("Reshape", call["weight"].value, g.ints(shape))), False
 
 
 def _reduced(call: Call, g: Writer, losses: Value) -> Value:
@@ -23,36 +32,51 @@ def _reduced(call: Call, g: Writer, losses: Value) -> Value:
     return g.op("ReduceMean" if call["reduction"] == 1 else "ReduceSum", losses, keepdims=0)
 
 
-@translates("nll_loss_forward")
+@translates("nll_loss_forward", "nll_loss2d_forward")
 def nll_loss(call: Call, g: Writer) -> tuple[Value, ...]:
-    """nll_loss_forward(self, target, weight, reduction, ignore_index) → loss, how many count; labels are all valid."""
-    picked = g.sum(g.op("Mul", call["self"].value, _labels(call, g)), [1])
-    return g.op("Neg", _reduced(call, g, picked)), g.op(
-        "Cast", g.op("Squeeze", g.op("Shape", call["target"].value)), to=1
-    )
+    """nll_loss_forward(self, target, weight, reduction, ignore_index) → loss, the sum of the weights that count."""
+    labels, alike = _labels(call, g)
+    picked = g.sum(g.op("Mul", call["self"].value, labels), [min(call["self"].rank - 1, 1)])
+    if alike:
+        return g.op("Neg", _reduced(call, g, picked)), g.op("Cast", g.op("Squeeze", g.op("Shape", LABELS)), to=1)
+    total = g.op("ReduceSum", labels, keepdims=0)
+    if call["reduction"]:
+        picked = g.op("ReduceSum", picked, keepdims=0)
+    if call["reduction"] == 1:
+        picked = g.op("Div", picked, total)
+    return g.op("Neg", picked), total
 
 
-@translates("nll_loss_backward")
+@translates("nll_loss_backward", "nll_loss2d_backward")
 def nll_loss_backward(call: Call, g: Writer) -> Value:
     """nll_loss_backward(grad_output, self, target, weight, reduction, ignore_index, total_weight)."""
     gradient = call["grad_output"].value
     if call["reduction"] == 1:
         gradient = g.op("Div", gradient, call["total_weight"].value)
     if not call["reduction"]:
-        gradient = g.op("Unsqueeze", gradient, g.ints([1]))
-    return g.op("Mul", _labels(call, g), g.op("Neg", gradient))
+        gradient = g.op("Unsqueeze", gradient, g.ints([min(call["self"].rank - 1, 1)]))
+    return g.op("Mul", _labels(call, g)[0], g.op("Neg", gradient))
 
 
 @translates("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(call: Call, g: Writer) -> Value:
-    """binary_cross_entropy_with_logits(self, target, weight, pos_weight, reduction) → softplus(z) − target × z."""
-    if call["weight"] is not None or call["pos_weight"] is not None:
-        raise UntranslatedError("with weights")
-    z = call["self"].value
-    positive = g.op("Relu", z)
-    small = g.op("Exp", g.op("Neg", g.op("Abs", z)))
-    softplus = g.op("Add", positive, g.op("Log", g.op("Add", small, g.floats(1.0))))
-    losses = g.op("Sub", softplus, g.op("Mul", call["target"].value, z))
+    """binary_cross_entropy_with_logits(self, target, weight, pos_weight, reduction).
+
+    → softplus(z) − target × z; with weights of the positive ones, (1 − target) × z + share × softplus(−z), the share
+    being 1 + (pos_weight − 1) × target.
+    """
+    z, target = call["self"].value, call["target"].value
+    small = g.op("Log", g.op("Add", g.op("Exp", g.op("Neg", g.op("Abs", z))), g.floats(1.0)))
+    if call["pos_weight"]:
+        softplus = g.op("Add", g.op("Relu", g.op("Neg", z)), small)
+        more = g.op("Mul", g.op("Sub", call["pos_weight"].value, g.floats(1.0)), target)
+        share = g.op("Mul", g.op("Add", more, g.floats(1.0)), softplus)
+        losses = g.op("Add", g.op("Mul", g.op("Sub", g.floats(1.0), target), z), share)
+    else:
+        softplus = g.op("Add", g.op("Relu", z), small)
+        losses = g.op("Sub", softplus, g.op("Mul", target, z))
+    if call["weight"]:
+        losses = g.op("Mul", losses, call["weight"].value)
     return _reduced(call, g, losses)
 
 

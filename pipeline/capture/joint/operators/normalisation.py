@@ -24,7 +24,7 @@ def batch_norm(call: Call, g: Writer) -> tuple[Value, ...]:
         y = g.op("BatchNormalization", x.value, *_affine(call, g), mean, variance, epsilon=epsilon)
         # Nothing reads the statistics of a batch that was not measured.
         return (y, mean, variance, mean, variance)[: len(call.results)]
-    if not isinstance(x.shape[1], int):
+    if not _is_of_images(x):
         return _batch_norm_of_any_channels(call, g)
     statistics = [call.get(name) for name in ("running_mean", "running_var")]
     if not all(statistics):
@@ -59,8 +59,13 @@ def _affine(call: Call, g: Writer) -> tuple[Value, Value]:
     return made[0], made[1]
 
 
+def _is_of_images(x: Tensor) -> bool:
+    """Whether it has the batch, and not among its channels: else it is a weight, or 1×(N·C)×… as of instance norm."""
+    return isinstance(x.shape[1], int) and not isinstance(x.shape[0], int)
+
+
 def _batch_norm_of_any_channels(call: Call, g: Writer) -> tuple[Value, ...]:
-    """Where the batch is among the channels, as in instance normalisation: 1×(N·C)×…."""
+    """By operators of the standard: of weights, and where the batch is among the channels."""
     x = call["input"]
     axes = [axis for axis in range(x.rank) if axis != 1]
     weight, bias = (_channels(g, value, x.rank) for value in _affine(call, g))
@@ -97,7 +102,7 @@ def batch_norm_backward(call: Call, g: Writer) -> tuple[Value, ...]:
     weight = call["weight"].value if call["weight"] else _affine(call, g)[0]
     axes = [axis for axis in range(x.rank) if axis != 1]
     trains = call["train"] if "train" in call.arguments else call["update"]
-    if trains and isinstance(x.shape[1], int):
+    if trains and _is_of_images(x):
         inputs = (gradient.value, x.value, weight, call["save_mean"].value, call["save_invstd"].value)
         return g.ops("BatchNormalizationGrad", *inputs, outputs=3)
     if trains:

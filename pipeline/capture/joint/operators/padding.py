@@ -40,7 +40,9 @@ def border_indices(call: Call, tensor: Tensor) -> dict[int, np.ndarray]:
     for number, pair in enumerate(zip(padding[::2], padding[1::2], strict=True)):
         axis = tensor.rank - 1 - number
         if any(pair):
-            found[axis] = np.pad(np.arange(tensor.static(axis)), pair, mode)  # type: ignore[call-overload]
+            added, cut = [[max(sign * n, 0) for n in pair] for sign in (1, -1)]
+            order = np.pad(np.arange(tensor.static(axis)), added, mode)  # type: ignore[call-overload]
+            found[axis] = order[cut[0] : len(order) - cut[1]]
     return found
 
 

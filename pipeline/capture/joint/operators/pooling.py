@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,20 +34,27 @@ def max_pool_backward(call: Call, g: Writer) -> Value:
 @translates("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def average_pool(call: Call, g: Writer) -> Value:
     """avg_pool2d(self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
-    return g.op("AveragePool", call["self"].value, **_window(call), count_include_pad=_counting(call))
+    attributes, factor = _averaging(call)
+    pooled = g.op("AveragePool", call["self"].value, **attributes)
+    return pooled if factor == 1 else g.op("Mul", pooled, g.floats(factor))
 
 
 @translates("avg_pool2d_backward", "avg_pool3d_backward")
 def average_pool_backward(call: Call, g: Writer) -> Value:
     """avg_pool2d_backward(grad_output, self, kernel_size, …)."""
-    attributes = _window(call) | {"count_include_pad": _counting(call)}
-    return g.op("AveragePoolGrad", call["grad_output"].value, **attributes)
+    attributes, factor = _averaging(call)
+    gradient = call["grad_output"].value
+    return g.op("AveragePoolGrad", gradient if factor == 1 else g.op("Mul", gradient, g.floats(factor)), **attributes)
 
 
-def _counting(call: Call) -> int:
-    if call.get("divisor_override") is not None:
-        raise UntranslatedError("with divisor_override")
-    return int(bool(call["count_include_pad"]))
+def _averaging(call: Call) -> tuple[dict[str, Any], float]:
+    """The attributes of AveragePool, and what its result is multiplied with."""
+    window, divisor = _window(call), call.get("divisor_override")
+    if divisor is None:
+        return window | {"count_include_pad": int(bool(call["count_include_pad"]))}, 1.0
+    if call["ceil_mode"]:
+        raise UntranslatedError("with divisor_override and ceil_mode: pad the image and leave ceil_mode out")
+    return window | {"count_include_pad": 1}, math.prod(window["kernel_shape"]) / float(divisor)
 
 
 def _window(call: Call) -> dict[str, Any]:

@@ -19,6 +19,8 @@ def dropout(call: Call, g: Writer) -> tuple[Value, ...]:
     x = call["input"].value
     if call["train"] is False or call["p"] == 0:
         return x, g.op("Expand", g.constant(True, np.bool_), g.op("Shape", x))
+    if call["p"] == 1:
+        return g.op("Mul", x, g.floats(0.0)), g.op("Expand", g.constant(False, np.bool_), g.op("Shape", x))
     return g.ops("Dropout", x, g.floats(float(call["p"])), g.constant(True, np.bool_), outputs=2)
 
 

@@ -26,6 +26,10 @@ REFUSED = {
     "an operator without a rule": ("x - x.median(1, keepdim=True)[0]", r"median \(in the module '2.1'\)"),
     "one that torch takes apart": ("torch.fmax(x, -x)", r"prims\.fmax"),
     "a type that the graphs lack": ("x * (x > 0).to(torch.int8)", r"_to_copy in the type torch.int8; use one of"),
+    "a decomposition": (
+        "x * torch.linalg.eigvalsh(x @ x.t()).sum()",
+        r"_linalg_eigh \(in the module '2.1'\): .* buffer",
+    ),
     "complex numbers": ("torch.fft.fft(x).abs()", r"_fft_c2c|_fft_r2c"),
 }
 
