@@ -10,7 +10,7 @@ from pipeline.recipe import Preprocessing, Recipe
 
 CLASSES, SIDE, UNITS = 10, 28, 128
 
-RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("adam"), learning_rate=5e-3)
+RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("adam"), batch_size=64, learning_rate=5e-3)
 
 
 class Rows(nn.Module):
