@@ -28,6 +28,7 @@ POOLING: dict[str, Case] = {
     "max_pool2d, of ties": function(lambda x: F.max_pool2d(F.relu(x - 0.2), 2), 4, 6, 6),
     "max_pool3d": function(lambda x: F.max_pool3d(x, 2), 2, 4, 4, 4),
     "max_pool1d_with_indices": function(lambda x: _by_place(*F.max_pool1d_with_indices(x, 2)), 4, 8),
+    "max_pool1d_with_indices, of torch": function(lambda x: _by_place(*torch.max_pool1d_with_indices(x, 3)), 4, 9),
     "max_pool2d_with_indices": function(lambda x: _by_place(*F.max_pool2d_with_indices(x, 2)), 4, 6, 6),
     "max_pool2d_with_indices, overlapping": function(
         lambda x: _by_place(*F.max_pool2d(x, 3, 2, 1, return_indices=True)), 4, 6, 6
@@ -60,6 +61,7 @@ POOLING: dict[str, Case] = {
     "adaptive_max_pool2d, to a larger size": function(lambda x: F.adaptive_max_pool2d(x, 5), 4, 3, 3),
     "adaptive_max_pool3d": function(lambda x: F.adaptive_max_pool3d(x, (2, 1, 3)), 2, 4, 4, 4),
     "adaptive_max_pool1d_with_indices": function(lambda x: _by_place(*F.adaptive_max_pool1d_with_indices(x, 4)), 4, 9),
+    "adaptive_max_pool1d_with_indices, of torch": function(lambda x: _by_place(*torch.adaptive_max_pool1d(x, 3)), 4, 9),
     "adaptive_max_pool2d_with_indices": function(
         lambda x: _by_place(*F.adaptive_max_pool2d(x, 3, return_indices=True)), 4, 6, 6
     ),

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from pipeline.capture.joint.arithmetic.convolution import conv2d, conv_tbc
 from pipeline.capture.joint.arithmetic.embedding import embedding, embedding_bag
 from pipeline.capture.joint.arithmetic.losses import (
     gaussian_nll_loss,
@@ -21,8 +22,6 @@ from pipeline.capture.joint.arithmetic.losses import (
 from pipeline.capture.joint.arithmetic.resizing import interpolate
 from pipeline.capture.joint.arithmetic.sampling import affine_grid, grid_sample
 from pipeline.capture.joint.arithmetic.small import (
-    conv2d,
-    conv_tbc,
     one_hot,
     pad,
     pdist,
@@ -66,11 +65,13 @@ def _values(function: Function) -> Function:
 
 _MAX_POOLS: Mapping[Any, int] = {
     functional.max_pool1d_with_indices: 1,
+    torch.max_pool1d_with_indices: 1,
     functional.max_pool2d_with_indices: 2,
     functional.max_pool3d_with_indices: 3,
 }
 _ADAPTIVE: Mapping[Any, int] = {
     functional.adaptive_max_pool1d_with_indices: 1,
+    torch.adaptive_max_pool1d: 1,
     functional.adaptive_max_pool2d_with_indices: 2,
     functional.adaptive_max_pool3d_with_indices: 3,
 }

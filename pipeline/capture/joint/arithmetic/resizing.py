@@ -26,9 +26,7 @@ def interpolate(
     if not (antialias and mode == "bicubic"):
         return torchs(input, size, scale_factor, *options)
     for axis in (2, 3):
-        sizes, scales = (
-            _along(axis, option, neutral) for option, neutral in ((size, input.shape[axis]), (scale_factor, 1.0))
-        )
+        sizes, scales = _along(size, axis, 1), _along(scale_factor, axis, 1.0)
         # What torch itself makes of each pixel alone.
         with _disable_current_modes():
             eye = torch.eye(int(input.shape[axis])).unsqueeze(0).unsqueeze(2)
@@ -37,8 +35,8 @@ def interpolate(
     return input
 
 
-def _along(axis: int, option: Any, neutral: Any) -> tuple[Any, Any] | None:
-    """Of a size or a factor what it is along one axis alone."""
+def _along(option: Any, axis: int, neutral: float) -> tuple[Any, Any] | None:
+    """Of a size or a factor what it is along one axis alone, behind one that stays."""
     if option is None:
         return None
-    return (1 if isinstance(neutral, int) else 1.0), (option[axis - 2] if isinstance(option, (tuple, list)) else option)
+    return neutral, option[axis - 2] if isinstance(option, (tuple, list)) else option

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,40 +41,6 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     first, second = torch.triu_indices(input.shape[0], input.shape[0], 1)
     distances: Tensor = torch.linalg.vector_norm(input[first] - input[second], p, -1)
     return distances
-
-
-def conv2d(
-    torchs: Callable[..., Tensor],
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: Any = 1,
-) -> Tensor:
-    """Torch's of that name; with as many groups as images, each of which has weights of its own, as products.
-
-    So conditional convolutions are written: 1×(N·C)×H×W. Yang et al., arXiv:1904.04971.
-    """
-    if isinstance(groups, int):
-        return torchs(input, weight, bias, stride, padding, dilation, groups)
-    images = input.reshape(groups, weight.shape[1], *input.shape[2:])
-    patches = functional.unfold(images, tuple(weight.shape[2:]), dilation, padding, stride)
-    products = weight.reshape(groups, -1, patches.shape[1]) @ patches
-    whole, step = (value if isinstance(value, (tuple, list)) else (value, value) for value in (padding, stride))
-    spread = dilation if isinstance(dilation, (tuple, list)) else (dilation, dilation)
-    sizes = [
-        (input.shape[2 + axis] + 2 * whole[axis] - spread[axis] * (weight.shape[2 + axis] - 1) - 1) // step[axis] + 1
-        for axis in range(2)
-    ]
-    result = products.reshape(1, weight.shape[0], *sizes)
-    return result if bias is None else result + bias.reshape(1, -1, 1, 1)
-
-
-def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
-    """Torch's of that name: a convolution over T of T×N×C, with a weight K×C×O."""
-    return functional.conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
 
 
 def pad(

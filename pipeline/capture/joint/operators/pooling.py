@@ -93,31 +93,10 @@ def _adaptive(image: Tensor, pooled: Tensor) -> dict[int, Matrix]:
     return found
 
 
-@translates("adaptive_max_pool2d")
-def adaptive_max_pool(call: Call, g: Writer) -> tuple[Value, ...]:
-    """adaptive_max_pool2d(self, output_size) → values, indices; where the windows are all of one size."""
-    return g.ops("MaxPool", call["self"].value, outputs=2, **_even(call["self"], call.result))
-
-
-@translates("adaptive_max_pool2d_backward")
-def adaptive_max_pool_backward(call: Call, g: Writer) -> Value:
-    """adaptive_max_pool2d_backward(grad_output, self, indices)."""
-    gradient = call["grad_output"]
-    return g.op("MaxPoolGrad", gradient.value, call["indices"].value, **_even(call["self"], gradient))
-
-
-def _even(image: Tensor, pooled: Tensor) -> dict[str, Any]:
-    axes = (image.rank - 2, image.rank - 1)
-    if any(image.static(axis) % pooled.static(axis) for axis in axes):
-        raise UntranslatedError("whose windows are not all of one size")
-    window = [image.static(axis) // pooled.static(axis) for axis in axes]
-    return {"kernel_shape": window, "strides": window}
-
-
 _RESIZES = (
     *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d"),
     *("_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d"),
-    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+    *("_upsample_nearest_exact3d", "upsample_trilinear3d", "_upsample_bilinear2d_aa"),
 )
 
 
