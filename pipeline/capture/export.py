@@ -236,7 +236,14 @@ def _check_parameters(model: torch.nn.Module) -> None:
     places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
     if places:
         raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
-    others = [n for n, p in model.named_parameters() if p.requires_grad and p.dtype != torch.float32]
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    pairs = [name for name, parameter in trained.items() if parameter.is_complex()]
+    if pairs:
+        raise ModelError(
+            f"complex parameters: {brief(pairs, 5)}; keep pairs of real numbers (torch.view_as_real(weight)), and take "
+            "torch.view_as_complex of them in forward"
+        )
+    others = [name for name, parameter in trained.items() if parameter.dtype != torch.float32]
     if others:
         raise ModelError(f"not float32, in which training computes: {brief(others, 5)}; call .float() on the model")
     _refuse_weights([name for name, parameter in model.named_parameters() if not parameter.isfinite().all()])

@@ -26,6 +26,13 @@ from pipeline.recipe import Recipe
 OnOutput = Callable[[str, Tensor], None]
 
 
+def _in_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Numbers of a module in a type of floats, complex ones in that of pairs of it."""
+    if tensor.is_complex():
+        return tensor.to(dtype.to_complex())
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
 class TorchSide:
     """A copy of a module with its initial weights; its buffers move from step to step, what trains when it is nudged.
 
@@ -40,7 +47,8 @@ class TorchSide:
         self._dtype = dtype
         self.module, self._held = for_training(module, recipe.trainable)
         self.module.load_state_dict(load_file(export / FILE_NAME), strict=False)
-        self.module.to(dtype)
+        # Module.to would leave of complex numbers their real parts.
+        self.module._apply(lambda tensor: _in_type(tensor, dtype))  # type: ignore[no-untyped-call]
         layers = [(n, m) for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
         self.counters = {f"{name}.num_batches_tracked".removeprefix(".") for name, _ in layers}
         self._received = _Received(export)

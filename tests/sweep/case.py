@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 CLASSES, CHANNELS, SIDE = 4, 3, 8
 
+# Of an embedding with max_norm.
+RENEWED = "changes its weight in place when it is read, which here the optimizer alone does: leave max_norm out"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -55,7 +58,7 @@ class Around(nn.Module):
 def flat(result: Any) -> Tensor:
     """A result or several as one float32 vector for each image."""
     parts = result if isinstance(result, (tuple, list)) else [result]
-    reals = [torch.view_as_real(part) if part.is_complex() else part for part in parts]
+    reals = [torch.view_as_real(part.resolve_conj()) if part.is_complex() else part for part in parts]
     return torch.cat([part.float().flatten(1) for part in reals], 1)
 
 

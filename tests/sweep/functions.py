@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.sweep.case import Case, factory_of, function
+from tests.sweep.case import RENEWED, Case, factory_of, function
 from tests.sweep.case_functions import in_training, weighted
 from tests.sweep.functions_of_images import OF_IMAGES
 from tests.sweep.functions_of_losses import OF_LOSSES
@@ -66,7 +67,12 @@ ACTIVATIONS: dict[str, Case] = {
     "gumbel_softmax, hard": in_training(
         lambda x, training: F.gumbel_softmax(x, hard=True, dim=1) * 0.5 + x if training else x, 4, 6
     ),
-    "gumbel_softmax, in evaluation": function(F.gumbel_softmax, 4, 6, refused="random numbers in evaluation"),
+    "gumbel_softmax, in evaluation": function(
+        F.gumbel_softmax,
+        4,
+        6,
+        refused="draws random numbers in evaluation too, in the model itself: guard it by self.training",
+    ),
     "tanh": function(F.tanh, 12),
     "sigmoid": function(F.sigmoid, 12),
     "hardsigmoid": function(lambda x: F.hardsigmoid(x * 5), 12),
@@ -81,7 +87,9 @@ ACTIVATIONS: dict[str, Case] = {
     "dropout, in place": in_training(lambda x, training: F.dropout(x * 2, 0.3, training, inplace=True), 12),
     "dropout, of all": in_training(lambda x, training: x + F.dropout(x, 1.0, training), 12),
     "dropout, of nothing": function(lambda x: F.dropout(x, 0.0), 12),
-    "dropout, in evaluation": function(F.dropout, 12, refused="guard it by self.training"),
+    "dropout, in evaluation": function(
+        F.dropout, 12, refused="draws random numbers in evaluation too, in the model itself: guard it by self.training"
+    ),
     "alpha_dropout": in_training(lambda x, training: F.alpha_dropout(x, 0.3, training), 12),
     "dropout1d": in_training(lambda x, training: F.dropout1d(x, 0.3, training), 4, 6),
     "dropout2d": in_training(lambda x, training: F.dropout2d(x, 0.3, training), 4, 6, 6),
@@ -102,7 +110,7 @@ LAYERS: dict[str, Case] = {
         lambda x, w: x + F.embedding(_words(x), w, scale_grad_by_freq=True), (4, 6), (5, 6)
     ),
     "embedding, with max_norm": weighted(
-        lambda x, w: x + F.embedding(_words(x), w, max_norm=1.0), (4, 6), (5, 6), refused="max_norm"
+        lambda x, w: x + F.embedding(_words(x), w, max_norm=1.0), (4, 6), (5, 6), refused=RENEWED
     ),
     "embedding, sparse": weighted(lambda x, w: x + F.embedding(_words(x), w, sparse=True), (4, 6), (5, 6)),
     "embedding_bag": weighted(lambda x, w: F.embedding_bag(_words(x), w) + x[:, 0], (4, 6), (5, 6)),
@@ -131,7 +139,12 @@ LAYERS: dict[str, Case] = {
         *((4, 6), (5, 6)),
     ),
     "one_hot": function(lambda x: x + F.one_hot(_words(x), 6), 4, 6),
-    "one_hot, of unknown length": function(lambda x: x[..., :1] * F.one_hot(_words(x)), 4, 6, refused="num_classes"),
+    "one_hot, of unknown length": function(
+        lambda x: x[..., :1] * F.one_hot(_words(x)),
+        4,
+        6,
+        refused="is as long as the largest value is high, which no graph knows: give it num_classes",
+    ),
     "conv1d": weighted(lambda x, w, b: F.conv1d(x, w, b, stride=2, padding=1), (4, 9), (6, 4, 3), (6,)),
     "conv1d, same": weighted(lambda x, w: F.conv1d(x, w, padding="same", dilation=2), (4, 9), (6, 4, 3)),
     "conv2d": weighted(lambda x, w, b: F.conv2d(x, w, b, padding=1), (4, 6, 6), (6, 4, 3, 3), (6,)),
@@ -213,7 +226,11 @@ LAYERS: dict[str, Case] = {
     "pairwise_distance": function(lambda x: F.pairwise_distance(x[:, :2], x[:, 2:], keepdim=True), 4, 6),
     "pairwise_distance, p = 1": function(lambda x: F.pairwise_distance(x[:, :2], x[:, 2:], 1.0), 4, 6),
     "pairwise_distance, largest": function(lambda x: F.pairwise_distance(x[:, :2], x[:, 2:], float("inf")), 4, 6),
-    "pdist": function(lambda x: x * F.pdist(x).sum(), 6, refused="pdist"),
+    "pdist": function(
+        lambda x: x * F.pdist(x).sum(),
+        6,
+        refused="is no multiple of the batch N: compare the rows of each image, or all with all by torch.cdist",
+    ),
     "pdist, of a weight": weighted(lambda x, w: x * F.pdist(w).mean(), (12,), (5, 12)),
     "scaled_dot_product_attention": function(lambda x: _attended(x), 2, 5, 4),
     "scaled_dot_product_attention, causal": function(lambda x: _attended(x, is_causal=True), 2, 5, 4),
@@ -300,6 +317,12 @@ def _heads(x: Tensor, w: Tensor, b: Tensor | None, v: Tensor, c: Tensor | None, 
     return y if weights is None else torch.cat([y, weights.flatten(1)], 1)
 
 
-FUNCTIONS: dict[str, Case] = ACTIVATIONS | LAYERS | OF_IMAGES | OF_LOSSES
+KINDS: Mapping[str, Mapping[str, Case]] = {
+    "activations": ACTIVATIONS,
+    "layers": LAYERS,
+    "of images": OF_IMAGES,
+    "losses": OF_LOSSES,
+}
+FUNCTIONS: dict[str, Case] = {name: case for cases in KINDS.values() for name, case in cases.items()}
 
 __getattr__ = factory_of(FUNCTIONS)

@@ -75,7 +75,11 @@ POOLING: dict[str, Case] = {
         lambda x: F.fractional_max_pool2d(x, 2, output_ratio=(0.6, 0.6), _random_samples=_samples(x, 2)), 4, 7, 7
     ),
     "fractional_max_pool2d, in evaluation": function(
-        lambda x: F.fractional_max_pool2d(x, 2, 3), 4, 7, 7, refused="random numbers in evaluation"
+        lambda x: F.fractional_max_pool2d(x, 2, 3),
+        4,
+        7,
+        7,
+        refused="draws random numbers in evaluation too, in the model itself: guard it by self.training",
     ),
     "fractional_max_pool2d_with_indices": function(
         lambda x: _by_place(*F.fractional_max_pool2d_with_indices(x, (2, 3), 3, _random_samples=_samples(x, 2))),
@@ -209,7 +213,11 @@ ARRANGING: dict[str, Case] = {
     "channel_shuffle": function(lambda x: F.channel_shuffle(x, 2), 6, 4, 4),
     "channel_shuffle, of sequences": function(lambda x: F.channel_shuffle(x, 3), 6, 4),
     "native_channel_shuffle": function(
-        lambda x: F.native_channel_shuffle(x, 2), 6, 4, 4, refused="use F.channel_shuffle"
+        lambda x: F.native_channel_shuffle(x, 2),
+        6,
+        4,
+        4,
+        refused="torch has no gradient of native_channel_shuffle: use F.channel_shuffle",
     ),
     "unfold": function(lambda x: F.unfold(x, 3), 2, 5, 6),
     "unfold, with options": function(lambda x: F.unfold(x, (2, 3), dilation=(2, 1), padding=1, stride=(1, 2)), 2, 5, 6),

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import nn
 from torch.nn import functional
 
 from device_runtime.formats.model import Pixels
@@ -13,7 +14,8 @@ from pipeline.errors import PipelineError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
-from tests.sweep import as_written, functions, layers, tensors
+from tests.pipeline.lowering.operator_table import PAGE, page_with
+from tests.sweep import as_written, functions, layers, table, tensors
 from tests.sweep.case import CHANNELS, CLASSES, SIDE, Case
 
 RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("sgd"), batch_size=6, learning_rate=1e-2)
@@ -43,8 +45,23 @@ def test_it_trains_as_in_torch_or_is_refused(module: ModuleType, name: str, tmp_
     assert "\n" not in str(caught.value)
 
 
+def test_no_layer_is_left_out() -> None:
+    tried = {name.partition(",")[0] for name in layers.LAYERS}
+    classes = {name for name, kind in vars(nn).items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    assert not tried & layers.ELSEWHERE.keys()
+    assert tried | layers.ELSEWHERE.keys() == classes
+
+
 def test_no_function_of_torch_is_left_out() -> None:
     public = {name for name, value in vars(functional).items() if callable(value) and not name.startswith("_")}
     tried = {name.partition(",")[0] for name in functions.FUNCTIONS}
     assert public <= tried | functions.ELSEWHERE.keys()
     assert functions.ELSEWHERE.keys() <= public - tried
+
+
+def test_the_page_has_what_is_tried() -> None:
+    told = {name for _, _, kinds in table.PARTS for cases in kinds.values() for name in cases}
+    assert told == {name for _, cases in SWEEP for name in cases}
+    assert PAGE.read_text() == page_with(table.render(), table.WRITER), (
+        "docs/operators.md is not what the sweep tries: python -m tests.sweep.table"
+    )

@@ -9,6 +9,7 @@ import sympy
 import torch
 from torch import nn
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from pipeline.capture.joint.failures import own_files
 from pipeline.errors import ModelError
@@ -33,6 +34,9 @@ def check_any_batch(module: nn.Module, sizes: ShapeEnv) -> None:
     """
     for guard in sizes.guards:
         expression, line = guard.expr, _LINE.match(str(guard.sloc))
+        # What only values tell is no matter of the batch: the operator is refused by name.
+        if any(symbol_is_type(symbol, SymT.UNBACKED_INT) for symbol in expression.free_symbols):
+            continue
         # Of one way or another to the same, as a convolution's kernel, torch's own code chooses by the batch.
         is_torchs = line and (Path(torch.__file__).parent / line["file"]).is_file()
         if is_torchs and not isinstance(expression, sympy.Eq):

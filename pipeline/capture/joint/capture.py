@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.capture.joint.cut import cut, without_loss
+from pipeline.capture.joint.instead import check_layers
 from pipeline.capture.joint.loss import evaluation_loss_of, training_loss_of
 from pipeline.capture.joint.operators.random import RANDOM
-from pipeline.capture.joint.places import places_of
+from pipeline.capture.joint.places import drawing_places, places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
 from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
 from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
@@ -47,10 +48,11 @@ def capture_module(
       folder: takes the files; it has that one.
 
     Raises:
-      ModelError: torch cannot export the module, or draws random numbers in evaluation.
+      ModelError: torch cannot export the module, it has a layer that is refused, or draws random numbers in evaluation.
       LoweringError: it uses operators that have no form here.
       UsageError: nothing is left to train.
     """
+    check_layers(module)
     label, loss = torch.zeros(len(image), dtype=torch.int64), training_loss_of(recipe, classes)
     # Each run on a copy of its own: what a module keeps of one may change the next.
     probed, held = for_training(module, recipe.trainable)
@@ -72,10 +74,9 @@ def capture_module(
         training, evaluation = translate(traced, state, stored), translate(evaluated, state, stored)
     except UnknownOperatorsError as error:
         raise UnknownOperatorsError(error.calls, places_of(for_training(module, recipe.trainable)[0], image)) from error
-    if drawn := sorted({node.op_type for node in evaluation.graph.node} & RANDOM):
-        raise ModelError(
-            f"the model draws random numbers in evaluation too ({', '.join(drawn)}): guard it by self.training"
-        )
+    if RANDOM & {node.op_type for node in evaluation.graph.node}:
+        places = ", ".join(drawing_places(copied(module).eval(), image))
+        raise ModelError(f"the model draws random numbers in evaluation too, in {places}: guard it by self.training")
     forward = without_loss(translate(evaluated, [], stored))
     parts = cut(training, evaluation, forward, trains)
     if parts:

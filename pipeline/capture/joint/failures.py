@@ -24,11 +24,14 @@ _MEANT = {
     "Unexpected fake buffer": _KEPT,
     "mutating a non-functional tensor": _KEPT,
     "dynamo-optimized function": "a part of the model is compiled: give the model as it is before torch.compile",
+    ".numpy() is not supported": "the model goes to numpy, which no graph has: compute with torch alone",
     "derivative for aten::native_channel_shuffle is not": (
         "torch has no gradient of native_channel_shuffle: use F.channel_shuffle, which is the same"
     ),
     "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
 }
+
+_DATA_DEPENDENT = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
 
 
 @contextlib.contextmanager
@@ -46,7 +49,9 @@ def _reason(error: Exception, module: nn.Module) -> str:
     text = str(error).strip().splitlines()
     first = text[0] if text else ""
     where = _where(error, module)
-    if "data-dependent" in str(error) or type(error).__name__.startswith("GuardOnDataDependent"):
+    if type(error).__name__ == "DynamicOutputShapeException":
+        return f"the model uses {first}{where}, whose result has a size that only values tell: use torch.where"
+    if "data-dependent" in str(error) or type(error).__name__ in _DATA_DEPENDENT:
         return (
             f"the model branches on the values of a tensor{where}: one of the branches would be traced for all images; "
             "write it with torch.where"

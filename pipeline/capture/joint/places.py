@@ -18,6 +18,22 @@ def places_of(module: nn.Module, image: Tensor) -> dict[str, str]:
       module: is run once.
       image: an example.
     """
+    return _watched(module, image).found
+
+
+def drawing_places(module: nn.Module, image: Tensor) -> list[str]:
+    """The modules that draw random numbers in a forward pass, each as `'path' (Class)`.
+
+    Args:
+      module: is run once, as it stands.
+      image: an example.
+    """
+    children = dict(module.named_modules())
+    drawing = _watched(module, image).drawing
+    return [f"{path!r} ({type(children[path]).__name__})" if path else "the model itself" for path in drawing]
+
+
+def _watched(module: nn.Module, image: Tensor) -> _Watch:
     watch = _Watch()
     with ExitStack() as hooks, torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
         for path, child in module.named_modules():
@@ -26,7 +42,7 @@ def places_of(module: nn.Module, image: Tensor) -> dict[str, str]:
         # What fails is told already; up to there the places are right.
         with suppress(Exception):
             module(image)
-    return watch.found
+    return watch
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -34,6 +50,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.path: list[str] = []
         self.found: dict[str, str] = {}
+        self.drawing: dict[str, None] = {}
 
     def __torch_dispatch__(
         self,
@@ -43,7 +60,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         name = str(func).removeprefix("aten.").rpartition(".")[0]
-        self.found.setdefault(name, self.path[-1] if self.path else "")
+        path = self.path[-1] if self.path else ""
+        self.found.setdefault(name, path)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.drawing[path] = None
         return func(*args, **(kwargs or {}))
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.modules import transformer
+
+from pipeline.capture.joint.arithmetic.losses import l1_loss
 
 
 def cumulative_batch_norm(self: Any, x: Tensor) -> Tensor:
@@ -85,6 +90,11 @@ def self_attention(torchs: Callable[..., tuple[Tensor, Tensor | None]]) -> Calla
     return forward
 
 
+def is_causal_mask(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """Whether a transformer is told that its mask is causal; torch's own also reads the mask, to save its use."""
+    return is_causal is True
+
+
 def dot_product_attention(torchs: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Torch's `scaled_dot_product_attention`; N×H×T×D without a mask and dropout with the scale in one product."""
 
@@ -118,3 +128,57 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tenso
 def random_order(n: Any, **options: Any) -> Tensor:
     """Torch's randperm from numbers between 0 and 1, which are drawn like all others."""
     return torch.rand([n]).argsort(stable=True)
+
+
+def trilinear(
+    i1: Tensor,
+    i2: Tensor,
+    i3: Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> Tensor:
+    """Torch's _trilinear, of which bilinear layers are made: the sum over `sumdim` of i1 × i2 × i3, as two products.
+
+    Args:
+      i1: has all axes but those of `expand1`, along which it is the same everywhere.
+      i2: the second factor.
+      i3: the third.
+      expand1: the axes that i1 has not.
+      expand2: those that i2 has not.
+      expand3: those that i3 has not.
+      sumdim: the axes of the sum, which the result has not.
+      unroll_dim: torch's, of its loop.
+    """
+    axes = range(i1.dim() + len(expand1))
+    first, second, third, result = (
+        [axis for axis in axes if axis not in left_out] for left_out in (expand1, expand2, expand3, sumdim)
+    )
+    between = [axis for axis in axes if axis in {*first, *second} & {*third, *result}]
+    product = torch.einsum(i1, first, i2, second, between)
+    return torch.einsum(product, between, i3, third, result)
+
+
+# What stands for a function of torch, made of torch's own.
+_FOR: Mapping[tuple[ModuleType, str], Callable[..., Any]] = {
+    (functional, "instance_norm"): lambda torchs: instance_norm,
+    (functional, "l1_loss"): l1_loss,
+    (functional, "multi_head_attention_forward"): self_attention,
+    (functional, "scaled_dot_product_attention"): dot_product_attention,
+    (transformer, "_detect_is_causal_mask"): lambda torchs: is_causal_mask,
+}
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[None]:
+    """In the block functions of torch are those of this module."""
+    own = {(owner, name): getattr(owner, name) for owner, name in _FOR}
+    try:
+        for (owner, name), torchs in own.items():
+            setattr(owner, name, _FOR[owner, name](torchs))
+        yield
+    finally:
+        for (owner, name), torchs in own.items():
+            setattr(owner, name, torchs)

@@ -24,24 +24,18 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
-from pipeline.capture.joint.arithmetic.losses import l1_loss
 from pipeline.capture.joint.arithmetic.mode import InArithmetic
 from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
-from pipeline.capture.joint.operators.call import RULES
+from pipeline.capture.joint.operators.call import COMPLEX_RULES, RULES
 from pipeline.capture.joint.recurrent import Recurrent
-from pipeline.capture.joint.stand_ins import (
-    cumulative_batch_norm,
-    dot_product_attention,
-    instance_norm,
-    random_order,
-    self_attention,
-)
+from pipeline.capture.joint.retraced import Retraced
+from pipeline.capture.joint.stand_ins import cumulative_batch_norm, random_order, standing_in, trilinear
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
 from pipeline.graphs.names import IMAGE, LABELS, LOGITS, LOSS
@@ -123,7 +117,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic():
+    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic(), Retraced():
         made, signature = aot_export_module(
             module,
             inputs,
@@ -164,12 +158,14 @@ def _constant(value: object) -> Tensor:
 @cache
 def _decompositions() -> dict[Any, Any]:
     """Torch's own, of operators that have no rule here; what has one stays whole."""
+    known = {*RULES, *COMPLEX_RULES, *INSTEAD}
     torchs = {
         overload: decomposition
         for overload, decomposition in decomposition_table.items()
-        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in RULES
+        if isinstance(overload, OpOverload) and overload.overloadpacket.__name__ not in known
     }
-    return torchs | {torch.ops.aten.randperm.default: random_order}
+    own = {torch.ops.aten.randperm.default: random_order, torch.ops.aten._trilinear.default: trilinear}
+    return torchs | own
 
 
 def _any_batch(fake: FakeTensorMode, example: Tensor, name: str) -> Tensor:
@@ -213,21 +209,17 @@ def _mode(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and torch so that it can be traced; afterwards both are as they were."""
     was = {child: child.training for child in module.modules()}
     module.eval()
-    own_norm, functional.instance_norm = functional.instance_norm, instance_norm
-    own_l1, functional.l1_loss = functional.l1_loss, l1_loss(functional.l1_loss)
-    own_attention = functional.multi_head_attention_forward, functional.scaled_dot_product_attention
-    functional.multi_head_attention_forward = self_attention(own_attention[0])
-    functional.scaled_dot_product_attention = dot_product_attention(own_attention[1])
-    level = logging.getLogger("torch").level
+    level, is_fast = logging.getLogger("torch").level, torch.backends.mha.get_fastpath_enabled()
+    # An operator for a whole layer, in evaluation alone.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         # Attention in products, whose gradients are products.
-        with _without_warnings(), sdpa_kernel(SDPBackend.MATH):
+        with _without_warnings(), standing_in(), sdpa_kernel(SDPBackend.MATH):
             logging.getLogger("torch").setLevel(logging.CRITICAL)
             yield
     finally:
         logging.getLogger("torch").setLevel(level)
-        functional.instance_norm, functional.l1_loss = own_norm, own_l1
-        functional.multi_head_attention_forward, functional.scaled_dot_product_attention = own_attention
+        torch.backends.mha.set_fastpath_enabled(is_fast)
         for child, mode in was.items():
             child.training = mode
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import onnx
-import sympy
 import torch
 from onnx import helper, numpy_helper
 from torch.fx import Node
@@ -19,7 +19,18 @@ from torch.fx import Node
 from device_runtime.formats.steps import RENEWED
 from pipeline.capture.joint import operators  # noqa: F401 - registers the rules
 from pipeline.capture.joint.instead import INSTEAD
-from pipeline.capture.joint.operators.call import RULES, Call, Size, Tensor, UntranslatedError, Writer, onnx_type
+from pipeline.capture.joint.operators.call import (
+    COMPLEX_RULES,
+    RULES,
+    Call,
+    Complex,
+    Tensor,
+    UntranslatedError,
+    Writer,
+    onnx_type,
+)
+from pipeline.capture.joint.operators.complex import complex_rule
+from pipeline.capture.joint.sizes import described, number_of, size_of
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError, PipelineError, in_one_line
 from pipeline.graphs.graph import IR_VERSION, OPSET, Shape, Value, needed
@@ -29,8 +40,13 @@ CONTRIBUTED = "com.microsoft"
 
 _GENERAL = "replace it in the model, or freeze the parameters before it; docs/operators.md lists what works"
 
-# What torch has proved, and leaves to be seen when the graph runs.
-_IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
+# What torch has proved, and leaves to be seen when the graph runs; and what only names a part of it for a profiler.
+_IGNORED = frozenset(
+    {
+        *("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"),
+        *("profiler._record_function_enter_new", "profiler._record_function_exit"),
+    }
+)
 
 
 def translate(
@@ -115,6 +131,8 @@ class _Translation:
         self._g = Writer()
         self._values: dict[Node, Any] = {}
         self._known: dict[Value, Tensor] = {}
+        # Of the numbers that are elements of tensors, their values.
+        self._read: dict[Any, Value] = {}
         self._inputs: list[Tensor] = []
 
     def read_inputs(self) -> None:
@@ -142,6 +160,9 @@ class _Translation:
         return Tensor(self._g.cast(name, tensor.dtype), tensor.shape, tensor.dtype)
 
     def _constant(self, name: str, values: torch.Tensor) -> Tensor:
+        if values.is_complex():
+            real, imaginary = (self._constant(self._g.name(name), part) for part in (values.real, values.imag))
+            return Tensor(real.value, real.shape, values.dtype, imaginary.value)
         self._g.constants[name] = self._stored.get(name) or numpy_helper.from_array(
             values.detach().cpu().contiguous().numpy(), name
         )
@@ -157,6 +178,7 @@ class _Translation:
         unknown: dict[str, None] = {}
         for node in self._traced.graph.nodes:
             if node.op != "call_function" or self._is_size(node):
+                self._read_element(node)
                 continue
             if node.target is operator.getitem:
                 given = self._values.get(node.args[0])
@@ -177,33 +199,47 @@ class _Translation:
         if unknown:
             raise UnknownOperatorsError(tuple(unknown))
 
+    def _read_element(self, node: Node) -> None:
+        """Of `x.item()` of floats the tensor is what stands for the number."""
+        if node.target is torch.ops.aten._local_scalar_dense.default and isinstance(node.meta["val"], torch.SymFloat):
+            element: Tensor | None = self._argument(node.args[0])
+            if element:
+                self._read[node.meta["val"].node.expr] = self._g.as_type(element, torch.float32)
+
     @staticmethod
     def _is_size(node: Node) -> bool:
         return isinstance(node.meta.get("val"), (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool))
 
     def _written(self, node: Node, name: str) -> Any:
-        rule = RULES.get(name)
-        if rule is None or not isinstance(node.target, torch._ops.OpOverload):
+        if not isinstance(node.target, torch._ops.OpOverload) or not (name in RULES or name in COMPLEX_RULES):
             raise _UnknownError
         call = self._call(node, name, node.target)
+        rule = complex_rule(call) or RULES.get(name)
+        if rule is None:
+            if self._lacks(node):
+                return None
+            raise _UnknownError
         try:
             returned = rule(call, self._g)
         except PipelineError:
             raise
         except Exception as error:
-            # A value that an unknown operator should have given.
-            if any(self._values.get(value) is None for value in node.all_input_nodes if not self._is_size(value)):
+            if self._lacks(node):
                 return None
             raise UntranslatedError(f"in this form ({in_one_line(error)[:100]})") from error
-        values = (returned,) if isinstance(returned, str) else returned
+        values = (returned,) if isinstance(returned, (str, Complex)) else returned
         made = tuple(
-            Tensor(value, meta.shape, meta.dtype) if value and meta else None
-            for value, meta in zip(values, call.results, strict=False)
+            _named(value, meta) if value and meta else None for value, meta in zip(values, call.results, strict=False)
         )
         for tensor in made:
             if tensor:
-                self._known.setdefault(tensor.value, tensor)
+                for value in filter(None, (tensor.value, tensor.imaginary)):
+                    self._known.setdefault(value, tensor)
         return made if isinstance(node.meta["val"], (tuple, list)) else made[0]
+
+    def _lacks(self, node: Node) -> bool:
+        """Whether it reads what an unknown operator should have given."""
+        return any(self._values.get(value) is None for value in node.all_input_nodes if not self._is_size(value))
 
     def _call(self, node: Node, name: str, overload: torch._ops.OpOverload) -> Call:
         schema = overload._schema.arguments
@@ -222,6 +258,8 @@ class _Translation:
     def _argument(self, value: Any) -> Any:
         if isinstance(value, Node):
             meta = value.meta.get("val")
+            if isinstance(meta, torch.SymFloat):
+                return number_of(meta, self._read, self._g)
             return size_of(meta) if isinstance(meta, (torch.SymInt, int)) else self._values.get(value)
         if isinstance(value, (list, tuple)):
             return [self._argument(part) for part in value]
@@ -267,37 +305,14 @@ class _UnknownError(Exception):
     """An operator has no rule."""
 
 
-def described(value: Value, meta: torch.Tensor) -> Tensor:
-    """A tensor as torch knows it."""
-    return Tensor(value, tuple(_dimension(size) for size in meta.shape), meta.dtype)
-
-
-def _dimension(size: int | torch.SymInt) -> int | str:
-    number = size_of(size)
-    return number.symbol if isinstance(number, Size) else number
-
-
-def size_of(size: int | torch.SymInt) -> int | Size:
-    """A size as a function of the batch.
-
-    Raises:
-      LoweringError: it is no multiple of the batch and a rest.
-    """
-    if isinstance(size, int):
-        return size
-    expression = sympy.expand(size.node.expr)
-    symbols = sorted(expression.free_symbols, key=str)
-    if not symbols:
-        return int(expression)
-    # Image and labels have one batch, whatever torch calls it.
-    batch = sympy.Symbol("N", integer=True, positive=True)
-    expression = sympy.expand(expression.subs(dict.fromkeys(symbols, batch)))
-    factor, rest = expression.coeff(batch, 1), expression.coeff(batch, 0)
-    if expression != factor * batch + rest or not (factor.is_Integer and rest.is_Integer):
-        raise LoweringError(f"the model has a tensor of size {expression}, which is no multiple of the batch N")
-    return Size(int(factor), int(rest)) if factor else int(rest)
+def _named(value: Value | Complex, meta: Tensor) -> Tensor:
+    """What a rule gave, with torch's shape and type."""
+    if isinstance(value, Complex):
+        return replace(meta, value=value.real, imaginary=value.imaginary)
+    return replace(meta, value=value)
 
 
 def _info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
     shape: Shape = tensor.shape
-    return helper.make_tensor_value_info(name, onnx_type(tensor.dtype), list(shape))
+    dtype = tensor.dtype.to_real() if tensor.dtype.is_complex else tensor.dtype
+    return helper.make_tensor_value_info(name, onnx_type(dtype), list(shape))

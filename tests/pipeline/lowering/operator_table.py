@@ -16,7 +16,7 @@ from tests.networks import kinds
 from tests.pipeline.lowering.families import FAMILIES, Family
 
 PAGE = ROOT / "docs" / "operators.md"
-BEGIN, END = (f"<!-- {edge} of what operator_table.py writes -->" for edge in ("begin", "end"))
+WRITER = "operator_table.py"
 
 # Tested otherwise than by random cases of one function: name, operators, what is covered, rules, test.
 OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
@@ -91,11 +91,12 @@ CORRECTED = """onnxruntime-training 1.19.2 builds the gradient of these wrongly,
 training differentiates, `pipeline/capture/onnx/corrections.py` writes them so that it does not."""
 
 
-def page_with(tables: str) -> str:
-    """The page with these tables instead of its own."""
+def page_with(tables: str, writer: str = WRITER) -> str:
+    """The page with these tables instead of those that the writer has there."""
     text = PAGE.read_text()
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    return f"{before}{BEGIN}\n{tables}\n{after}"
+    begin, end = (f"<!-- {edge} of what {writer} writes -->" for edge in ("begin", "end"))
+    before, after = text[: text.index(begin)], text[text.index(end) :]
+    return f"{before}{begin}\n{tables}\n{after}"
 
 
 def _kept() -> list[str]:

@@ -18,6 +18,10 @@ _BAGS = (
     "F.embedding_bag takes the largest of bags that offsets tell, whose lengths no graph has: give it words N×L, "
     "one bag a row, and padding_idx"
 )
+_SCALED = (
+    "of bags with scale_grad_by_freq torch divides a word's gradient by how often another word occurs: take "
+    "F.embedding with scale_grad_by_freq, and sum what it gives"
+)
 
 
 def embedding(
@@ -56,11 +60,14 @@ def embedding_bag(
     """Torch's of that name: N×E of words N×L, or of the words of all bags one after another and where each begins.
 
     Raises:
-      ModelError: its weight is renewed, or the largest is asked for of bags that offsets tell.
+      ModelError: its weight is renewed, its gradient is divided by frequencies, or the largest is asked for of bags
+        that offsets tell.
     """
     if max_norm is not None:
         raise ModelError(_RENEWED)
-    rows = functional.embedding(input, weight, padding_idx, scale_grad_by_freq=scale_grad_by_freq)
+    if scale_grad_by_freq:
+        raise ModelError(_SCALED)
+    rows = functional.embedding(input, weight, padding_idx)
     padding = None if padding_idx is None else padding_idx % weight.shape[0]
     counted = torch.ones_like(input, dtype=weight.dtype) if padding is None else (input != padding).to(weight.dtype)
     if offsets is None and mode == "max":

@@ -28,6 +28,7 @@ from pipeline.capture.joint.arithmetic.small import (
     rrelu,
     rrelu_,
 )
+from pipeline.capture.joint.arithmetic.tensors import ALONE, GIVEN_TORCHS, places_of
 from pipeline.capture.joint.arithmetic.windows import (
     adaptive_max_pool,
     adaptive_max_pool_with_indices,
@@ -109,4 +110,6 @@ _OF: Mapping[Function, Function] = {
     **{of: _alone(partial(adaptive_max_pool, axes)) for of, axes in _ADAPTIVE_VALUES.items()},
     **{of: _alone(partial(fractional_max_pool, axes)) for of, axes in _FRACTIONAL.items()},
     **{of: _alone(_values(partial(fractional_max_pool, axes))) for of, axes in _FRACTIONAL_VALUES.items()},
+    **{place: function for name, function in GIVEN_TORCHS.items() for place in places_of(name)},
+    **{place: _alone(function) for name, function in ALONE.items() for place in places_of(name)},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from onnx import TensorProto
@@ -19,9 +19,18 @@ DTYPES: Mapping[torch.dtype, int] = {
     torch.float16: TensorProto.FLOAT16,
     torch.int64: TensorProto.INT64,
     torch.int32: TensorProto.INT32,
+    torch.int16: TensorProto.INT16,
+    torch.int8: TensorProto.INT8,
     torch.uint8: TensorProto.UINT8,
     torch.bool: TensorProto.BOOL,
 }
+
+
+class Complex(NamedTuple):
+    """Complex numbers that a rule gives, as two values of real numbers."""
+
+    real: Value
+    imaginary: Value
 
 
 class UntranslatedError(LoweringError):
@@ -41,11 +50,19 @@ def onnx_type(dtype: torch.dtype) -> int:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of the graph: its value, static sizes with a str for what depends on the batch, and its type."""
+    """A tensor of the graph.
+
+    Attributes:
+      value: in the graph; of complex numbers their real parts.
+      shape: static sizes, with a str for what depends on the batch.
+      dtype: as torch has it.
+      imaginary: of complex numbers their imaginary parts.
+    """
 
     value: Value
     shape: Shape
     dtype: torch.dtype
+    imaginary: Value = ""
 
     @property
     def rank(self) -> int:
@@ -196,7 +213,10 @@ class Writer(Graph):
         return self.number(argument, dtype)
 
 
-Rule = Callable[[Call, Writer], "Value | tuple[Value, ...]"]
+Rule = Callable[[Call, Writer], "Value | Complex | tuple[Value | Complex, ...]"]
 
 RULES: dict[str, Rule] = {}
 translates = decorator_of(RULES)
+# Of operators that are given complex numbers, or give them.
+COMPLEX_RULES: dict[str, Rule] = {}
+translates_complex = decorator_of(COMPLEX_RULES)

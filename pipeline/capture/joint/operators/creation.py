@@ -10,7 +10,7 @@ from pipeline.graphs.graph import Value
 
 
 @translates("full", "full_like", "ones", "zeros", "ones_like", "zeros_like", "new_zeros", "new_ones", "new_full")
-@translates("scalar_tensor", "empty", "empty_like", "new_empty", "fill")
+@translates("scalar_tensor", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "fill")
 def filled(call: Call, g: Writer) -> Value:
     """full(size, fill_value), zeros_like(self), scalar_tensor(s) and others of one number."""
     numbers = {"ones": 1, "ones_like": 1, "new_ones": 1, "full": None, "full_like": None, "new_full": None}
@@ -50,3 +50,17 @@ def eye(call: Call, g: Writer) -> Value:
         return g.cast(g.op("Equal", g.op("Unsqueeze", rows, g.ints([1])), columns), call.result.dtype)
     numbers = torch.eye(call["n"], call.get("m") or call["n"], dtype=call.result.dtype).numpy()
     return g.constant(numbers, numbers.dtype)
+
+
+@translates("fft_fftfreq", "fft_rfftfreq")
+def frequencies(call: Call, g: Writer) -> Value:
+    """fft_fftfreq(n, d=1), fft_rfftfreq(n, d=1)."""
+    of = torch.fft.fftfreq if call.name == "fft_fftfreq" else torch.fft.rfftfreq
+    return g.floats(of(call["n"], call["d"]).numpy())
+
+
+@translates("hann_window", "hamming_window", "blackman_window", "bartlett_window", "kaiser_window")
+def window(call: Call, g: Writer) -> Value:
+    """hann_window(window_length, periodic=True), and windows of other names and further numbers."""
+    given = {name: call[name] for name in ("periodic", "alpha", "beta") if call.get(name) is not None}
+    return g.floats(getattr(torch, call.name)(call["window_length"], **given).numpy())

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
+from pipeline.capture.joint.operators.call import Call, Tensor, Writer, translates
 from pipeline.graphs.graph import Value
 
 _BINARY = {"mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min"}
@@ -23,6 +23,9 @@ _UNARY = {
     "asin": "Asin",
     "acos": "Acos",
     "atan": "Atan",
+    "acosh": "Acosh",
+    "asinh": "Asinh",
+    "atanh": "Atanh",
     "sinh": "Sinh",
     "cosh": "Cosh",
     "tanh": "Tanh",
@@ -32,35 +35,7 @@ _UNARY = {
     "sgn": "Sign",
     "ceil": "Ceil",
     "floor": "Floor",
-    "round": "Round",
 }
-_COMPARISONS = {
-    "eq": "Equal",
-    "gt": "Greater",
-    "ge": "GreaterOrEqual",
-    "lt": "Less",
-    "le": "LessOrEqual",
-    "logical_and": "And",
-    "logical_or": "Or",
-    "logical_xor": "Xor",
-    "bitwise_and": "And",
-    "bitwise_or": "Or",
-    "bitwise_xor": "Xor",
-}
-
-
-def _dtype_of(argument: object) -> torch.dtype | None:
-    return argument.dtype if isinstance(argument, Tensor) else None
-
-
-def _common(*arguments: object) -> torch.dtype:
-    """The type in which torch compares or computes with these: of tensors that of the highest kind, else float32."""
-    dtypes = [dtype for argument in arguments if (dtype := _dtype_of(argument))]
-    common = dtypes[0] if dtypes else torch.float32
-    for dtype in dtypes[1:]:
-        common = torch.promote_types(common, dtype)
-    numbers = [argument for argument in arguments if isinstance(argument, float)]
-    return torch.float32 if numbers and not common.is_floating_point else common
 
 
 @translates("mul", "div", "maximum", "minimum")
@@ -70,13 +45,31 @@ def binary(call: Call, g: Writer) -> Value:
     left, right = g.operand(call["self"], dtype), g.operand(call["other"], dtype)
     if dtype == torch.bool:
         return g.op("Or" if call.name == "maximum" else "And", left, right)
-    quotient = g.op(_BINARY[call.name], left, right)
     mode = call.get("rounding_mode")
     if mode == "floor":
-        return g.op("Floor", quotient) if dtype.is_floating_point else quotient
-    if mode == "trunc" and dtype.is_floating_point:
-        return g.op("Mul", g.op("Sign", quotient), g.op("Floor", g.op("Abs", quotient)))
-    return quotient
+        return _floor_quotient(g, left, right, dtype)
+    quotient = g.op(_BINARY[call.name], left, right)
+    return _truncated(g, quotient) if mode == "trunc" and dtype.is_floating_point else quotient
+
+
+def _floor_quotient(g: Writer, left: Value, right: Value, dtype: torch.dtype) -> Value:
+    """Of what the remainder leaves, as torch has it: 1 / 0.1 is 9, as 0.1 in float32 is above a tenth."""
+    whole = g.op("Sub", left, _remainder(g, left, right, dtype))
+    quotient = g.op("Div", whole, right)
+    return g.op("Round", quotient) if dtype.is_floating_point else quotient
+
+
+def _remainder(g: Writer, left: Value, right: Value, dtype: torch.dtype) -> Value:
+    """With the sign of the divisor."""
+    if not dtype.is_floating_point:
+        return g.op("Mod", left, right)
+    rest, zero = g.op("Mod", left, right, fmod=1), g.floats(0.0)
+    other_sign = g.op("Less", g.op("Mul", g.op("Sign", rest), g.op("Sign", right)), zero)
+    return g.op("Where", other_sign, g.op("Add", rest, right), rest)
+
+
+def _truncated(g: Writer, value: Value) -> Value:
+    return g.op("Mul", g.op("Sign", value), g.op("Floor", g.op("Abs", value)))
 
 
 @translates("add", "sub", "rsub")
@@ -131,15 +124,25 @@ def remainder(call: Call, g: Writer) -> Value:
     """remainder(self, other): with the sign of the divisor; fmod: with that of the dividend."""
     dtype = call.result.dtype
     left, right = g.operand(call["self"], dtype), g.operand(call["other"], dtype)
-    if call.name == "remainder" and dtype.is_floating_point:
-        return g.op("Sub", left, g.op("Mul", g.op("Floor", g.op("Div", left, right)), right))
-    return g.op("Mod", left, right, fmod=int(call.name == "fmod"))
+    return g.op("Mod", left, right, fmod=1) if call.name == "fmod" else _remainder(g, left, right, dtype)
 
 
 @translates(*_UNARY)
 def unary(call: Call, g: Writer) -> Value:
     """abs(self), and other functions that ONNX has under another name."""
     return g.op(_UNARY[call.name], g.operand(call["self"], call.result.dtype))
+
+
+@translates("round")
+def rounded(call: Call, g: Writer) -> Value:
+    """round(self, decimals=0): half to even."""
+    x, decimals = call["self"].value, call.get("decimals", 0)
+    if not decimals:
+        return g.op("Round", x)
+    factor, moved, back = g.floats(10.0 ** abs(decimals)), "Mul", "Div"
+    if decimals < 0:
+        moved, back = back, moved
+    return g.op(back, g.op("Round", g.op(moved, x, factor)), factor)
 
 
 @translates("rsqrt")
@@ -153,9 +156,15 @@ def logarithm(call: Call, g: Writer) -> Value:
     """expm1(self) → eˣ − 1; log1p → log(1 + x); logarithms and powers of other bases."""
     x, one = call["self"].value, g.floats(1.0)
     if call.name == "expm1":
-        return g.op("Sub", g.op("Exp", x), one)
+        # Not the difference, of which near 0 nothing is left.
+        return g.op("Mul", g.op("Tanh", g.op("Mul", x, g.floats(0.5))), g.op("Add", g.op("Exp", x), one))
     if call.name == "log1p":
-        return g.op("Log", g.op("Add", x, one))
+        # What 1 + x loses of a small x, the quotient gives back.
+        total = g.op("Add", x, one)
+        kept = g.op("Sub", total, one)
+        nothing = g.op("Equal", kept, g.floats(0.0))
+        share = g.op("Div", x, g.op("Where", nothing, one, kept))
+        return g.op("Where", nothing, x, g.op("Mul", g.op("Log", total), share))
     if call.name == "exp2":
         return g.op("Exp", g.op("Mul", x, g.floats(math.log(2))))
     return g.op("Mul", g.op("Log", x), g.floats(1 / math.log(2 if call.name == "log2" else 10)))
@@ -164,50 +173,7 @@ def logarithm(call: Call, g: Writer) -> Value:
 @translates("trunc", "fix")
 def truncated(call: Call, g: Writer) -> Value:
     """trunc(self)."""
-    x = call["self"].value
-    return g.op("Mul", g.op("Sign", x), g.op("Floor", g.op("Abs", x)))
-
-
-@translates(*_COMPARISONS)
-def comparison(call: Call, g: Writer) -> Value:
-    """eq(self, other), and other comparisons; of logical values and, or, xor."""
-    left, right = call["self"], call["other"]
-    operator = _COMPARISONS[call.name]
-    dtype = torch.bool if operator in ("And", "Or", "Xor") else _common(left, right)
-    if call.name.startswith("bitwise") and call.result.dtype != torch.bool:
-        raise UntranslatedError("of integers")
-    if dtype == torch.bool and operator in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
-        dtype = torch.int64
-    return g.op(operator, g.operand(left, dtype), g.operand(right, dtype))
-
-
-@translates("ne")
-def unequal(call: Call, g: Writer) -> Value:
-    """ne(self, other)."""
-    dtype = _common(call["self"], call["other"])
-    return g.op("Not", g.op("Equal", g.operand(call["self"], dtype), g.operand(call["other"], dtype)))
-
-
-@translates("logical_not", "bitwise_not")
-def opposite(call: Call, g: Writer) -> Value:
-    """logical_not(self)."""
-    if call.name == "bitwise_not" and call.result.dtype != torch.bool:
-        raise UntranslatedError("of integers")
-    return g.op("Not", g.as_type(call["self"], torch.bool))
-
-
-@translates("where")
-def where(call: Call, g: Writer) -> Value:
-    """where(condition, self, other)."""
-    dtype = call.result.dtype
-    return g.op("Where", call["condition"].value, g.operand(call["self"], dtype), g.operand(call["other"], dtype))
-
-
-@translates("masked_fill")
-def masked_fill(call: Call, g: Writer) -> Value:
-    """masked_fill(self, mask, value)."""
-    dtype = call.result.dtype
-    return g.op("Where", call["mask"].value, g.operand(call["value"], dtype), call["self"].value)
+    return _truncated(g, call["self"].value)
 
 
 @translates("clamp", "clamp_min", "clamp_max")
@@ -219,12 +185,6 @@ def clamp(call: Call, g: Writer) -> Value:
     if low is not None:
         value = g.op("Max", value, g.operand(low, dtype))
     return value if high is None else g.op("Min", value, g.operand(high, dtype))
-
-
-@translates("isnan", "isinf")
-def not_a_number(call: Call, g: Writer) -> Value:
-    """isnan(self), isinf(self)."""
-    return g.op("IsNaN" if call.name == "isnan" else "IsInf", call["self"].value)
 
 
 @translates("_to_copy", "to")
@@ -241,3 +201,62 @@ def same(call: Call, g: Writer) -> Value:
         value = g.as_type(src, result.dtype)
         return value if src.shape == result.shape else g.op("Expand", value, g.op("Shape", call["self"].value))
     return str(call["self"].value)
+
+
+@translates("atan2")
+def arctangent_of_two(call: Call, g: Writer) -> Value:
+    """atan2(self, other)."""
+    dtype = call.result.dtype
+    return angle_of(g, g.operand(call["self"], dtype), g.operand(call["other"], dtype))
+
+
+def angle_of(g: Writer, y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), from −π to π."""
+    zero, right = g.floats(0.0), g.floats(math.pi / 2)
+    # By the larger of both, so that no quotient is beyond float32; of (0, 0) it is 0.
+    steep = g.op("Greater", g.op("Abs", y), g.op("Abs", x))
+    divisor = g.op("Where", steep, y, x)
+    divisor = g.op("Where", g.op("Equal", divisor, zero), g.floats(1.0), divisor)
+    turned = g.op("Atan", g.op("Div", g.op("Where", steep, x, y), divisor))
+    up = g.op("Where", g.op("Less", y, zero), g.op("Neg", right), right)
+    flat = g.op("Where", g.op("Less", x, zero), g.op("Mul", up, g.floats(2.0)), zero)
+    return g.op("Where", steep, g.op("Sub", up, turned), g.op("Add", flat, turned))
+
+
+@translates("angle")
+def angle(call: Call, g: Writer) -> Value:
+    """angle(self): of a number below 0 it is π."""
+    return g.op("Where", g.op("Less", call["self"].value, g.floats(0.0)), g.floats(math.pi), g.floats(0.0))
+
+
+@translates("hypot")
+def hypotenuse(call: Call, g: Writer) -> Value:
+    """hypot(self, other)."""
+    left, right = call["self"].value, call["other"].value
+    return g.op("Sqrt", g.op("Add", g.op("Mul", left, left), g.op("Mul", right, right)))
+
+
+@translates("fmax", "fmin")
+def number_of_two(call: Call, g: Writer) -> Value:
+    """fmax(self, other), fmin(self, other): where one is NaN, the other."""
+    left, right = call["self"].value, call["other"].value
+    kind = "Max" if call.name == "fmax" else "Min"
+    of_numbers = g.op("Where", g.op("IsNaN", right), left, g.op(kind, left, right))
+    return g.op("Where", g.op("IsNaN", left), right, of_numbers)
+
+
+@translates("erfc")
+def error_function_complement(call: Call, g: Writer) -> Value:
+    """erfc(self) → 1 − erf(self)."""
+    return g.op("Sub", g.floats(1.0), g.op("Erf", call["self"].value))
+
+
+@translates("__lshift__", "__rshift__", "bitwise_left_shift", "bitwise_right_shift")
+def shift(call: Call, g: Writer) -> Value:
+    """__lshift__(self, other) → self × 2^other; __rshift__ the floor of self / 2^other."""
+    dtype = call.result.dtype
+    factor = g.cast(g.op("Pow", g.floats(2.0), g.operand(call["other"], torch.float32)), dtype)
+    value = g.operand(call["self"], dtype)
+    if call.name in ("__lshift__", "bitwise_left_shift"):
+        return g.op("Mul", value, factor)
+    return _floor_quotient(g, value, factor, dtype)

@@ -50,27 +50,6 @@ def index_select(call: Call, g: Writer) -> Value:
     return g.op("Gather", call["self"].value, call["index"].value, axis=call.axis("dim", call["self"]))
 
 
-@translates("scatter")
-def scatter(call: Call, g: Writer) -> Value:
-    """scatter(self, dim, index, src or value)."""
-    tensor, index = call["self"], call["index"]
-    if call.get("reduce") is not None:
-        raise UntranslatedError("with reduce")
-    if "src" in call.arguments:
-        src = call["src"].value
-    else:
-        src = g.op("Expand", g.operand(call["value"], tensor.dtype), g.op("Shape", index.value))
-    return g.op("ScatterElements", tensor.value, index.value, src, axis=call.axis("dim", tensor))
-
-
-@translates("scatter_add")
-def scatter_add(call: Call, g: Writer) -> Value:
-    """scatter_add(self, dim, index, src)."""
-    axis = call.axis("dim", call["self"])
-    inputs = (call[name].value for name in ("self", "index", "src"))
-    return g.op("ScatterElements", *inputs, axis=axis, reduction="add")
-
-
 @translates("index_add")
 def index_add(call: Call, g: Writer) -> Value:
     """index_add(self, dim, index, source, alpha=1): rows of source added to those of self that the index names."""
@@ -97,7 +76,10 @@ def index(call: Call, g: Writer) -> Value:
 
 @translates("index_put", "_unsafe_index_put", "_index_put_impl")
 def index_put(call: Call, g: Writer) -> Value:
-    """index_put(self, indices, values, accumulate=False)."""
+    """index_put(self, indices, values, accumulate=False); by a mask where the values are the same for all it holds."""
+    masked = _by_mask(call, g)
+    if masked:
+        return masked
     tensor, axes, indices = _indices(call)
     values: Tensor = call["values"]
     first, positions = _together(g, tensor, axes, indices)
@@ -120,13 +102,30 @@ def index_put(call: Call, g: Writer) -> Value:
     return _restored(g, filled, tensor, axes)
 
 
+def _by_mask(call: Call, g: Writer) -> Value | None:
+    """Of one mask from some axis on, of values without an axis for what it holds."""
+    tensor, values = call["self"], call["values"]
+    before = [chosen for chosen in call["indices"] if chosen is not None]
+    if len(before) != 1 or before[0].dtype != torch.bool or call["accumulate"]:
+        return None
+    mask, axis = before[0], call["indices"].index(before[0])
+    behind = tensor.rank - axis - mask.rank
+    if values.rank > behind and any(size != 1 for size in values.shape[: values.rank - behind]):
+        return None
+    value = mask.value
+    if behind:
+        value = g.view(value, [*sizes_of(mask), *[1] * behind])
+    filled = g.op("Where", value, g.as_type(values, tensor.dtype), tensor.value)
+    return str(filled)
+
+
 def _indices(call: Call) -> tuple[Tensor, list[int], list[Tensor]]:
     tensor: Tensor = call["self"]
     given: list[Any] = list(call["indices"])
     axes = [axis for axis, chosen in enumerate(given) if chosen is not None]
     indices: list[Tensor] = [chosen for chosen in given if chosen is not None]
     if any(chosen.dtype == torch.bool for chosen in indices):
-        raise UntranslatedError("by a mask, whose result has as many rows as it holds")
+        raise UntranslatedError("by a mask, whose result has as many rows as it holds: use torch.where")
     return tensor, axes, indices
 
 

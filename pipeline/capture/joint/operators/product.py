@@ -44,6 +44,17 @@ def baddbmm(call: Call, g: Writer) -> Value:
     return g.op("Add", bias if call["beta"] == 1 else g.op("Mul", bias, g.floats(float(call["beta"]))), product)
 
 
+@translates("addbmm")
+def addbmm(call: Call, g: Writer) -> Value:
+    """addbmm(self, batch1, batch2, beta=1, alpha=1) → beta × self + alpha × the sum of all products: one product."""
+    first, second = call["batch1"], call["batch2"]
+    rows, columns = (g.ints([size, -1]) for size in (first.static(1), second.static(2)))
+    left = g.op("Reshape", g.op("Transpose", first.value, perm=[1, 0, 2]), rows)
+    right = g.op("Reshape", g.op("Transpose", second.value, perm=[2, 0, 1]), columns)
+    factors = {"alpha": float(call["alpha"]), "beta": float(call["beta"])}
+    return g.op("Gemm", left, right, call["self"].value, transB=1, **factors)
+
+
 @translates("mv")
 def mv(call: Call, g: Writer) -> Value:
     """mv(self, vec): a product with a column: ONNX Runtime 1.19.2 is wrong of a transposed matrix and a vector."""

@@ -63,17 +63,21 @@ def extremum_and_index(call: Call, g: Writer) -> Value | tuple[Value, ...]:
     if call.get("dim") is None:
         return g.op(kind, tensor.value, keepdims=0)
     axis, keep = call.axis("dim", tensor), int(bool(call["keepdim"]))
-    return g.op(kind, tensor.value, axes=[axis], keepdims=keep), g.op(index, tensor.value, axis=axis, keepdims=keep)
+    value = g.as_type(tensor, torch.int32) if tensor.dtype == torch.bool else tensor.value
+    values = g.op(kind, value, axes=[axis], keepdims=keep)
+    place = g.op(index, value, axis=axis, keepdims=keep)
+    return g.cast(values, torch.bool) if tensor.dtype == torch.bool else values, place
 
 
 @translates("argmax", "argmin")
 def index_of_extremum(call: Call, g: Writer) -> Value:
     """argmax(self, dim=None, keepdim=False)."""
     tensor, kind = call["self"], "ArgMax" if call.name == "argmax" else "ArgMin"
+    value = g.as_type(tensor, torch.int32) if tensor.dtype == torch.bool else tensor.value
     if call["dim"] is None:
-        flat = g.op("Reshape", tensor.value, g.ints([-1]))
+        flat = g.op("Reshape", value, g.ints([-1]))
         return g.op("Squeeze", g.op(kind, flat, axis=0, keepdims=0))
-    return g.op(kind, tensor.value, axis=call.axis("dim", tensor), keepdims=int(bool(call["keepdim"])))
+    return g.op(kind, value, axis=call.axis("dim", tensor), keepdims=int(bool(call["keepdim"])))
 
 
 @translates("any", "all")
@@ -123,23 +127,36 @@ def _dropped(g: Writer, value: Value, axes: Sequence[int]) -> Value:
 
 @translates("prod")
 def product(call: Call, g: Writer) -> Value:
-    """prod(self, dim=None, keepdim=False)."""
+    """prod(self, dim=None, keepdim=False, dtype=None)."""
     axes, keep = axes_of(call, call["self"]), int(bool(call.get("keepdim", False)))
-    return g.op("ReduceProd", call["self"].value, axes=axes, keepdims=keep)
+    return g.op("ReduceProd", g.as_type(call["self"], call.result.dtype), axes=axes, keepdims=keep)
+
+
+@translates("prims.prod")
+def product_of_axes(call: Call, g: Writer) -> Value:
+    """prims.prod(inp, dims): in torch's gradient of products."""
+    return g.op("ReduceProd", call["inp"].value, axes=[int(axis) for axis in call["dims"]], keepdims=0)
 
 
 @translates("linalg_vector_norm", "norm")
 def vector_norm(call: Call, g: Writer) -> Value:
-    """linalg_vector_norm(self, ord=2, dim=None, keepdim=False)."""
-    order = call.get("ord", call.get("p", 2))
+    """linalg_vector_norm(self, ord=2, dim=None, keepdim=False, dtype=None)."""
+    order = float(call.get("ord", call.get("p", 2)))
     axes, keep = axes_of(call, call["self"]), int(bool(call.get("keepdim", False)))
-    value = call["self"].value
+    tensor = Tensor(_norm(g, call["self"].value, order, axes, keep), call.result.shape, call["self"].dtype)
+    return g.as_type(tensor, call.result.dtype)
+
+
+def _norm(g: Writer, value: Value, order: float, axes: Sequence[int], keep: int) -> Value:
     if order in (1, 2):
         return g.op(f"ReduceL{int(order)}", value, axes=axes, keepdims=keep)
-    if order == math.inf:
-        return g.op("ReduceMax", g.op("Abs", value), axes=axes, keepdims=keep)
-    powers = g.sum(g.op("Pow", g.op("Abs", value), g.floats(float(order))), axes, keepdims=bool(keep))
-    return g.op("Pow", powers, g.floats(1 / float(order)))
+    length = g.op("Abs", value)
+    if math.isinf(order):
+        return g.op("ReduceMax" if order > 0 else "ReduceMin", length, axes=axes, keepdims=keep)
+    if order == 0:
+        return g.sum(g.op("Abs", g.op("Sign", value)), axes, keepdims=bool(keep))
+    powers = g.sum(g.op("Pow", length, g.floats(order)), axes, keepdims=bool(keep))
+    return g.op("Pow", powers, g.floats(1 / order))
 
 
 @translates("logsumexp")
@@ -147,27 +164,3 @@ def logsumexp(call: Call, g: Writer) -> Value:
     """logsumexp(self, dim, keepdim=False)."""
     axes, keep = axes_of(call, call["self"]), int(bool(call["keepdim"]))
     return g.op("ReduceLogSumExp", call["self"].value, axes=axes, keepdims=keep)
-
-
-@translates("cumsum")
-def cumsum(call: Call, g: Writer) -> Value:
-    """cumsum(self, dim)."""
-    value = g.as_type(call["self"], call.result.dtype)
-    return g.op("CumSum", value, g.ints(call.axis("dim", call["self"])))
-
-
-@translates("topk")
-def topk(call: Call, g: Writer) -> tuple[Value, ...]:
-    """topk(self, k, dim=-1, largest=True, sorted=True) → values, indices."""
-    axis = call.axis("dim", call["self"])
-    count = g.ints([int(call["k"])])
-    return g.ops("TopK", call["self"].value, count, outputs=2, axis=axis, largest=int(bool(call["largest"])))
-
-
-@translates("sort")
-def sort(call: Call, g: Writer) -> tuple[Value, ...]:
-    """sort(self, dim=-1, descending=False) → values, indices."""
-    tensor = call["self"]
-    axis = call.axis("dim", tensor)
-    count = g.size(sizes_of(tensor)[axis])
-    return g.ops("TopK", tensor.value, count, outputs=2, axis=axis, largest=int(bool(call["descending"])))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.capture.joint.operators.call import Call, Parts, Size, Tensor, UntranslatedError, Writer, translates
+from pipeline.capture.joint.operators.call import Call, Size, Tensor, UntranslatedError, Writer, translates
 from pipeline.graphs.graph import Value
 
 
@@ -25,6 +24,8 @@ def _parsed(symbol: str) -> Size:
 @translates("view", "_unsafe_view", "reshape", "unflatten")
 def view(call: Call, g: Writer) -> Value:
     """view(self, size)."""
+    if call["self"].dtype != call.result.dtype:
+        raise UntranslatedError("of the bits of another type; convert the numbers (x.to(dtype))")
     if call["self"].shape == call.result.shape:
         return str(call["self"].value)
     return g.view(call["self"].value, sizes_of(call.result))
@@ -114,95 +115,12 @@ def stack(call: Call, g: Writer) -> Value:
 def split(call: Call, g: Writer) -> tuple[Value, ...]:
     """split_with_sizes(self, split_sizes, dim=0); unbind drops the axis."""
     tensor, axis = call["self"], call.axis("dim", call["self"])
-    widths: list[int] = []
-    for result in call.results:
-        assert result is not None
-        widths.append(1 if call.name == "unbind" else result.static(axis))
+    widths = [1 if call.name == "unbind" else sizes_of(result)[axis] for result in call.results if result]
     if len(widths) == 1:
         parts: tuple[Value, ...] = (tensor.value,)
     else:
-        parts = g.ops("Split", tensor.value, g.ints(widths), outputs=len(widths), axis=axis)
+        parts = g.ops("Split", tensor.value, g.sizes(widths), outputs=len(widths), axis=axis)
     return tuple(g.op("Squeeze", part, g.ints([axis])) for part in parts) if call.name == "unbind" else parts
-
-
-def _bound(number: Any, missing: int) -> int | Size:
-    return missing if number is None else number
-
-
-@translates("slice")
-def cut(call: Call, g: Writer) -> Value:
-    """slice(self, dim=0, start=None, end=None, step=1)."""
-    tensor, axis = call["self"], call.axis("dim", call["self"])
-    if tensor.shape == call.result.shape:
-        return str(tensor.value)
-    start, end = _bound(call["start"], 0), _bound(call["end"], np.iinfo(np.int64).max)
-    return g.op("Slice", tensor.value, g.size(start), g.size(end), g.ints([axis]), g.ints([int(call["step"])]))
-
-
-@translates("select")
-def select(call: Call, g: Writer) -> Value:
-    """select(self, dim, index)."""
-    tensor, axis = call["self"], call.axis("dim", call["self"])
-    index = call["index"]
-    at = g.ints(int(index)) if isinstance(index, int) else g.op("Squeeze", g.size(index))
-    return g.op("Gather", tensor.value, at, axis=axis)
-
-
-@translates("select_backward", "slice_backward")
-def part_backward(call: Call, g: Writer) -> Value:
-    """select_backward(grad_output, input_sizes, dim, index), slice_backward(…, start, end, step): zeros around."""
-    gradient, result = call["grad_output"], call.result
-    axis = int(call["dim"]) % result.rank
-    value = gradient.value
-    if gradient.shape == result.shape:
-        return str(value)
-    if call.name == "slice_backward" and not isinstance(result.shape[axis], int):
-        bounds = (g.size(call["start"]), g.size(call["end"]), g.ints([axis]), g.ints([int(call["step"])]))
-        return g.op("SliceGrad", value, g.sizes(sizes_of(result)), *bounds)
-    size = result.static(axis)
-    if call.name == "select_backward":
-        start, step, length = int(call["index"]) % size, 1, 1
-        value = g.op("Unsqueeze", value, g.ints([axis]))
-    else:
-        chosen = range(*slice(call["start"], min(call["end"], size), call["step"]).indices(size))
-        start, step, length = chosen.start, chosen.step, len(chosen)
-    return _placed(g, value, result, axis, start, step, length)
-
-
-@translates("slice_scatter", "select_scatter")
-def part_scatter(call: Call, g: Writer) -> Value:
-    """slice_scatter(self, src, dim, start, end, step), select_scatter(self, src, dim, index): src in a part of self."""
-    tensor, src = call["self"], call["src"]
-    axis = call.axis("dim", tensor)
-    size = tensor.static(axis)
-    if call.name == "select_scatter":
-        chosen = [int(call["index"]) % size]
-        value = g.op("Unsqueeze", src.value, g.ints([axis]))
-    else:
-        bounds = (call["start"] or 0, min(size, _bound(call["end"], size)), call["step"])
-        chosen = list(range(*slice(*bounds).indices(size)))
-        value = src.value
-    if chosen == list(range(size)):
-        return str(value)
-    order = np.array([size + chosen.index(i) if i in chosen else i for i in range(size)], np.int64)
-    return g.op("Gather", g.op("Concat", tensor.value, value, axis=axis), g.ints(order), axis=axis)
-
-
-def _placed(g: Writer, value: Value, result: Tensor, axis: int, start: int, step: int, length: int) -> Value:
-    """A part of a tensor that is 0 elsewhere."""
-    size = result.static(axis)
-    if step == 1:
-        pads = [0] * (2 * result.rank)
-        pads[axis], pads[result.rank + axis] = start, size - start - length
-        if not any(pads):
-            return value
-        padded = g.op("Pad", value, g.ints(pads))
-        g.parts[padded] = Parts(axis, size, {start: (value, length)})
-        return padded
-    zero = g.op("Pad", value, g.ints([*[0] * (result.rank + axis), 1, *[0] * (result.rank - axis - 1)]))
-    order = np.full(size, length, np.int64)
-    order[start : start + step * length : step] = np.arange(length)
-    return g.op("Gather", zero, g.ints(order), axis=axis)
 
 
 @translates("flip")
@@ -222,15 +140,27 @@ def flip(call: Call, g: Writer) -> Value:
 
 @translates("roll")
 def roll(call: Call, g: Writer) -> Value:
-    """roll(self, shifts, dims)."""
+    """roll(self, shifts, dims=()): without axes that of the elements, row by row."""
     value, tensor = call["self"].value, call["self"]
     if not call["dims"]:
-        raise UntranslatedError("without an axis")
+        flat = g.op("Reshape", value, g.ints([-1]))
+        return g.view(_turned(g, flat, 0, int(call["shifts"][0])), sizes_of(tensor))
     for shift, dim in zip(call["shifts"], call["dims"], strict=True):
         axis = int(dim) % tensor.rank
-        size = tensor.static(axis)
-        value = g.op("Gather", value, g.ints(np.roll(np.arange(size), shift)), axis=axis)
+        size = tensor.shape[axis]
+        if isinstance(size, int):
+            value = g.op("Gather", value, g.ints(np.roll(np.arange(size), shift)), axis=axis)
+        else:
+            value = _turned(g, value, axis, int(shift))
     return str(value)
+
+
+def _turned(g: Writer, value: Value, axis: int, shift: int) -> Value:
+    """An axis whose size depends on the batch: its last elements before its first."""
+    size = g.op("Shape", value, start=axis, end=axis + 1)
+    first = g.op("Sub", size, g.op("Mod", g.ints([shift]), size))
+    parts = ((first, size), (g.ints([0]), first))
+    return g.op("Concat", *(g.op("Slice", value, *bounds, g.ints([axis])) for bounds in parts), axis=axis)
 
 
 @translates("tril", "triu")

@@ -23,14 +23,20 @@ def network():
 """
 
 REFUSED = {
-    "an operator without a rule": ("x - x.median(1, keepdim=True)[0]", r"median \(in the module '2.1'\)"),
-    "one that torch takes apart": ("torch.fmax(x, -x)", r"prims\.fmax"),
-    "a type that the graphs lack": ("x * (x > 0).to(torch.int8)", r"_to_copy in the type torch.int8; use one of"),
+    "an operator without a rule": (
+        "x - x.mode(1, keepdim=True)[0]",
+        r"mode \(in the module '2.1'\): the standard has no",
+    ),
+    "one that torch takes apart": ("x + torch.special.bessel_j0(x.detach())", r"prims\.bessel_j0"),
+    "a type that the graphs lack": (
+        "x * (x > 0).to(torch.bfloat16)",
+        r"_to_copy in the type torch.bfloat16; use one of",
+    ),
     "a decomposition": (
         "x * torch.linalg.eigvalsh(x @ x.t()).sum()",
         r"_linalg_eigh \(in the module '2.1'\): .* buffer",
     ),
-    "complex numbers": ("torch.fft.fft(x).abs()", r"_fft_c2c|_fft_r2c"),
+    "complex numbers": ("torch.tanh(torch.complex(x, x)).abs()", r"tanh of complex numbers; compute with their parts"),
 }
 
 
