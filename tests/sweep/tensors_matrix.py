@@ -93,7 +93,7 @@ MATRIX: dict[str, Case] = {
     "inv": _matrix(lambda x: torch.linalg.inv(_regular(x))),
     "logdet": _matrix(lambda x: torch.logdet(_positive(x))),
     "lstsq": _matrix(lambda x: torch.linalg.lstsq(_regular(x), x).solution, refused="torch's lstsq has no form"),
-    "lu": _matrix(lambda x: torch.linalg.lu(_regular(x))[2], refused="linalg_lu (in the model itself): the standard"),
+    "lu": _matrix(lambda x: torch.linalg.lu(_regular(x))[2], refused="linalg_lu: the standard has no decomposition"),
     "matrix_exp": _matrix(lambda x: torch.matrix_exp(x)),
     "matrix_rank": _matrix(
         lambda x: x + torch.linalg.matrix_rank(x).unsqueeze(-1).unsqueeze(-1),

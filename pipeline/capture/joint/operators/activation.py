@@ -12,8 +12,11 @@ from pipeline.graphs.graph import Value
 
 @translates("relu")
 def relu(call: Call, g: Writer) -> Value:
-    """relu(self)."""
-    return g.op("Relu", call["self"].value)
+    """relu(self): of integers too, which the runtime's Relu has not."""
+    tensor = call["self"]
+    if not tensor.dtype.is_floating_point:
+        return g.op("Max", tensor.value, g.number(0, tensor.dtype))
+    return g.op("Relu", tensor.value)
 
 
 @translates("threshold_backward")
