@@ -182,7 +182,8 @@ class _Translation:
                 continue
             if node.target is operator.getitem:
                 given = self._values.get(node.args[0])
-                self._values[node] = given[node.args[1]] if given is not None else None
+                # What nobody reads a rule need not give.
+                self._values[node] = given[node.args[1]] if given is not None and node.users else None
                 continue
             name = str(node.target).removeprefix("aten.").rpartition(".")[0]
             if name in _IGNORED:
@@ -246,7 +247,7 @@ class _Translation:
         arguments = {a.name: given.get(a.name, a.default_value if a.has_default_value() else None) for a in schema}
         metas = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
         several = isinstance(node.meta["val"], (tuple, list))
-        read = {user.args[1] for user in node.users if user.target is operator.getitem}
+        read = {user.args[1] for user in node.users if user.target is operator.getitem and user.users}
         return Call(
             name,
             {key: self._argument(value) for key, value in arguments.items()},
