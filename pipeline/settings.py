@@ -243,7 +243,7 @@ class Settings:
     networks: Annotated[
         tuple[str, ...],
         Option(
-            "of lenet, mobilenet, transformer (default: these), resnet18, mobilenet_v2, mobilenet_v3_small, "
+            "of lenet, mobilenet, transformer (default: these), lstm, resnet18, mobilenet_v2, mobilenet_v3_small, "
             "efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
             listed,
             ("bench",),

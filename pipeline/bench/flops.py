@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx
 
@@ -12,6 +12,7 @@ from pipeline.capture.shapes import run_on_zeros
 Shape = tuple[int, ...]
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
+RECURRENT = ("RNN", "LSTM", "GRU")
 
 
 def step_flops(forward: onnx.ModelProto, trainable: Collection[str], image: Shape) -> int:
@@ -31,12 +32,24 @@ def step_flops(forward: onnx.ModelProto, trainable: Collection[str], image: Shap
     trained = set(trainable)
     flops = 0
     for node in forward.graph.node:
-        if node.op_type in PRODUCTS:
-            gradients = sum(operand in trained for operand in node.input[:2])
-            flops += 2 * _multiply_adds(node, shapes) * (1 + gradients)
         if trained.intersection(node.input):
             trained.update(node.output)
+        for multiply_adds, operands in _products(node, shapes):
+            gradients = sum(operand in trained for operand in operands)
+            flops += 2 * multiply_adds * (1 + gradients)
     return flops
+
+
+def _products(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The multiply-adds of a node's products, with the operands of each."""
+    if node.op_type in PRODUCTS:
+        yield _multiply_adds(node, shapes), (node.input[0], node.input[1])
+    elif node.op_type in RECURRENT:
+        x, w, r = node.input[:3]
+        steps, images, units = *shapes[x][:2], shapes[w][0] * shapes[w][1]
+        yield steps * images * units * shapes[x][2], (x, w)
+        # Of each step's hidden state.
+        yield steps * images * units * shapes[r][2], (node.output[0], r)
 
 
 def _multiply_adds(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:

@@ -57,6 +57,7 @@ NETWORKS = {
     "lenet": Network("LeNet-5", "lenet"),
     "mobilenet": _small("small MobileNet", "mobilenet", Pixels(32, 32, 3)),
     "transformer": _small("small transformer", "transformer", Pixels(8, 8, 1)),
+    "lstm": _small("LSTM", "lstm", Pixels(28, 28, 1)),
     "resnet18": _everyday("ResNet-18", "resnet18"),
     "mobilenet_v2": _everyday("MobileNetV2", "mobilenet_v2"),
     "mobilenet_v3_small": _everyday("MobileNetV3-Small", "mobilenet_v3_small"),

@@ -90,16 +90,17 @@ MATRIX: dict[str, Case] = {
         lambda x: torch.linalg.eigvals(_regular(x)).real,
         refused="no form in the ONNX standard: compute it once and keep it as a buffer",
     ),
-    "householder_product": _matrix(
-        lambda x: torch.linalg.householder_product(x, x[..., 0]), refused="torch's householder_product has no form"
-    ),
+    "householder_product": _matrix(lambda x: torch.linalg.householder_product(x, x[..., 0])),
     "inv": _matrix(lambda x: torch.linalg.inv(_regular(x))),
     "logdet": _matrix(lambda x: torch.logdet(_positive(x))),
     "lstsq": _matrix(
         lambda x: torch.linalg.lstsq(_regular(x), x).solution,
         refused="no form in the ONNX standard: solve the normal equations by torch.linalg.solve",
     ),
-    "lu": _matrix(lambda x: torch.linalg.lu(_regular(x))[2], refused="linalg_lu: the standard has no decomposition"),
+    "lu": _matrix(
+        lambda x: torch.linalg.lu(_regular(x))[2],
+        refused="the standard has no decomposition of a matrix: use torch.linalg.solve or torch.linalg.slogdet",
+    ),
     "matrix_exp": _matrix(lambda x: torch.matrix_exp(x)),
     "matrix_rank": _matrix(
         lambda x: x + torch.linalg.matrix_rank(x).unsqueeze(-1).unsqueeze(-1),

@@ -19,7 +19,7 @@ from pipeline.graphs.graph import needed
 from pipeline.graphs.names import FEATURES, IMAGE, LABELS, LOGITS
 from pipeline.graphs.reading import shapes_of
 
-LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "BatchNormalization", "LayerNormalization"})
+LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "BatchNormalization", "LayerNormalization", "RNN", "LSTM", "GRU"})
 
 
 @dataclass(frozen=True)

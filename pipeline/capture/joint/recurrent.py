@@ -20,15 +20,8 @@ from pipeline.errors import ModelError
 # Of the functions that torch's recurrent layers call: the kind of their cell.
 KINDS = {"rnn_tanh": "RNN_TANH", "rnn_relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU"}
 
-# What a layer keeps by step for its backward pass, in units of the hidden size.
-_KEPT = {
-    "RNN_TANH": (),
-    "RNN_RELU": (),
-    # Input and forget gate, cell gate, output gate, cell, tanh of the cell.
-    "LSTM": (2, 1, 1, 1, 1),
-    # Reset and update gate, candidate, and what the reset gate was multiplied with.
-    "GRU": (2, 1, 1),
-}
+# How many tensors a layer keeps by step for its backward pass; `_FACTORS` say which.
+_KEPT = {"RNN_TANH": 0, "RNN_RELU": 0, "LSTM": 7, "GRU": 5}
 
 _PACKED = (
     "the model packs sequences (pack_padded_sequence), whose lengths no graph for every batch has: give the layer the "
@@ -59,34 +52,43 @@ def _recurrent(
       reverse: whether the last step comes first.
     """
     steps, images, size = x.shape[0], x.shape[1], r.shape[1]
-    kept = [x.new_empty(steps, images, units * size) for units in _KEPT[kind]]
-    return [x.new_empty(steps, images, size), *(torch.empty_like(value) for value in state), *kept]
+    y, *kept = (x.new_empty(steps, images, size) for _ in range(1 + _KEPT[kind]))
+    return [y, *(torch.empty_like(value) for value in state), *kept]
 
 
 def _recurrent_backward(
-    dy: Tensor, r: Tensor, factors: Sequence[Tensor], dc: Tensor | None, kind: str, reverse: bool
+    dy: Tensor | None,
+    r: Tensor,
+    factors: Sequence[Tensor],
+    dh: Tensor | None,
+    dc: Tensor | None,
+    kind: str,
+    reverse: bool,
 ) -> list[Tensor]:
-    """Gradients T×N×G·H of what the hidden state's product is added to; those by kind that `_Layer` reads.
+    """Gradients of the hidden states' products T×N×G·H, of the first states N×H, and of a GRU's hidden states T×N×H.
 
-    With dh the gradient of a step's hidden state, dy and what the later step passes on, and ⊗ the product by gate:
+    With dh the gradient of a step's hidden state and ⊗ the product by gate, the products' gradient P, which gives
+    P r to the hidden state of the step before, is
 
       RNN: dh ⊗ F.  factors: F T×N×H.
-      GRU: dh ⊗ F, and dh T×N×H; dh × z is passed on, too.  factors: F T×N×3H, z T×N×H.
-      LSTM: (dc, dc, dc, dh) ⊗ F with dc = dh × A + dc of the later step × f of the later; and dc × f N×H of the first
-        step.  factors: F T×N×4H, A T×N×H, f T×N×H.
+      GRU: dh ⊗ F; the step before gets dh × z, too.  factors: F T×N×3H, z T×N×H.
+      LSTM: (dc, dc, dc, dh) ⊗ F, dc being dh × A and what the step behind gives: its dc × f.
+        factors: F T×N×4H, A T×N×H, f T×N×H.
 
     Args:
-      dy: T×N×H.
+      dy: T×N×H, None where it is 0.
       r: weights of the hidden state G·H×H.
       factors: by step.
-      dc: the gradient N×H of the last cell state, None where it is 0.
+      dh: the gradient N×H of the last hidden state beside what dy has of it, None where it is 0.
+      dc: of an LSTM's last cell state.
       kind: of the cell.
       reverse: of the forward pass, whose last step comes first here.
     """
-    steps, images, size = dy.shape
-    products = dy.new_empty(steps, images, r.shape[0])
-    further = {"LSTM": [dy.new_empty(images, size)], "GRU": [torch.empty_like(dy)]}
-    return [products, *further.get(kind, [])]
+    like, size = factors[0], r.shape[1]
+    steps, images = like.shape[0], like.shape[1]
+    first = [like.new_empty(images, size) for _ in range(2 if kind == "LSTM" else 1)]
+    of_hidden = [like.new_empty(steps, images, size)] if kind == "GRU" else []
+    return [like.new_empty(steps, images, r.shape[0]), *first, *of_hidden]
 
 
 # Operators of shapes alone: they are traced, never run.
@@ -96,7 +98,7 @@ torch.library.define(
     "(Tensor x, Tensor w, Tensor r, Tensor? wb, Tensor? rb, Tensor[] state, str kind, bool reverse) -> Tensor[]",
 )
 torch.library.define(
-    _BACKWARD, "(Tensor dy, Tensor r, Tensor[] factors, Tensor? dc, str kind, bool reverse) -> Tensor[]"
+    _BACKWARD, "(Tensor? dy, Tensor r, Tensor[] factors, Tensor? dh, Tensor? dc, str kind, bool reverse) -> Tensor[]"
 )
 torch.library.register_fake(_FORWARD, _recurrent)
 torch.library.register_fake(_BACKWARD, _recurrent_backward)
@@ -186,30 +188,17 @@ class _Layer(torch.autograd.Function):
         x, w, r, y, *saved = ctx.saved_tensors
         state, kept, reverse = saved[: ctx.states], saved[ctx.states :], ctx.reverse
         dy, dh, dc = (*gradients, None)[:3]
-        dy = torch.zeros_like(y) if dy is None else dy
-        if dh is not None:
-            # That of the last step, which is y's too.
-            dh = dh.unsqueeze(0)
-            rest = torch.zeros_like(y[1:])
-            dy = dy + torch.cat([dh, rest] if reverse else [rest, dh])
-        before = _before(y, state[0], reverse)
-        z, *factors = _FACTORS[ctx.kind](y, before, [*state, *kept], reverse)
-        products, *further = torch.ops.train_on_device.recurrent_backward(dy, r, [z, *factors], dc, ctx.kind, reverse)
+        before = _shifted(y, state[0], reverse)
+        factors = _FACTORS[ctx.kind](y, *kept)
+        made = torch.ops.train_on_device.recurrent_backward(dy, r, factors, dh, dc, ctx.kind, reverse)
+        products, *of_states = made[: 1 + len(state)]
         of_input = products
         if ctx.kind == "GRU":
-            candidate = kept[1]
-            of_candidate = further[0] * (1 - factors[0]) * (1 - candidate * candidate)
+            candidate = kept[2]
+            of_candidate = made[-1] * (1 - factors[1]) * (1 - candidate * candidate)
             of_input = torch.cat([products[..., : 2 * y.shape[2]], of_candidate], -1)
         wanted = ctx.needs_input_grad
         flat, flat_input = products.flatten(0, 1), of_input.flatten(0, 1)
-        first = -1 if reverse else 0
-        d_state: list[Tensor | None] = [None] * len(state)
-        if wanted[7]:
-            d_state[0] = products[first] @ r
-            if ctx.kind == "GRU":
-                d_state[0] = d_state[0] + further[0][first] * factors[0][first]
-        if ctx.kind == "LSTM" and wanted[8]:
-            d_state[1] = further[0]
         return (
             (flat_input @ w).view(x.shape) if wanted[0] else None,
             flat_input.t() @ x.flatten(0, 1) if wanted[1] else None,
@@ -218,43 +207,46 @@ class _Layer(torch.autograd.Function):
             flat_input.sum(0) if ctx.biased and wanted[3] else None,
             flat.sum(0) if ctx.biased and wanted[4] else None,
             *(None, None),
-            *d_state,
+            *of_states,
         )
 
 
-def _before(values: Tensor, first: Tensor, reverse: bool) -> Tensor:
-    """By step T×N×H what the step before gave, in the order in which they are computed."""
-    first = first.unsqueeze(0)
-    return torch.cat([values[1:], first] if reverse else [first, values[:-1]])
+def _shifted(values: Tensor, new: Tensor, reverse: bool) -> Tensor:
+    """By step T×N×H what the step before gave, in the order in which they are computed; of the first it is `new` N×H.
+
+    Cut only when it is whole: of T − 1 steps torch would ask whether they are one, where the images are the steps.
+    """
+    new = new.unsqueeze(0)
+    return torch.cat([values, new])[1:] if reverse else torch.cat([new, values])[:-1]
 
 
-# Of y, h of the step before, the first states and what is kept: the factors that `_recurrent_backward` names.
+# Of y and what is kept: the factors that `_recurrent_backward` names.
 
 
-def _tanh_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+def _tanh_factors(y: Tensor) -> list[Tensor]:
     return [1 - y * y]
 
 
-def _relu_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
+def _relu_factors(y: Tensor) -> list[Tensor]:
     return [(y > 0).to(y.dtype)]
 
 
-def _lstm_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
-    _, c0, both, g, o, c, tanh = saved
-    i, f = both.chunk(2, -1)
-    gates = [g * i * (1 - i), _before(c, c0, reverse) * f * (1 - f), i * (1 - g * g), tanh * o * (1 - o)]
-    return [torch.cat(gates, -1), o * (1 - tanh * tanh), f]
+def _lstm_factors(
+    y: Tensor, i: Tensor, f: Tensor, g: Tensor, o: Tensor, new: Tensor, old: Tensor, tanh: Tensor
+) -> list[Tensor]:
+    """Of the gates, the parts i g and f c of the cell, and the tanh of the cell, each T×N×H."""
+    gates = [new - new * i, old - old * f, i - new * g, y - y * o]
+    return [torch.cat(gates, -1), o - y * tanh, f]
 
 
-def _gru_factors(y: Tensor, before: Tensor, saved: Sequence[Tensor], reverse: bool) -> list[Tensor]:
-    _, both, n, product = saved
-    reset, z = both.chunk(2, -1)
+def _gru_factors(y: Tensor, r: Tensor, z: Tensor, n: Tensor, reset: Tensor, old: Tensor) -> list[Tensor]:
+    """Of the gates, the candidate, r (h R + b) and z (h − n), each T×N×H."""
     candidate = (1 - z) * (1 - n * n)
-    gates = [candidate * product * reset * (1 - reset), (before - n) * z * (1 - z), candidate * reset]
+    gates = [candidate * (reset - reset * r), old - old * z, candidate * r]
     return [torch.cat(gates, -1), z]
 
 
-_FACTORS: Mapping[str, Callable[[Tensor, Tensor, Sequence[Tensor], bool], list[Tensor]]] = {
+_FACTORS: Mapping[str, Callable[..., list[Tensor]]] = {
     "RNN_TANH": _tanh_factors,
     "RNN_RELU": _relu_factors,
     "LSTM": _lstm_factors,

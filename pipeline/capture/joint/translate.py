@@ -73,7 +73,7 @@ def translate(
 
 
 def renewed_buffers(traced: Traced) -> list[str]:
-    """Names of the buffers that a training changes, but for those that only count: what nothing but they read."""
+    """Names of the buffers that a training changes, but for those of norms that only count: nothing else reads them."""
     renewed: list[str] = []
     for result in traced.results:
         name = result.removeprefix(RENEWED)
@@ -86,7 +86,7 @@ def renewed_buffers(traced: Traced) -> list[str]:
             left += new
             reached |= new
         read_by = {other for other, value in traced.results.items() if value in reached}
-        if node.meta["val"].dtype.is_floating_point or read_by - {result}:
+        if not name.endswith("num_batches_tracked") or read_by - {result}:
             renewed.append(name)
     return renewed
 
@@ -182,7 +182,8 @@ class _Translation:
                 continue
             if node.target is operator.getitem:
                 given = self._values.get(node.args[0])
-                self._values[node] = given[node.args[1]] if given is not None else None
+                # What nobody reads a rule need not give.
+                self._values[node] = given[node.args[1]] if given is not None and node.users else None
                 continue
             name = str(node.target).removeprefix("aten.").rpartition(".")[0]
             if name in _IGNORED:
@@ -246,7 +247,7 @@ class _Translation:
         arguments = {a.name: given.get(a.name, a.default_value if a.has_default_value() else None) for a in schema}
         metas = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
         several = isinstance(node.meta["val"], (tuple, list))
-        read = {user.args[1] for user in node.users if user.target is operator.getitem}
+        read = {user.args[1] for user in node.users if user.target is operator.getitem and user.users}
         return Call(
             name,
             {key: self._argument(value) for key, value in arguments.items()},

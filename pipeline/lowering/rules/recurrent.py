@@ -31,7 +31,7 @@ class _Cell:
     size: int
 
 
-# A step: the body, the cell, its states and what is scanned → the new states, and what is kept by step, y first.
+# A step: the body, the cell, its states and what is scanned → the new states, and what is kept by step.
 _Step = Callable[[Graph, _Cell, _Values, _Values], tuple[_Values, _Values]]
 
 
@@ -40,39 +40,46 @@ def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
     """Recurrent(x T×N×I, w, r, [wb], [rb], states N×H…) → y T×N×H, last states, and what `joint/recurrent.py` keeps."""
     x, w, r, wb, rb, *states = node.inputs
     kind = node.attributes["kind"].decode()
-    size, steps = int(node.input_shape(2)[1]), int(node.input_shape(0)[0])
-    units = int(node.input_shape(2)[0])
+    units, size = (int(length) for length in node.input_shape(2))
+    steps, images = node.input_shape(0)[:2]
     is_gru = kind == "GRU"
     # A GRU's bias of the hidden state stands within the reset gate's product.
     bias = wb if is_gru or not rb else g.op("Add", wb, rb)
     flat = g.op("Reshape", x, g.ints([-1, int(node.input_shape(0)[2])]))
     products = g.op("Gemm", flat, w, *([bias] if bias else []), transB=1)
-    products = g.op("Reshape", products, g.ints([steps, -1, units]))
+    # The images of a batch may be the steps, too.
+    lengths = [steps, -1, units] if isinstance(steps, int) else [-1, int(images), units]
+    products = g.op("Reshape", products, g.ints(lengths))
     scanned = g.ops("Split", products, g.ints([2 * size, size]), outputs=2, axis=2) if is_gru else (products,)
     cell = _Cell(g.op("Transpose", r, perm=[1, 0]), rb if is_gru else "", size)
-    kept = [0, *range(1 + len(states), len(node.outputs))]
-    wanted = [node.wants(index) for index in kept]
-    last, by_step = _scan(g, _STEPS[kind], cell, states, scanned, wanted, bool(node.attributes["reverse"]))
-    return by_step[0], *last, *by_step[1:]
+    last, kept = _scan(g, _STEPS[kind], cell, states, scanned, bool(node.attributes["reverse"]))
+    # The hidden states of all steps at once, as a step's own would be copied from body to result.
+    if kind == "LSTM":
+        *_, o, _, _, tanh = kept
+        return g.op("Mul", o, tanh), *last, *kept
+    if is_gru:
+        *_, n, _, old = kept
+        return g.op("Add", n, old), *last, *kept
+    return kept[0], *last
 
 
 @lowers(BACKWARD)
 def recurrent_grad(node: Node, g: Graph) -> tuple[Value, ...]:
-    """RecurrentGrad(dy T×N×H, r, [dc N×H], factors…) → gradients of the products, dh T×N×H or dc of the first step."""
-    dy, r, dc, *factors = node.inputs
+    """RecurrentGrad([dy T×N×H], r, [dh], [dc], factors…) → gradients of the products and first states, a GRU's dh."""
+    dy, r, dh, dc, *factors = node.inputs
     kind = node.attributes["kind"].decode()
-    units, size = (int(length) for length in node.input_shape(1))
-    images = g.op("Shape", dy, start=1, end=2)
+    size = int(node.input_shape(1)[1])
 
-    def zeros(width: int) -> Value:
-        return g.op("ConstantOfShape", g.op("Concat", images, g.ints([width]), axis=0))
+    def zeros() -> Value:
+        return g.op(
+            "ConstantOfShape", g.op("Concat", g.op("Shape", factors[0], start=1, end=2), g.ints([size]), axis=0)
+        )
 
-    states = {"LSTM": lambda: [dc or zeros(size)], "GRU": lambda: [zeros(size)]}.get(kind, list[Value])()
+    states = [value or zeros() for value in ([dh, dc] if kind == "LSTM" else [dh])]
     cell = _Cell(r, "", size)
-    wanted = [True, *([node.wants(1)] if kind == "GRU" else [])]
-    reverse = not node.attributes["reverse"]
-    last, by_step = _scan(g, _BACK[kind], cell, [zeros(units), *states], [dy, *factors], wanted, reverse)
-    return by_step[0], *(last[1:] if kind == "LSTM" else by_step[1:])
+    scanned = [*factors, *([dy] if dy else [])]
+    first, kept = _scan(g, _BACK[kind], cell, states, scanned, not node.attributes["reverse"])
+    return kept[0], *first, *kept[1:]
 
 
 def _scan(
@@ -81,17 +88,14 @@ def _scan(
     cell: _Cell,
     states: _Values,
     scanned: _Values,
-    wanted: Sequence[bool],
     reverse: bool,
 ) -> tuple[_Values, _Values]:
-    """Writes a Scan; returns the last states and, by step, what is wanted ("" for the rest)."""
+    """Writes a Scan; returns the last states, and what is kept by step."""
     body = g.body()
     old, parts = ([body.name(wish) for _ in values] for wish, values in (("state", states), ("step", scanned)))
     new, kept = step(body, cell, old, parts)
-    results = [value for value, wants in zip(kept, wanted, strict=True) if wants]
     # Each output of a body is a value of its own.
-    outputs = [*new]
-    outputs += [body.op("Identity", value) if value in new else value for value in results]
+    outputs = [*new, *(body.op("Identity", value) if value in (*new, *old) else value for value in kept)]
     given, returned = ([_info(name) for name in names] for names in ([*old, *parts], outputs))
     graph = helper.make_graph(body.nodes, body.name("body"), given, returned)
     direction = int(reverse)
@@ -103,10 +107,9 @@ def _scan(
         body=graph,
         num_scan_inputs=len(scanned),
         scan_input_directions=[direction] * len(scanned),
-        scan_output_directions=[direction] * len(results),
+        scan_output_directions=[direction] * len(kept),
     )
-    rest = iter(made[len(new) :])
-    return made[: len(new)], [next(rest) if wants else "" for wants in wanted]
+    return made[: len(new)], made[len(new) :]
 
 
 def _info(name: Value) -> onnx.ValueInfoProto:
@@ -126,13 +129,12 @@ def _lstm(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Va
     """The next c = f c + i g and h = o tanh(c); i, f, o = σ(…), g = tanh(…). Gers et al., 2000."""
     h, c = states
     gates = g.op("Gemm", h, cell.r, scanned[0])
-    both, inner, outer = g.ops("Split", gates, g.ints([2 * cell.size, cell.size, cell.size]), outputs=3, axis=1)
-    both, inner, outer = g.op("Sigmoid", both), g.op("Tanh", inner), g.op("Sigmoid", outer)
-    i, f = g.ops("Split", both, outputs=2, axis=1)
-    new = g.op("Add", g.op("Mul", f, c), g.op("Mul", i, inner))
-    tanh = g.op("Tanh", new)
-    h = g.op("Mul", outer, tanh)
-    return [h, new], [h, both, inner, outer, new, tanh]
+    i, f, inner, outer = g.ops("Split", gates, outputs=4, axis=1)
+    i, f, inner, outer = g.op("Sigmoid", i), g.op("Sigmoid", f), g.op("Tanh", inner), g.op("Sigmoid", outer)
+    new, old = g.op("Mul", i, inner), g.op("Mul", f, c)
+    c = g.op("Add", old, new)
+    tanh = g.op("Tanh", c)
+    return [g.op("Mul", outer, tanh), c], [i, f, inner, outer, new, old, tanh]
 
 
 def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
@@ -142,33 +144,38 @@ def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Val
     first, second = g.ops("Split", products, g.ints([2 * cell.size, cell.size]), outputs=2, axis=1)
     both = g.op("Sigmoid", g.op("Add", of_both, first))
     r, z = g.ops("Split", both, outputs=2, axis=1)
-    n = g.op("Tanh", g.op("Add", of_candidate, g.op("Mul", r, second)))
-    new = g.op("Add", n, g.op("Mul", z, g.op("Sub", h, n)))
-    return [new], [new, both, n, second]
+    reset = g.op("Mul", r, second)
+    n = g.op("Tanh", g.op("Add", of_candidate, reset))
+    old = g.op("Mul", z, g.op("Sub", h, n))
+    return [g.op("Add", n, old)], [r, z, n, reset, old]
 
 
-# Of `joint/recurrent.py`'s formulas what depends on the step behind; its products' gradient is a state of each.
+# The gradients that `joint/recurrent.py` says, of one step.
+
+
+def _with(g: Graph, dh: Value, dy: _Values) -> Value:
+    return g.op("Add", dh, dy[0]) if dy else dh
 
 
 def _rnn_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor = scanned
-    products = g.op("Mul", g.op("Gemm", states[0], cell.r, dy), factor)
-    return [products], [products]
+    factor, *dy = scanned
+    products = g.op("Mul", _with(g, states[0], dy), factor)
+    return [g.op("MatMul", products, cell.r)], [products]
 
 
 def _lstm_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor, of_cell, forget = scanned
-    dh = g.op("Gemm", states[0], cell.r, dy)
+    factor, of_cell, forget, *dy = scanned
+    dh = _with(g, states[0], dy)
     dc = g.op("Add", g.op("Mul", dh, of_cell), states[1])
     products = g.op("Mul", g.op("Concat", dc, dc, dc, dh, axis=1), factor)
-    return [products, g.op("Mul", dc, forget)], [products]
+    return [g.op("MatMul", products, cell.r), g.op("Mul", dc, forget)], [products]
 
 
 def _gru_back(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Values, _Values]:
-    dy, factor, z = scanned
-    dh = g.op("Add", g.op("Gemm", states[0], cell.r, dy), states[1])
+    factor, z, *dy = scanned
+    dh = _with(g, states[0], dy)
     products = g.op("Mul", g.op("Concat", dh, dh, dh, axis=1), factor)
-    return [products, g.op("Mul", dh, z)], [products, dh]
+    return [g.op("Gemm", products, cell.r, g.op("Mul", dh, z))], [products, dh]
 
 
 _STEPS: Mapping[str, _Step] = {"RNN_TANH": _rnn("Tanh"), "RNN_RELU": _rnn("Relu"), "LSTM": _lstm, "GRU": _gru}

@@ -77,6 +77,24 @@ def test_a_product_of_two_activations_needs_both_gradients() -> None:
     assert step_flops(exported(model, (3, 1, 8, 4)), all_of(model), (2, 1, 8, 4)) == 2 * project + 3 * product
 
 
+class Rows(nn.Module):
+    """A recurrent layer in both directions, behind one that trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(4, 6, bias=False)
+        self.rows = nn.LSTM(6, 5, bidirectional=True)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.rows(self.project(image.squeeze(1)).transpose(0, 1))[0][-1]  # type: ignore[no-any-return]
+
+
+def test_a_recurrent_layer_multiplies_each_step_and_its_hidden_state() -> None:
+    project, rows = 2 * 2 * 8 * 4 * 6, 2 * 2 * 2 * 8 * 20 * (6 + 5)
+    model = Rows()
+    assert step_flops(exported(model, (2, 1, 8, 4)), all_of(model), (2, 1, 8, 4)) == 2 * project + 3 * rows
+
+
 def test_a_transposed_operand_is_read_the_right_way() -> None:
     value = helper.make_tensor_value_info
     weight = helper.make_tensor("weight", TensorProto.FLOAT, [5, 3], [0.0] * 15)

@@ -40,6 +40,8 @@ def part_backward(call: Call, g: Writer) -> Value:
     gradient, result = call["grad_output"], call.result
     axis = int(call["dim"]) % result.rank
     value = gradient.value
+    if gradient.shape == result.shape:
+        return str(value)
     if not isinstance(result.shape[axis], int):
         bounds = _bounds(call, g, axis)
         if call.name == "select_backward":

@@ -56,7 +56,7 @@ def _in_order(g: Writer, value: Value, order: Sequence[int]) -> Value:
 
 @translates("train_on_device.recurrent_backward")
 def recurrent_backward(call: Call, g: Writer) -> tuple[Value, ...]:
-    """recurrent_backward(dy, r, factors, dc, kind, reverse) → gradients of the products, and those by kind."""
-    dc = call["dc"].value if call["dc"] else ""
-    values = [call["dy"].value, call["r"].value, dc, *(factor.value for factor in call["factors"])]
+    """recurrent_backward(dy, r, factors, dh, dc, kind, reverse) → gradients of the products and of the first states."""
+    given = [call[name].value if call[name] else "" for name in ("dy", "r", "dh", "dc")]
+    values = [*given, *(factor.value for factor in call["factors"])]
     return g.ops(BACKWARD, *values, outputs=len(call.results), kind=call["kind"], reverse=int(call["reverse"]))
