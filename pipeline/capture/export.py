@@ -187,10 +187,11 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
 
     from pipeline.capture.joint.loss import logits_of
     from pipeline.sources.module_copy import copied
+    from pipeline.sources.uncompiled import uncompiled
 
     calm = copied(model).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), uncompiled():
             output = calm(image)
     except Exception as error:
         channels, height, width = image.shape[1:]

@@ -53,6 +53,9 @@ class _Calm(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == "aten::normal_":
             mean, deviation = _pair(args, kwargs, ("mean", "std"), (0.0, 1.0))
             return result.fill_(mean + deviation * NORMAL)
+        if name == "aten::normal":
+            mean, deviation = args[0], (kwargs or {}).get("std", args[1] if len(args) > 1 else 1.0)
+            return result.copy_(torch.as_tensor(mean) + torch.as_tensor(deviation) * NORMAL)
         if name == "aten::exponential_":
             rate = float((kwargs or {}).get("lambd", args[1] if len(args) > 1 else 1.0))
             return result.fill_(-math.log(UNIFORM) / rate)

@@ -9,8 +9,11 @@ from pathlib import Path
 import onnx
 import torch
 
+from pipeline.capture.joint.failures import KEPT
+from pipeline.capture.joint.forgetting import forget_each_run
 from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured, relative
+from pipeline.checking.double import doubled
 from pipeline.checking.images import regrouped
 from pipeline.checking.locating import beginning
 from pipeline.checking.lowered_side import LoweredSide
@@ -23,6 +26,7 @@ from pipeline.lowering.model_folder import read_network
 from pipeline.lowering.step import build_calm_gradient_step
 from pipeline.recipe import Recipe
 from pipeline.sources.onnx_files.refusals import refusing
+from pipeline.sources.uncompiled import uncompiled
 
 # Apart from the order in which threads add up.
 REPEATED = 1e-5
@@ -31,6 +35,7 @@ REPEATED = 1e-5
 SHIFTS = (3, 6, 9, 12, 5, 10)
 
 
+@uncompiled()
 def check_torch(
     module: torch.nn.Module, recipe: Recipe, batches: Sequence[Batch], export: Path, artifacts: Path, folder: Path
 ) -> Measured:
@@ -58,6 +63,8 @@ def check_torch(
         comparison.run()
     except Unequal as difference:
         if not difference.gradients or not _by_chance(difference, ours, theirs, batches):
+            if difference.step is not None and theirs.keeps(lowered):
+                raise ModelError(KEPT) from None
             where = difference.where or _located(difference, ours, theirs, batches)
             raise ModelError(difference.line(where)) from None
     ours.restart()
@@ -133,11 +140,24 @@ class _Theirs:
         """The same on other batches."""
         return _Theirs(self._module, self._recipe, self._export, batches)
 
+    def keeps(self, lowered: Observed) -> bool:
+        """Whether it is the module that keeps something of one run for the next: without, both sides are alike."""
+        side = self.fresh()
+        forget_each_run(side.module)
+        forgetful = observe(side, self._batches)
+        try:
+            Comparison(lowered, forgetful, lambda: None, side.backward_order, side.counters).run()
+        except Unequal:
+            return False
+        return True
+
     @cached_property
     def exact(self) -> Observed | None:
         """In float64; None where the module does not run in it."""
         try:
-            return observe(self.fresh(torch.float64), self._batches)
+            side = self.fresh(torch.float64)
+            with doubled():
+                return observe(side, self._batches)
         except (ModelError, RuntimeError):
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ModelError, in_one_line
@@ -13,8 +14,14 @@ def copied(module: nn.Module) -> nn.Module:
     """A module that shares nothing with the given one.
 
     Raises:
-      ModelError: it keeps something that cannot be copied.
+      ModelError: it keeps something that cannot be copied, or is no Python any more.
     """
+    for path, child in module.named_modules():
+        if isinstance(child, torch.jit.ScriptModule):
+            raise ModelError(
+                f"{f'the module {path!r}' if path else 'the model itself'} is scripted (torch.jit), of which sizes of "
+                "the batch are numbers: give it as it was written"
+            )
     # What is computed when a module is made, as by the old weight_norm, cannot be copied with its history.
     computed = [v for child in module.modules() for v in vars(child).values() if isinstance(v, Tensor)]
     try:

@@ -20,7 +20,7 @@ PARTS: tuple[tuple[str, str, Kinds], ...] = (
     ("Layers of torch.nn", "layers", layers.KINDS),
     ("Functions of torch.nn.functional", "functions", functions.KINDS),
     ("Functions of tensors", "functions", tensors.KINDS),
-    ("As people write models", "ways", {"small models": as_written.AS_WRITTEN}),
+    ("As people write models", "ways", as_written.KINDS),
 )
 
 INTRODUCTION = """Each is tried within a small model between trained layers (`pytest tests/sweep`): it trains as torch

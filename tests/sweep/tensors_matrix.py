@@ -87,9 +87,7 @@ MATRIX: dict[str, Case] = {
         refused="_linalg_eigh (in the model itself): the standard has no decomposition",
     ),
     "eig": _matrix(lambda x: torch.linalg.eigvals(_regular(x)).real, refused="torch's eigvals has no form"),
-    "householder_product": _matrix(
-        lambda x: torch.linalg.householder_product(x, x[..., 0]), refused="torch's householder_product has no form"
-    ),
+    "householder_product": _matrix(lambda x: torch.linalg.householder_product(x, x[..., 0])),
     "inv": _matrix(lambda x: torch.linalg.inv(_regular(x))),
     "logdet": _matrix(lambda x: torch.logdet(_positive(x))),
     "lstsq": _matrix(lambda x: torch.linalg.lstsq(_regular(x), x).solution, refused="torch's lstsq has no form"),

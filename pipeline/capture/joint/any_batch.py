@@ -47,5 +47,6 @@ def check_any_batch(module: nn.Module, sizes: ShapeEnv) -> None:
                 place = f" at {own[0]}:{line['line']}" if own and line else ""
                 raise ModelError(
                     f"the model does one thing for a batch of 2 images and another for one of {size}{place}: one of "
-                    "them would be traced for all; write it for any size, with x.shape[0], which len(x) is not"
+                    "them would be traced for all; write it for any size, with x.shape[0], which len(x) is not, and "
+                    "a // b, which int(a / b) is not"
                 )

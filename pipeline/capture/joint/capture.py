@@ -27,8 +27,10 @@ from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.progress import note
 from pipeline.recipe import Recipe
 from pipeline.sources.module_copy import copied
+from pipeline.sources.uncompiled import uncompiled
 
 
+@uncompiled()
 def capture_module(
     module: nn.Module,
     image: Tensor,

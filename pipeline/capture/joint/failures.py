@@ -17,13 +17,12 @@ _CHANGED = (
     "forward changes a parameter in place, which here the optimizer alone does: compute what is used from it "
     "(a parametrization), or make it a buffer"
 )
-_KEPT = "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one (register_buffer)"
+KEPT = "forward keeps a tensor that is no buffer between runs, which no graph carries: make it one (register_buffer)"
 _MEANT = {
     "received a mutation": _CHANGED,
     "expected idx": _CHANGED,
-    "Unexpected fake buffer": _KEPT,
-    "mutating a non-functional tensor": _KEPT,
-    "dynamo-optimized function": "a part of the model is compiled: give the model as it is before torch.compile",
+    "Unexpected fake buffer": KEPT,
+    "mutating a non-functional tensor": KEPT,
     ".numpy() is not supported": "the model goes to numpy, which no graph has: compute with torch alone",
     "derivative for aten::native_channel_shuffle is not": (
         "torch has no gradient of native_channel_shuffle: use F.channel_shuffle, which is the same"

@@ -18,6 +18,9 @@ INSTEAD: Mapping[str, str] = {
     "masked_select": f"{_SIZE}: use torch.where",
     "nonzero": f"{_SIZE}: use torch.where",
     "_unique2": f"{_SIZE}: use torch.sort",
+    "_fused_moving_avg_obs_fq_helper_functional": (
+        "torch.ao's observers go on in evaluation: use torch.fake_quantize_per_tensor_affine, its range in buffers"
+    ),
     "_linalg_svd": f"{_MATRIX}: compute it once, and keep it as a buffer",
     "_linalg_eigh": f"{_MATRIX}: compute it once, and keep it as a buffer",
     "linalg_lu": f"{_MATRIX}: use torch.linalg.solve or torch.linalg.slogdet",

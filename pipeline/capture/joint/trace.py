@@ -28,8 +28,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
-from pipeline.capture.joint.arithmetic.mode import InArithmetic
+from pipeline.capture.joint.arithmetic.mode import GENERATOR, InArithmetic
 from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.forgetting import forgetting
 from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import COMPLEX_RULES, RULES
@@ -52,7 +53,8 @@ class _WithLoss(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         buffers = [(m, name, value) for m in self.module.modules() for name, value in m._buffers.items()]
-        output = self.module(image)
+        with forgetting(self.module):
+            output = self.module(image)
         for owner, name, old in buffers:
             new = owner._buffers.get(name)
             # Assigned anew rather than changed in place, which is all that a graph can say.
@@ -151,7 +153,7 @@ def _constant(value: object) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, torch.Generator):
-        raise ModelError("the model draws from a generator of its own, which no graph has: leave generator= out")
+        raise ModelError(GENERATOR)
     raise ModelError(f"the model uses a {type(value).__name__}, which no graph has: keep tensors and numbers alone")
 
 

@@ -73,7 +73,7 @@ def translate(
 
 
 def renewed_buffers(traced: Traced) -> list[str]:
-    """Names of the buffers that a training changes, but for those that only count: what nothing but they read."""
+    """Names of the buffers that a training changes, but for those of norms that only count: nothing else reads them."""
     renewed: list[str] = []
     for result in traced.results:
         name = result.removeprefix(RENEWED)
@@ -86,7 +86,7 @@ def renewed_buffers(traced: Traced) -> list[str]:
             left += new
             reached |= new
         read_by = {other for other, value in traced.results.items() if value in reached}
-        if node.meta["val"].dtype.is_floating_point or read_by - {result}:
+        if not name.endswith("num_batches_tracked") or read_by - {result}:
             renewed.append(name)
     return renewed
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.capture.joint.forgetting import forgetting
+
 # Of a module within the one that is traced.
 _PREFIX = "module."
 # In the names of parameters that are registered anew, for the dot that torch does not allow there.
@@ -42,7 +44,8 @@ class Untied(nn.Module):
         own = {first: getattr(self, first.replace(".", _DOT)) for first in set(self._first.values())}
         own |= {name: self._viewed(name) for name, value in own.items() if value.requires_grad}
         given = {name: own[first] for name, first in self._first.items()}
-        return torch.func.functional_call(self._hidden[0], given, (image,))
+        with forgetting(self._hidden[0]):
+            return torch.func.functional_call(self._hidden[0], given, (image,))
 
     def _viewed(self, name: str) -> Tensor:
         """A view of a parameter, whose gradient is a node of its own, and passes the parameter's hooks."""

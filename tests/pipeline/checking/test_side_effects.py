@@ -56,8 +56,8 @@ REFUSED = {
         "forward changes a parameter in place",
     ),
     "a tensor kept in Python": (
-        "m = h.detach().mean(0); self.average = m if self.average is None else self.average * 0.9 + m; h = h - m",
-        "",
+        "m, a = h.detach().mean(0), self.average; self.average = m if a is None else a * 0.9 + m; h = h - self.average",
+        "forward keeps a tensor that is no buffer between runs",
     ),
     "a branch on the batch": (
         "h = h * 2 if x.shape[0] > 12 else h",

@@ -57,13 +57,16 @@ class _Inverse(torch.autograd.Function):
         return total
 
 
-def _decomposed(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    size = matrix.shape[-1]
+def _check_size(size: int) -> None:
     if size > LARGEST:
         raise ModelError(
             f"linear algebra of matrices {size}×{size} has no form in the ONNX standard, and here only up to "
             f"{LARGEST}×{LARGEST}: compute it once and keep it as a buffer, or let the model learn the matrix itself"
         )
+
+
+def _decomposed(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    _check_size(matrix.shape[-1])
     result: tuple[Tensor, Tensor, Tensor] = _Inverse.apply(matrix)  # type: ignore[no-untyped-call]
     return result
 
@@ -143,8 +146,7 @@ class _Cholesky(torch.autograd.Function):
 
 def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
     """L of A = L Lᵀ, or its transpose."""
-    if input.shape[-1] > LARGEST:
-        _decomposed(input)
+    _check_size(input.shape[-1])
     lower: Tensor = _Cholesky.apply(input)  # type: ignore[no-untyped-call]
     return lower.mT if upper else lower
 
@@ -166,6 +168,19 @@ def matrix_exp(input: Tensor) -> Tensor:
     for _ in range(8):
         total = 2 * total + total @ total
     return total + torch.eye(input.shape[-1], dtype=input.dtype)
+
+
+def householder_product(input: Tensor, tau: Tensor) -> Tensor:
+    """Columns …×M×K of the product of the reflections I − tau v vᵀ; v is what is below the diagonal, and 1."""
+    rows, columns = input.shape[-2:]
+    _check_size(columns)
+    unit = torch.eye(rows, columns, dtype=input.dtype)
+    vectors = input.tril(-1) + unit
+    product = unit.expand(input.shape)
+    for column in reversed(range(tau.shape[-1])):
+        vector = vectors[..., column : column + 1]
+        product = product - tau[..., column, None, None] * vector @ (vector.mT @ product)
+    return product
 
 
 def none_of(name: str, instead: str) -> Callable[..., Any]:

@@ -20,8 +20,10 @@ from pipeline.capture.joint.arithmetic.losses import (
     no_ctc_loss,
 )
 from pipeline.capture.joint.arithmetic.resizing import interpolate
+from pipeline.capture.joint.arithmetic.rounding import fake_quantize, fake_quantize_by_channel
 from pipeline.capture.joint.arithmetic.sampling import affine_grid, grid_sample
 from pipeline.capture.joint.arithmetic.small import (
+    normal,
     one_hot,
     pad,
     pdist,
@@ -35,8 +37,12 @@ from pipeline.capture.joint.arithmetic.windows import (
     fractional_max_pool,
     max_pool_with_indices,
 )
+from pipeline.errors import ModelError
 
 Function = Callable[..., Any]
+
+
+GENERATOR = "the model draws from a generator of its own, which no graph has: leave generator= out"
 
 
 class InArithmetic(TorchFunctionMode):
@@ -46,6 +52,8 @@ class InArithmetic(TorchFunctionMode):
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
+        if options.get("generator") is not None:
+            raise ModelError(GENERATOR)
         return _OF[func](func, *args, **options) if func in _OF else func(*args, **options)
 
 
@@ -92,6 +100,8 @@ _OF: Mapping[Function, Function] = {
     functional.grid_sample: _alone(grid_sample),
     functional.affine_grid: _alone(affine_grid),
     functional.interpolate: interpolate,
+    torch.fake_quantize_per_tensor_affine: _alone(fake_quantize),
+    torch.fake_quantize_per_channel_affine: _alone(fake_quantize_by_channel),
     functional.embedding: embedding,
     functional.embedding_bag: _alone(embedding_bag),
     functional.gaussian_nll_loss: _alone(gaussian_nll_loss),
@@ -101,6 +111,7 @@ _OF: Mapping[Function, Function] = {
     functional.rrelu: _alone(rrelu),
     torch.rrelu_: _alone(rrelu_),
     torch.pdist: _alone(pdist),
+    torch.normal: _alone(normal),
     torch.conv2d: conv2d,
     torch.conv_tbc: _alone(conv_tbc),
     functional.pad: pad,

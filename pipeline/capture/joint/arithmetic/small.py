@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,12 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     first, second = torch.triu_indices(input.shape[0], input.shape[0], 1)
     distances: Tensor = torch.linalg.vector_norm(input[first] - input[second], p, -1)
     return distances
+
+
+def normal(mean: Any, std: Any = 1.0, size: Sequence[int] | None = None, **options: Any) -> Tensor:
+    """Torch's of that name, whose result has no gradient."""
+    centre, spread = (torch.as_tensor(number).detach() for number in (mean, std))
+    return centre + spread * torch.randn((centre + spread).shape if size is None else size)
 
 
 def pad(

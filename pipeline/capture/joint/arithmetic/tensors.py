@@ -40,11 +40,11 @@ ALONE: Mapping[str, Function] = {
     "cholesky": matrices.cholesky,
     "cholesky_solve": matrices.cholesky_solve,
     "matrix_exp": matrices.matrix_exp,
+    "householder_product": matrices.householder_product,
     "qr": matrices.none_of("qr", f"{_BUFFER}, or orthogonalise by torch.linalg.solve_triangular of a Cholesky factor"),
     "eig": matrices.none_of("eig", _BUFFER),
     "eigvals": matrices.none_of("eigvals", _BUFFER),
     "lstsq": matrices.none_of("lstsq", "solve the normal equations by torch.linalg.solve"),
-    "householder_product": matrices.none_of("householder_product", "use torch.matrix_exp of A - A.mT for a rotation"),
     "masked_select": matrices.none_of("masked_select", "its result has a size that only values tell: use torch.where"),
 }
 
