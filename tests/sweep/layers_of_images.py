@@ -97,6 +97,14 @@ POOLING: dict[str, Case] = {
     ),
     "AvgPool2d, with a divisor": layer(lambda: nn.AvgPool2d(3, stride=2, padding=1, divisor_override=5), 4, 6, 6),
     "AvgPool3d": layer(lambda: nn.AvgPool3d(2, stride=1), 2, 3, 3, 3),
+    "AvgPool3d, ceiled": layer(
+        lambda: nn.AvgPool3d(2, 2, ceil_mode=True, padding=1, count_include_pad=False), 2, 3, 3, 5
+    ),
+    "MaxPool2d, a last window behind the image": layer(
+        lambda: nn.MaxPool2d(2, padding=(1, 0), ceil_mode=True),
+        *(4, 5, 5),
+        refused="with a last window that starts behind the image: pad it, and leave ceil_mode out",
+    ),
     "AvgPool3d, with a divisor": layer(lambda: nn.AvgPool3d((2, 3, 2), padding=1, divisor_override=3), 2, 4, 4, 4),
     "AdaptiveAvgPool1d": layer(lambda: nn.AdaptiveAvgPool1d(4), 4, 9),
     "AdaptiveAvgPool1d, to more": layer(lambda: nn.AdaptiveAvgPool1d(11), 4, 9),

@@ -61,7 +61,23 @@ def _window(call: Call) -> dict[str, Any]:
     window, padding = _each(call["kernel_size"], call), _each(call["padding"], call)
     strides = _each(call["stride"], call) if call["stride"] else window
     attributes = {"kernel_shape": window, "strides": strides, "pads": [*padding, *padding]}
-    return attributes | ({"ceil_mode": 1} if call["ceil_mode"] else {})
+    if not call["ceil_mode"]:
+        return attributes
+    image, pooled = call["self"], call.get("grad_output") or call.result
+    dilation = _each(call.get("dilation", 1), call)
+    floors, ceilings, counts = [], [], []
+    for axis, (size, stride, pad, step) in enumerate(zip(window, strides, padding, dilation, strict=True)):
+        place = axis - len(window)
+        rest = image.static(place) + 2 * pad - step * (size - 1) - 1
+        floors.append(rest // stride + 1)
+        ceilings.append(-(-rest // stride) + 1)
+        counts.append(pooled.static(place))
+    if counts == floors:
+        return attributes
+    # Which torch leaves out, and ONNX Runtime does not.
+    if counts != ceilings:
+        raise UntranslatedError("with a last window that starts behind the image: pad it, and leave ceil_mode out")
+    return attributes | {"ceil_mode": 1}
 
 
 def _each(numbers: Any, call: Call) -> list[int]:
