@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from device_runtime.engines.base import Vector
 from device_runtime.engines.sessions import bind_input, bind_output, open_session, session_options
 
-# Elements of a part: those of all vectors stay in the processor's cache from one operator to the next.
+# Elements of a part, about: those of all vectors stay in the processor's cache from one operator to the next.
 CHUNK = 2**16
 
 
@@ -24,8 +25,10 @@ class UpdateStep:
         # What is bound has to live as long as this does.
         self._bound = (*vectors.values(), gradient)
         self._bindings = []
-        for start in range(0, len(gradient), CHUNK):
-            part = slice(start, start + CHUNK)
+        # Equal ones: a call for a small rest would take as long as one for a whole part.
+        bounds = np.linspace(0, len(gradient), max(round(len(gradient) / CHUNK), 1) + 1, dtype=int)
+        for start, end in pairwise(bounds):
+            part = slice(start, end)
             binding = self._session.io_binding()
             for name, scalar in (("learning_rate", self._rate), ("scale", self._scale), ("step", self._step)):
                 bind_input(binding, name, scalar)
