@@ -42,6 +42,13 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
         "test_random.py",
     ),
     (
+        "recurrent layers",
+        ("RNN", "LSTM", "GRU"),
+        "of torch modules: any number of layers and steps, either direction or both",
+        ("Recurrent", "RecurrentGrad"),
+        "test_recurrent.py",
+    ),
+    (
         "hard-swish",
         (),
         "of torch modules, at its bounds too",
