@@ -46,7 +46,7 @@ OTHERS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str], ...] = (
         ("RNN", "LSTM", "GRU"),
         "of torch modules: any number of layers and steps, either direction or both",
         ("Recurrent", "RecurrentGrad"),
-        "test_recurrent.py",
+        "../capture/joint/test_recurrent.py",
     ),
     (
         "hard-swish",
