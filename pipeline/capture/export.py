@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from device_runtime.formats.model import Pixels
 from pipeline.capture.preprocess import build_preprocessing
 from pipeline.capture.state import stored_state, tied_weights, write_passing, write_state
-from pipeline.errors import ModelError, brief
+from pipeline.errors import ModelError, PipelineError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
 from pipeline.graphs.files import REFERENCE
@@ -185,14 +185,17 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
     """Runs a copy of the module once in evaluation mode: its logits have to fit the dataset."""
     import torch
 
+    from pipeline.capture.joint.instead import refusing_nested_tensors
     from pipeline.capture.joint.loss import logits_of
     from pipeline.sources.module_copy import copied
     from pipeline.sources.uncompiled import uncompiled
 
     calm = copied(model).eval()
     try:
-        with torch.no_grad(), uncompiled():
+        with torch.no_grad(), uncompiled(), refusing_nested_tensors():
             output = calm(image)
+    except PipelineError:
+        raise
     except Exception as error:
         channels, height, width = image.shape[1:]
         raise ModelError(

@@ -148,6 +148,10 @@ def _one_by_one(layers: Any, x: Tensor) -> Tensor:
     return x
 
 
+def _padded_at_the_end(x: Tensor) -> dict[str, Any]:
+    return {"src_key_padding_mask": (torch.arange(x.shape[1]) >= x.shape[1] - 1).expand(x.shape[:2])}
+
+
 def _encoder(**options: Any) -> nn.TransformerEncoderLayer:
     return nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, **({"dropout": 0.0} | options))
 
@@ -239,6 +243,14 @@ ATTENTION: dict[str, Case] = {
             lambda x: {"src_key_padding_mask": _padded(x)["key_padding_mask"], "mask": _causal(x)["attn_mask"]},
         ),
         *(4, 8),
+    ),
+    "TransformerEncoder, padded at the end": layer(
+        lambda: _Masked(nn.TransformerEncoder(_encoder(), 2, enable_nested_tensor=False), _padded_at_the_end), 4, 8
+    ),
+    "TransformerEncoder, nested": layer(
+        lambda: _Masked(nn.TransformerEncoder(_encoder(), 2), _padded_at_the_end),
+        *(4, 8),
+        refused="makes nested tensors in evaluation, which no graph has: make it with enable_nested_tensor=False",
     ),
     "TransformerEncoder, causal": layer(
         lambda: _Masked(

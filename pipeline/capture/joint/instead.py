@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
+import torch
 from torch import nn
 
 from pipeline.errors import ModelError
@@ -51,3 +54,25 @@ def check_layers(module: nn.Module) -> None:
     for path, child in module.named_modules():
         if reason := _LAYERS.get(type(child)):
             raise ModelError(f"the module {path!r} is a {type(child).__name__}, {reason}")
+
+
+@contextmanager
+def refusing_nested_tensors() -> Iterator[None]:
+    """In the block a TransformerEncoder is refused that makes nested tensors, as in evaluation of padded sequences.
+
+    Raises:
+      ModelError: one does. No mode could see it: in a mode torch does not make them.
+    """
+    own = torch._nested_tensor_from_mask
+    torch._nested_tensor_from_mask = _refuse_nested_tensor
+    try:
+        yield
+    finally:
+        torch._nested_tensor_from_mask = own
+
+
+def _refuse_nested_tensor(*args: Any, **options: Any) -> NoReturn:
+    raise ModelError(
+        "a TransformerEncoder that is given padding makes nested tensors in evaluation, which no graph has: "
+        "make it with enable_nested_tensor=False"
+    )
