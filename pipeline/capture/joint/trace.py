@@ -34,8 +34,6 @@ from pipeline.capture.joint.forgetting import forgetting
 from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
 from pipeline.capture.joint.operators.call import COMPLEX_RULES, RULES
-from pipeline.capture.joint.recurrent import Recurrent
-from pipeline.capture.joint.retraced import Retraced
 from pipeline.capture.joint.stand_ins import cumulative_batch_norm, random_order, standing_in, trilinear
 from pipeline.capture.joint.untied import Untied, own_name, untied
 from pipeline.errors import ModelError, brief
@@ -94,7 +92,7 @@ def trace_training(
         try:
             return _traced(_WithLoss(untied(module), loss), image, label, joint=True)
         except AssertionError as error:
-            # Two parameters have one gradient, as the biases of a recurrent layer; torch names each by its node.
+            # Two parameters have one gradient, as two biases of one sum; torch names each by its node.
             if "gradients_to_parameters" not in str(error):
                 raise
             return _traced(_WithLoss(Untied(module), loss), image, label, joint=True)
@@ -119,7 +117,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     inputs = _any_batch(fake, image, IMAGE), _any_batch(fake, label, LABELS)
     # In the mode also what is made of sizes alone, as random numbers, has no values; and some composite operators know
     # sizes that are not numbers in their Python form alone, which the dispatcher takes.
-    with enable_python_dispatcher(), fake, Recurrent(), InArithmetic(), Retraced():
+    with enable_python_dispatcher(), fake, InArithmetic():
         made, signature = aot_export_module(
             module,
             inputs,

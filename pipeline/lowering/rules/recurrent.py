@@ -37,7 +37,7 @@ _Step = Callable[[Graph, _Cell, _Values, _Values], tuple[_Values, _Values]]
 
 @lowers(FORWARD)
 def recurrent(node: Node, g: Graph) -> tuple[Value, ...]:
-    """Recurrent(x T×N×I, w, r, [wb], [rb], states N×H…) → y T×N×H, last states, and what `joint/recurrent.py` keeps."""
+    """Recurrent(x T×N×I, w, r, [wb], [rb], states N×H…) → y T×N×H, last states, and what the backward pass reads."""
     x, w, r, wb, rb, *states = node.inputs
     kind = node.attributes["kind"].decode()
     units, size = (int(length) for length in node.input_shape(2))
@@ -150,7 +150,7 @@ def _gru(g: Graph, cell: _Cell, states: _Values, scanned: _Values) -> tuple[_Val
     return [g.op("Add", n, old)], [r, z, n, reset, old]
 
 
-# The gradients that `joint/recurrent.py` says, of one step.
+# The gradients that `arithmetic/recurrent.py` says, of one step.
 
 
 def _with(g: Graph, dh: Value, dy: _Values) -> Value:

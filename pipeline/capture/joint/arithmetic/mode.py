@@ -19,7 +19,9 @@ from pipeline.capture.joint.arithmetic.losses import (
     multilabel_margin_loss,
     no_ctc_loss,
 )
+from pipeline.capture.joint.arithmetic.recurrent import no_packing, recurrent_layers
 from pipeline.capture.joint.arithmetic.resizing import interpolate
+from pipeline.capture.joint.arithmetic.retraced import CHANGED, changed_in_part
 from pipeline.capture.joint.arithmetic.rounding import fake_quantize, fake_quantize_by_channel
 from pipeline.capture.joint.arithmetic.sampling import affine_grid, grid_sample
 from pipeline.capture.joint.arithmetic.small import (
@@ -94,6 +96,13 @@ _FRACTIONAL: Mapping[Any, int] = {
     functional.fractional_max_pool3d_with_indices: 3,
 }
 _FRACTIONAL_VALUES: Mapping[Any, int] = {functional.fractional_max_pool2d: 2, functional.fractional_max_pool3d: 3}
+# The kind of cell of each.
+_RECURRENT: Mapping[Any, str] = {
+    torch.rnn_tanh: "RNN_TANH",
+    torch.rnn_relu: "RNN_RELU",
+    torch.lstm: "LSTM",
+    torch.gru: "GRU",
+}
 
 # Of torch's function what stands for it; it is given torch's own, and its arguments.
 _OF: Mapping[Function, Function] = {
@@ -116,6 +125,9 @@ _OF: Mapping[Function, Function] = {
     torch.conv_tbc: _alone(conv_tbc),
     functional.pad: pad,
     functional.one_hot: one_hot,
+    torch._pack_padded_sequence: no_packing,
+    **{of: _alone(partial(recurrent_layers, kind)) for of, kind in _RECURRENT.items()},
+    **dict.fromkeys(CHANGED, changed_in_part),
     **{of: _alone(partial(max_pool_with_indices, axes)) for of, axes in _MAX_POOLS.items()},
     **{of: _alone(partial(adaptive_max_pool_with_indices, axes)) for of, axes in _ADAPTIVE.items()},
     **{of: _alone(partial(adaptive_max_pool, axes)) for of, axes in _ADAPTIVE_VALUES.items()},

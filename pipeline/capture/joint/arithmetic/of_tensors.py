@@ -34,18 +34,20 @@ def cov(
     """Torch's of that name, without weights: variables×observations → variables×variables."""
     if fweights is not None or aweights is not None:
         return torchs(input, correction=correction, fweights=fweights, aweights=aweights)
+    rows = _centred(input)
+    return (rows @ rows.t().conj() / (rows.shape[1] - correction)).reshape((rows.shape[0],) * (2 * input.dim() - 2))
+
+
+def _centred(input: Tensor) -> Tensor:
+    """Variables×observations, of a single variable too, less the mean of each."""
     rows = input.reshape(-1, input.shape[-1])
-    centred = rows - rows.mean(1, keepdim=True)
-    return (centred @ centred.t().conj() / (rows.shape[1] - correction)).reshape(
-        (rows.shape[0],) * (2 * input.dim() - 2)
-    )
+    return rows - rows.mean(1, keepdim=True)
 
 
 def corrcoef(input: Tensor) -> Tensor:
     """Torch's of that name: variables×observations → variables×variables."""
-    rows = input.reshape(-1, input.shape[-1])
-    centred = rows - rows.mean(1, keepdim=True)
-    normal: Tensor = centred / torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    rows = _centred(input)
+    normal: Tensor = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     return (normal @ normal.t()).clamp(-1, 1).reshape((rows.shape[0],) * (2 * input.dim() - 2))
 
 

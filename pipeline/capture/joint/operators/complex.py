@@ -22,7 +22,7 @@ from pipeline.capture.joint.operators.call import (
     Writer,
     translates_complex,
 )
-from pipeline.capture.joint.operators.shape import sizes_of
+from pipeline.capture.joint.operators.shape import spread
 from pipeline.graphs.graph import Value
 
 # What real and imaginary parts go through apart from each other.
@@ -129,13 +129,7 @@ def _in_pairs(g: Writer, real: Value, imaginary: Value) -> Value:
 @translates_complex("complex")
 def complex_of(call: Call, g: Writer) -> Complex:
     """complex(real, imag): the one broadcast to the other."""
-    return Complex(*(_spread(g, call[name], call.result) for name in ("real", "imag")))
-
-
-def _spread(g: Writer, tensor: Tensor, result: Tensor) -> Value:
-    if tensor.shape == result.shape:
-        return tensor.value
-    return g.op("Expand", tensor.value, g.sizes(sizes_of(result)))
+    return Complex(*(spread(g, call[name], call.result) for name in ("real", "imag")))
 
 
 @translates_complex("_conj", "conj_physical", "_conj_physical")

@@ -1,10 +1,10 @@
-"""Recurrent layers, of `joint/recurrent.py`."""
+"""Recurrent layers, of `arithmetic/recurrent.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.capture.joint.operators.call import Call, Tensor, Writer, translates
+from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
 from pipeline.graphs.graph import Value
 from pipeline.graphs.recurrence import BACKWARD, FORWARD
 
@@ -21,6 +21,8 @@ _STANDARD = {
 def recurrent(call: Call, g: Writer) -> tuple[Value, ...]:
     """recurrent(x, w, r, wb, rb, state, kind, reverse) → y, last states, and what the backward pass reads."""
     states: Sequence[Tensor] = call["state"]
+    if not any(isinstance(size, int) for size in call["x"].shape[:2]):
+        raise UntranslatedError("whose steps and images both depend on the batch: give it a fixed number of either")
     if not any(call.wanted[1 + len(states) :]):
         return _standard(call, g, states)
     tensors = [call[name] for name in ("x", "w", "r", "wb", "rb")]

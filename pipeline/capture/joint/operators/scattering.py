@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pipeline.capture.joint.operators.call import Call, Tensor, UntranslatedError, Writer, translates
-from pipeline.capture.joint.operators.shape import sizes_of
+from pipeline.capture.joint.operators.call import Call, UntranslatedError, Writer, translates
+from pipeline.capture.joint.operators.shape import sizes_of, spread
 from pipeline.graphs.graph import Value
 
 
@@ -95,7 +95,7 @@ def _flat(g: Writer, value: Value) -> Value:
 @translates("masked_scatter")
 def masked_scatter(call: Call, g: Writer) -> Value:
     """masked_scatter(self, mask, source): where the mask holds, the elements of source in their order."""
-    tensor, mask = call["self"], _spread(g, call["mask"], call["self"])
+    tensor, mask = call["self"], spread(g, call["mask"], call["self"])
     taken = g.op("Gather", _flat(g, call["source"].value), _numbers(g, mask), axis=0)
     return g.op("Where", mask, g.view(taken, sizes_of(tensor)), tensor.value)
 
@@ -103,16 +103,12 @@ def masked_scatter(call: Call, g: Writer) -> Value:
 @translates("masked_scatter_backward")
 def masked_scatter_backward(call: Call, g: Writer) -> Value:
     """masked_scatter_backward(grad_output, mask, sizes): of source, what the mask's places receive in their order."""
-    gradient, mask = call["grad_output"], _spread(g, call["mask"], call["grad_output"])
+    gradient, mask = call["grad_output"], spread(g, call["mask"], call["grad_output"])
     received = _flat(g, g.op("Where", mask, gradient.value, g.floats(0.0)))
     size = g.op("ReduceProd", g.sizes(sizes_of(call.result)), keepdims=1)
     zeros = g.op("Expand", g.floats(0.0), size)
     filled = g.op("ScatterElements", zeros, _numbers(g, mask), received, axis=0, reduction="add")
     return g.view(filled, sizes_of(call.result))
-
-
-def _spread(g: Writer, mask: Tensor, tensor: Tensor) -> Value:
-    return mask.value if mask.shape == tensor.shape else g.op("Expand", mask.value, g.sizes(sizes_of(tensor)))
 
 
 def _numbers(g: Writer, mask: Value) -> Value:

@@ -40,9 +40,12 @@ def squeeze(call: Call, g: Writer) -> Value:
 @translates("expand")
 def expand(call: Call, g: Writer) -> Value:
     """expand(self, size)."""
-    if call["self"].shape == call.result.shape:
-        return str(call["self"].value)
-    return g.op("Expand", call["self"].value, g.sizes(sizes_of(call.result)))
+    return spread(g, call["self"], call.result)
+
+
+def spread(g: Writer, tensor: Tensor, result: Tensor) -> Value:
+    """A tensor in the shape of another, to which it is broadcast."""
+    return tensor.value if tensor.shape == result.shape else g.op("Expand", tensor.value, g.sizes(sizes_of(result)))
 
 
 @translates("as_strided")

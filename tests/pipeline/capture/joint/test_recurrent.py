@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from device_runtime.formats.model import Pixels
-from pipeline.errors import ModelError
+from pipeline.errors import LoweringError, ModelError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import build_module
 from tests.pipeline import stages
@@ -151,5 +151,13 @@ def test_the_inference_model_has_the_standards_operators(tmp_path: Path) -> None
 def test_what_has_no_form_is_refused_by_name(layer: str, forward: str, message: str, tmp_path: Path) -> None:
     text = TEXT.replace("{layer}", layer).replace("{forward}", forward).replace("{height}", str(SIDE))
     with pytest.raises(ModelError, match=message) as caught:
+        stages.build(stages.module_of(text, tmp_path), RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_and_images_cannot_both_be_as_many_as_the_batch(tmp_path: Path) -> None:
+    forward = "return self.head(self.net(x[:, 0].unsqueeze(0).expand(x.shape[0], -1, -1))[0][0])"
+    text = TEXT.replace("{layer}", "LSTM(8, 16)").replace("{forward}", forward).replace("{height}", str(SIDE))
+    with pytest.raises(LoweringError, match="whose steps and images both depend on the batch") as caught:
         stages.build(stages.module_of(text, tmp_path), RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
     assert "\n" not in str(caught.value)

@@ -8,25 +8,16 @@ input, the gradients of the weights, the derivatives of the gates) is written fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import ModelError
 
-# Of the functions that torch's recurrent layers call: the kind of their cell.
-KINDS = {"rnn_tanh": "RNN_TANH", "rnn_relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU"}
-
 # How many tensors a layer keeps by step for its backward pass; `_FACTORS` say which.
 _KEPT = {"RNN_TANH": 0, "RNN_RELU": 0, "LSTM": 7, "GRU": 5}
-
-_PACKED = (
-    "the model packs sequences (pack_padded_sequence), whose lengths no graph for every batch has: give the layer the "
-    "padded sequence, and choose each image's last step by torch.gather"
-)
 
 
 def _recurrent(
@@ -104,23 +95,19 @@ torch.library.register_fake(_FORWARD, _recurrent)
 torch.library.register_fake(_BACKWARD, _recurrent_backward)
 
 
-class Recurrent(TorchFunctionMode):
-    """In it torch's recurrent layers are calls of `train_on_device::recurrent`."""
+def no_packing(*args: Any, **options: Any) -> NoReturn:
+    """Refuses torch's _pack_padded_sequence.
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        name = getattr(func, "__name__", "")
-        if name == "_pack_padded_sequence":
-            raise ModelError(_PACKED)
-        return _layers(KINDS[name], *args) if name in KINDS else func(*args, **(kwargs or {}))
+    Raises:
+      ModelError: always.
+    """
+    raise ModelError(
+        "the model packs sequences (pack_padded_sequence), whose lengths no graph for every batch has: give the layer "
+        "the padded sequence, and choose each image's last step by torch.gather"
+    )
 
 
-def _layers(
+def recurrent_layers(
     kind: str,
     x: Tensor,
     state: Any,
@@ -132,7 +119,7 @@ def _layers(
     bidirectional: bool,
     batch_first: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Torch's functions of that name: y, the last hidden state and, of an LSTM, the last cell state.
+    """Torch's lstm, gru, rnn_tanh or rnn_relu by the kind of cell: y, the last hidden state, of an LSTM the last cell.
 
     Raises:
       ModelError: an LSTM has projections.
