@@ -56,9 +56,14 @@ def spans_of(page: Path) -> list[str]:
 
 
 def as_printed(line: str) -> re.Pattern[str]:
-    """A line of a page as commands may print it: any numbers where it has numbers, and anything where it has `…`."""
-    parts = re.split(rf"(…|{_NUMBER})", " ".join(line.split()))
-    meant = [
-        re.escape(part) if number % 2 == 0 else ".*" if part == "…" else _NUMBER for number, part in enumerate(parts)
-    ]
-    return re.compile("".join(meant))
+    """A line of a page as commands may print it: any numbers where it has numbers, and anything where it has `…`.
+
+    The word behind a number may be singular or plural: where the page trained on two threads, this machine may on one.
+    """
+    meant = ""
+    for number, part in enumerate(re.split(rf"(…|{_NUMBER})", " ".join(line.split()))):
+        if number % 2 == 0:
+            meant += re.sub(r"^(\\ [a-z]+?)s?(?![a-z])", r"\1s?", re.escape(part)) if number else re.escape(part)
+        else:
+            meant += ".*" if part == "…" else _NUMBER
+    return re.compile(meant)

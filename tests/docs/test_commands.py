@@ -152,3 +152,16 @@ def test_a_fence_says_what_it_is() -> None:
 
 def _typed_in(page: Path) -> list[str]:
     return [command for fence in fences_of(page) if fence.language == "sh" for command in fence.commands]
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("2 threads: a batch takes 1.59 ms, 1.67 on 1", True),
+        ("1 thread: a batch takes 1.59 ms, 1.67 on 2", True),
+        ("2 threads: a batch took 1.59 ms, 1.67 on 1", False),
+        ("2 threads: a batch takes 1.59 ms", False),
+    ],
+)
+def test_a_page_says_a_line_whatever_its_numbers(printed: str, said: bool) -> None:
+    assert bool(as_printed("2 threads: a batch takes 1.11 ms, 1.66 on 1").fullmatch(printed)) is said
