@@ -16,11 +16,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 from pipeline.errors import CommandError
 
 LAST_LINES = 15
+# So long a program may take to end when it is asked to.
+_ENDS_IN_S = 5.0
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -120,6 +122,52 @@ def stream(
             process.terminate()
             raise
     return process.returncode
+
+
+class Process(Protocol):
+    """A program that runs beside this one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        ...
+
+
+@contextmanager
+def beside(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """A program that runs while the block does; it is asked to end then, and soon killed with all that it started.
+
+    Args:
+      command: program and arguments; no shell reads it.
+      log: takes what it prints, behind what is there.
+      env: its whole environment; this process's own when None.
+
+    Raises:
+      CommandError: the program is missing.
+    """
+    words = _words(command)
+    with log.open("a") as printed:
+        process = subprocess.Popen(
+            words,
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            # An interrupt from the terminal is this process's to tell them.
+            start_new_session=True,
+            preexec_fn=_kill_with_parent,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_ENDS_IN_S)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            process.wait()
 
 
 @contextmanager

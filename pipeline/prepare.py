@@ -181,19 +181,11 @@ def _artifacts_for_lowering(prepared: Prepared, settings: Settings) -> Path | No
     return make_artifacts(prepared)
 
 
-def make_package(
-    prepared: Prepared,
-    settings: Settings,
-    into: Path | None = None,
-    extra: Mapping[str, bytes] = MappingProxyType({}),
-) -> Path:
-    """Runs every stage up to the package if its inputs changed; returns the package's folder.
+def make_model(prepared: Prepared, settings: Settings) -> Path:
+    """Runs every stage up to the model folder of a package, and the check, if their inputs changed; returns the folder.
 
-    Args:
-      prepared: what to package.
-      settings: where things come from and go to.
-      into: takes the package; None: the build folder.
-      extra: further files of the package by name.
+    Raises:
+      ModelError: the model cannot be trained, or it is another network than torch, or its file, has.
     """
     from pipeline.lowering.model_folder import build_model_folder
 
@@ -216,7 +208,24 @@ def make_package(
         check_made(prepared)
         if settings.runner.engine == "reference":
             check_reference_made(prepared)
-    model = _quantised(prepared) if prepared.recipe.frozen_dtype == "int8" else prepared.model
+    return _quantised(prepared) if prepared.recipe.frozen_dtype == "int8" else prepared.model
+
+
+def make_package(
+    prepared: Prepared,
+    settings: Settings,
+    into: Path | None = None,
+    extra: Mapping[str, bytes] = MappingProxyType({}),
+) -> Path:
+    """Runs every stage up to the package if its inputs changed; returns the package's folder.
+
+    Args:
+      prepared: what to package.
+      settings: where things come from and go to.
+      into: takes the package; None: the build folder.
+      extra: further files of the package by name.
+    """
+    model = make_model(prepared, settings)
     runtime = make_runtime(settings)
     with stage("package"):
         return build_package(

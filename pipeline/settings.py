@@ -15,15 +15,16 @@ from device_runtime.formats.option_values import number, positive_whole_number
 from device_runtime.formats.options import DEFAULT_SEED, LOWERED
 from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.errors import UsageError
+from pipeline.fleet.options.declared import FleetOptions
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number
 from pipeline.recipe import FROZEN_DTYPES, LOSSES
 from pipeline.targets import Kind, kind_of, target_name
 
 # Tasks that read the model, that convert the dataset, and that talk to a target.
-_MODEL = ("export", "artifacts", "package", "run")
+_MODEL = ("export", "artifacts", "package", "run", "fleet", "join")
 _DATA = (*_MODEL, "convert")
-_CHOICE = ("package", "run")
+_CHOICE = ("package", "run", "fleet", "join")
 _TARGET = ("runtime", "package", "train", "eval", "pull", "run", "infer", "bench", "doctor", "clean")
 _DEVICE = ("train", "eval", "pull", "run", "infer", "status", "attach", "stop", "bench", "devices", "doctor", "clean")
 
@@ -94,7 +95,7 @@ class Settings:
         Option(
             "folder that takes the results",
             Path,
-            ("run", "train", "pull", "infer", "eval", "doctor", "report", "runs"),
+            ("run", "train", "pull", "infer", "eval", "doctor", "report", "runs", "fleet"),
             dict.fromkeys(("infer", "eval", "report", "runs"), "folder that has the results"),
         ),
     ] = Path("runs")
@@ -138,7 +139,8 @@ class Settings:
         Option(
             "go on with the interrupted training, with its own options: on the target, or that of a results folder",
             str,
-            ("train", "run"),
+            ("train", "run", "fleet"),
+            {"fleet": "go on after the last whole round of a results folder (default: of the newest fleet)"},
             alone=True,
             example="runs/NAME",
         ),
@@ -280,6 +282,7 @@ class Settings:
         Option("tasks whose options to show (default: all options)", str, ("config",), words=True),
     ] = ()
     runner: RunnerOptions = field(default_factory=RunnerOptions)
+    fleet: FleetOptions = field(default_factory=FleetOptions)
 
     def __post_init__(self) -> None:
         if self.runner.cycles == 0:

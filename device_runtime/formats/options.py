@@ -34,6 +34,8 @@ class OptionsError(Exception):
 
 
 _TRAINING = ("train", "run")
+# What a device of a fleet is told of its training, too.
+_FLEET = (*_TRAINING, "fleet")
 _EVERYWHERE = ("train", "eval", "run")
 _ALL = ("train.sh", "eval.sh", "eval_untrained.sh")
 _DRAWS = "draws the initial weights and the order of the images (default: 1)"
@@ -59,14 +61,14 @@ class Options:
         Option("passes over the training images, instead of --cycles", positive_whole_number, _TRAINING, example="3"),
     ] = None
     learning_rate: Annotated[
-        float | None, Option("learning rate (default: the model's recipe)", rate, _TRAINING, example="0.001")
+        float | None, Option("learning rate (default: the model's recipe)", rate, _FLEET, example="0.001")
     ] = None
     batch_size: Annotated[
         int | None,
         Option(
             "images of one step (default: the model's recipe)",
             positive_whole_number,
-            (*_TRAINING, "bench"),
+            (*_FLEET, "bench"),
             {"bench": "images of one step (default: the recipe's; 16 of the large networks)"},
             apart=("bench",),
             example="32",
@@ -74,13 +76,11 @@ class Options:
     ] = None
     accumulate: Annotated[
         int | None,
-        Option(
-            "batches whose mean gradient makes one step (default: 1)", positive_whole_number, _TRAINING, example="1"
-        ),
+        Option("batches whose mean gradient makes one step (default: 1)", positive_whole_number, _FLEET, example="1"),
     ] = None
     sink_size: Annotated[
         int | None,
-        Option("steps that the runtime makes in one call (default: 1)", positive_whole_number, _TRAINING, example="1"),
+        Option("steps that the runtime makes in one call (default: 1)", positive_whole_number, _FLEET, example="1"),
     ] = None
     save_every: Annotated[
         int | None,
@@ -118,17 +118,15 @@ class Options:
     evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
     augment: Annotated[
         tuple[str, ...] | None,
-        Option(
-            "change training images: flip, crop, both with a comma, or none", augmentations, _TRAINING, example="none"
-        ),
+        Option("change training images: flip, crop, both with a comma, or none", augmentations, _FLEET, example="none"),
     ] = None
     seed: Annotated[
         int | None,
         Option(
             "draws the order of the images (default: that of the checkpoint, or 1)",
             torch_seed,
-            ("export", "artifacts", "package", *_TRAINING),
-            dict.fromkeys(("export", "artifacts", "package", "run"), _DRAWS),
+            ("export", "artifacts", "package", *_FLEET, "join"),
+            dict.fromkeys(("export", "artifacts", "package", "run", "fleet", "join"), _DRAWS),
             example="1",
         ),
     ] = None
@@ -151,7 +149,7 @@ class Options:
         Option(
             "threads of the runtime on the target (default: the number that is fastest there, at most 4)",
             thread_count,
-            (*_EVERYWHERE, "infer"),
+            (*_EVERYWHERE, "infer", "fleet", "join"),
             {"infer": "threads of the runtime on the target (default: 1)"},
             example="1",
             scripts=_ALL,
@@ -174,26 +172,26 @@ class Options:
         bool, Option("go on with the training in the output folder, to its end, with its options", bool)
     ] = False
     while_charging: Annotated[
-        bool, Option("pause while the device is not plugged in; implies --stay-awake", bool, _TRAINING)
+        bool, Option("pause while the device is not plugged in; implies --stay-awake", bool, _FLEET)
     ] = False
     between: Annotated[
         str | None,
         Option(
             "pause outside these hours of the device's local time: 22:00-06:00",
             span_of_day,
-            _TRAINING,
+            _FLEET,
             example="22:00-06:00",
         ),
     ] = None
     min_battery: Annotated[
-        int | None, Option("pause while the battery has less than so many percent", percent, _TRAINING, example="30")
+        int | None, Option("pause while the battery has less than so many percent", percent, _FLEET, example="30")
     ] = None
     max_battery_temp: Annotated[
-        float | None, Option("pause while the battery is hotter than so many °C", celsius, _TRAINING, example="40")
+        float | None, Option("pause while the battery is hotter than so many °C", celsius, _FLEET, example="40")
     ] = None
     # job.sh, which outlives the runner, does it: here it is one of the options that train.sh takes.
     stay_awake: Annotated[
-        bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _TRAINING)
+        bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _FLEET)
     ] = False
 
     # The host gives it where it shows the training on a terminal.

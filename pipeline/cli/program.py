@@ -14,13 +14,12 @@ from invoke.exceptions import Exit, ParseError
 from invoke.parser.context import ParserContext
 from invoke.parser.parser import Parser
 from invoke.program import Program
-from invoke.tasks import Task
 from invoke.util import helpline
 
-from device_runtime.formats.option import long_form
+from device_runtime.formats.option import Option, long_form
 from pipeline.cli.help import option_lines
 from pipeline.cli.line import TaskLine, no_task, read_line
-from pipeline.cli.tasks import GROUPS
+from pipeline.cli.tasks import GROUPS, fleets
 from pipeline.cli.tasks.declaring import one_line_errors
 from pipeline.configuration.declared import options_for
 from pipeline.errors import CONSOLE_COMMAND, UsageError
@@ -34,7 +33,11 @@ _LISTS = ("flat", "nested", "json")
 # How its messages call an option.
 _ARGUMENT = re.compile(r"<Argument: ([\w-]+)[^>]*>")
 
-_GROUPED = {task.name for tasks in GROUPS.values() for task in tasks}
+# A task that others belong to is typed by its name alone, they behind it: fleet, fleet.join.
+_FLEET = "fleet"
+_TASKS = {
+    f"{_FLEET}.{task.name}" if task is fleets.join else task.name: task for tasks in GROUPS.values() for task in tasks
+}
 
 
 class TaskProgram(Program):
@@ -93,19 +96,20 @@ class TaskProgram(Program):
 
     def print_task_help(self, name: str) -> None:
         """Prints what a task does, and its options."""
-        options = options_for(name) if name in _GROUPED else {}
+        options = _options_of(name)
         if not options:
             super().print_task_help(name)
             return
         words = next((f" [{option.upper()} ...]" for option, declared in options.items() if declared.words), "")
         print(f"Usage: {self.binary} {name}{words} [--option=VALUE ...]\n\n{helpline(self.collection[name])}\n")
-        self.print_columns(option_lines(name))
+        self.print_columns(option_lines(_TASKS[name].name))
 
     def list_flat(self) -> None:
         """Prints the tasks, a line each, in their groups; those of the checkout come last."""
-        groups = {name: _lines(tasks) for name, tasks in GROUPS.items()}
-        project = [(name, text) for name, text in self._make_pairs(self.scoped_collection) if name not in _GROUPED]
-        if self.scoped_collection is not self.collection or not _GROUPED & set(self.collection.tasks):
+        groups = {group: [(n, helpline(t)) for n, t in _TASKS.items() if t in tasks] for group, tasks in GROUPS.items()}
+        pairs = [(name.removesuffix(f" ({_FLEET})"), text) for name, text in self._make_pairs(self.scoped_collection)]
+        project = [(name, text) for name, text in pairs if name not in (*_TASKS, f"{_FLEET}.{_FLEET}")]
+        if self.scoped_collection is not self.collection or not _TASKS.keys() & set(self.collection.tasks):
             groups = {}
         groups |= {"this project": project} if project else {}
         width = max(len(name) for lines in groups.values() for name, _ in lines)
@@ -132,17 +136,18 @@ def _told() -> Iterator[None]:
 
 
 def _line_of(context: ParserContext) -> TaskLine:
-    options = options_for(context.name or "") if context.name in _GROUPED else {}
+    options = _options_of(next(name for name in reversed(_names(context))))
     switches = frozenset(long_form(name) for name, option in options.items() if option.read is bool)
     return TaskLine(context, switches, next((long_form(name) for name, option in options.items() if option.words), ""))
 
 
+def _options_of(name: str) -> dict[str, Option]:
+    """The options of a task by the name that is typed; none of those that are not ours."""
+    return options_for(_TASKS[name].name) if name in _TASKS else {}
+
+
 def _names(context: ParserContext) -> Sequence[str]:
     return [context.name or "", *context.aliases]
-
-
-def _lines(tasks: Sequence[Task[Any]]) -> list[tuple[str, str | None]]:
-    return [(task.name, helpline(task)) for task in tasks]
 
 
 def adopt() -> None:
@@ -152,7 +157,11 @@ def adopt() -> None:
 
 def namespace(*own: Any) -> Collection:
     """All tasks, and what a project adds: tasks, or collections of them."""
-    return Collection(*(task for tasks in GROUPS.values() for task in tasks), *own)
+    fleet = Collection(_FLEET)
+    fleet.add_task(fleets.fleet, default=True)
+    fleet.add_task(fleets.join)
+    alone = [task for name, task in _TASKS.items() if task not in fleets.TASKS]
+    return Collection(*alone, fleet, *own)
 
 
 def main() -> None:

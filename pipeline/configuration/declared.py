@@ -11,10 +11,14 @@ from device_runtime.formats.option import Option, long_form, options_of
 from device_runtime.formats.options import Options as RunnerOptions
 from device_runtime.formats.options import OptionsError
 from pipeline.errors import UsageError
+from pipeline.fleet.options.declared import FleetOptions
 from pipeline.settings import Settings
 
 # The task that says what options are.
 ASKING = "config"
+
+# Whose fields are options.
+DECLARING = (RunnerOptions, FleetOptions, Settings)
 
 # What may be said of a training that goes on: where it is, and how it is shown.
 _BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "stay_awake", "tensorboard")
@@ -22,7 +26,8 @@ _BESIDE_RESUME = ("resume", "target", "serial", "build", "runs", "verbose", "sta
 
 def declared() -> dict[str, Option]:
     """Every option that some task takes, by name."""
-    return options_of(Settings) | {n: o for n, o in options_of(RunnerOptions).items() if o.tasks}
+    runner = {n: o for n, o in options_of(RunnerOptions).items() if o.tasks}
+    return options_of(Settings) | options_of(FleetOptions) | runner
 
 
 def tasks_with_options() -> tuple[str, ...]:
@@ -39,7 +44,7 @@ def options_for(task: str) -> dict[str, Option]:
 
 def defaults() -> dict[str, Any]:
     """What an option is that nobody gives, by name; None or empty where something else decides."""
-    return {field.name: field.default for kind in (RunnerOptions, Settings) for field in fields(kind)}
+    return {field.name: field.default for kind in DECLARING for field in fields(kind)}
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
@@ -48,7 +53,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     Raises:
       UsageError: options contradict each other.
     """
-    own = options_of(Settings)
+    own, fleet = options_of(Settings), options_of(FleetOptions)
     given = [name for name, value in values.items() if value is not False]
     if "resume" in given and (others := [name for name in given if name not in _BESIDE_RESUME]):
         raise UsageError(
@@ -56,7 +61,9 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
             "or train on from a checkpoint with `invoke train --checkpoint`"
         )
     try:
-        runner = RunnerOptions(**{name: value for name, value in values.items() if name not in own})
+        rest = {name: value for name, value in values.items() if name not in own | fleet}
+        runner = RunnerOptions(**rest)
     except OptionsError as error:
         raise UsageError(str(error)) from None
-    return Settings(**{name: value for name, value in values.items() if name in own}, runner=runner)
+    asked = FleetOptions(**{name: value for name, value in values.items() if name in fleet})
+    return Settings(**{name: value for name, value in values.items() if name in own}, runner=runner, fleet=asked)

@@ -40,9 +40,14 @@ def read_settings(task: str, typed: Typed) -> Settings:
     found = in_force(task, typed_options(typed), configured(Path(), os.environ))
     # A training that goes on has its own options: what a file says for others is not worth a word.
     if found.settings.resume is None:
-        for given in found.aside:
-            note(f"{given.origin}: {key_of(given.name)} does not go with what else is asked for, and is left out")
+        tell_aside(found)
     return found.settings
+
+
+def tell_aside(found: InForce) -> None:
+    """Says what is left out because it contradicts what a higher place says."""
+    for given in found.aside:
+        note(f"{given.origin}: {key_of(given.name)} does not go with what else is asked for, and is left out")
 
 
 def configured(folder: Path, environment: Mapping[str, str]) -> tuple[tuple[Given, ...], ...]:

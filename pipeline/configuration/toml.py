@@ -9,10 +9,8 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from device_runtime.formats.options import Options as RunnerOptions
-from pipeline.configuration.declared import declared, defaults
+from pipeline.configuration.declared import DECLARING, declared, defaults
 from pipeline.options import names_of_classes
-from pipeline.settings import Settings
 
 
 def text_of(name: str, value: Any) -> str:
@@ -75,7 +73,7 @@ def example_text(name: str) -> str:
 @cache
 def type_of(name: str) -> type:
     """What an option's value is: bool, int, float, tuple, or str for all that is read from a text."""
-    hint = (_hints(RunnerOptions) | _hints(Settings))[name]
+    hint = next(_hints(kind)[name] for kind in DECLARING if name in _hints(kind))
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kind = next(kind for kind in kinds if kind is not type(None))
     if get_origin(kind) is tuple:

@@ -68,18 +68,18 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     },
     # Why a device gave nothing in a round.
     "missing": {"round": int, "device": str, "why": str},
-    # A whole round. `loss`: mean of the updates, by images; `accuracy`, `test_loss`: of the new global model on all
-    # test images of this machine; `own_seconds`: beyond the slowest device's push, training and pull.
+    # A whole round. `loss`: mean of the updates, by images; `own_seconds`: beyond the slowest device's push, training
+    # and pull; `file`: the new global model.
     "round": {
         "round": int,
         "devices": int,
         "loss": float | None,
-        "accuracy": float | None,
-        "test_loss": float | None,
         "seconds": float,
         "own_seconds": float,
         "file": str,
     },
+    # The global model after a round, on all test images of this machine; round 0: before the first.
+    "global": {"round": int, "accuracy": float, "test_loss": float},
     # It went on with the round after that one.
     "resume": {"round": int},
     # The last global model on a device's own test images; `personalised_accuracy`: after `steps` more steps of its own.
@@ -127,6 +127,13 @@ def read(folder: Path) -> list[dict[str, Any]]:
 def of(records: Sequence[Record], event: str) -> list[Record]:
     """Those of one kind, in their order."""
     return [record for record in records if record["event"] == event]
+
+
+def rounds(records: Sequence[Record]) -> list[Record]:
+    """The whole rounds in their order, with `accuracy` and `test_loss` of the global model, None where not known."""
+    known = {record["round"]: record for record in of(records, "global")}
+    unknown = {"accuracy": None, "test_loss": None}
+    return [{**unknown, **known.get(record["round"], {}), **record} for record in of(records, "round")]
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ Of a trained model the package needs runtime and runner alone: build/inference-<
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +18,10 @@ from pipeline.packing.runtime import PACKAGING, read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
 
 SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "bench.sh", "job.sh")
+CopyFile = Callable[[str, str], object]
+
+# Of a device of a fleet.
+_FLEET_SCRIPTS = ("run.sh", "train.sh", "eval.sh", "ready.sh", "job.sh")
 INFERENCE_SCRIPTS = ("run.sh", "infer.sh", "job.sh")
 
 
@@ -55,6 +60,37 @@ def build_package(
     return folder
 
 
+def build_fleet_package(
+    target: str, model_name: str, runtime: Path, model: Path, dataset: Path | None, folder: Path
+) -> None:
+    """Makes the package of one device of a fleet; what it has in common with others are hard links.
+
+    Args:
+      target: the name of the target.
+      model_name: what the manifest says of it.
+      runtime: folder of the runtime stage.
+      model: folder of the lowering stage.
+      dataset: the device's images; None where they lie on the device.
+      folder: the package; kept while nothing of it changed.
+    """
+    scripts = {name: (PACKAGING / name).read_text() for name in _FLEET_SCRIPTS}
+    stamps = [(part / STAMP).read_text() for part in (runtime, model, *([dataset] if dataset else []))]
+    key = key_of(program_digest(), target, model_name, stamps, scripts)
+    build_once(folder, key, lambda: _assemble_linked(target, model_name, runtime, model, dataset, folder))
+
+
+def _assemble_linked(
+    target: str, model_name: str, runtime: Path, model: Path, dataset: Path | None, folder: Path
+) -> None:
+    with new_folder(folder) as temporary:
+        _add_runner(runtime, temporary, _FLEET_SCRIPTS, os.link)
+        _copy(model, temporary / "model", os.link)
+        _leave_out_reference(temporary)
+        if dataset:
+            _copy(dataset, temporary / "dataset", os.link)
+        write_manifest(temporary, Manifest(target, model_name, describe(temporary), read_versions(runtime)))
+
+
 def build_inference_package(target: str, runtime: Path, build: Path) -> Path:
     """Makes build/inference-<target>/, which takes a trained model and images each time that it is asked.
 
@@ -76,8 +112,8 @@ def _assemble_inference(target: str, runtime: Path, folder: Path) -> None:
         write_manifest(temporary, Manifest(target, "", describe(temporary), read_versions(runtime)))
 
 
-def _add_runner(runtime: Path, folder: Path, scripts: Sequence[str]) -> None:
-    _copy(runtime, folder / "runtime")
+def _add_runner(runtime: Path, folder: Path, scripts: Sequence[str], copy_file: CopyFile = shutil.copy2) -> None:
+    _copy(runtime, folder / "runtime", copy_file)
     _copy(Path(device_runtime.__file__).parent, folder / "device_runtime")
     for script in scripts:
         shutil.copy(PACKAGING / script, folder / script)
@@ -98,8 +134,7 @@ def _assemble(
         _copy(dataset, temporary / "dataset")
         _copy(model, temporary / "model")
         if "reference" not in engines:
-            shutil.rmtree(temporary / "model" / "reference", ignore_errors=True)
-            (temporary / "device_runtime" / "engines" / "reference.py").unlink()
+            _leave_out_reference(temporary)
         for name, content in extra.items():
             (temporary / name).write_bytes(content)
         manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
@@ -111,5 +146,11 @@ def _assemble(
                 (folder / kept).rename(temporary / kept)
 
 
-def _copy(source: Path, destination: Path) -> None:
-    shutil.copytree(source, destination, ignore=shutil.ignore_patterns(STAMP, "__pycache__"))
+def _leave_out_reference(package: Path) -> None:
+    shutil.rmtree(package / "model" / "reference", ignore_errors=True)
+    (package / "device_runtime" / "engines" / "reference.py").unlink()
+
+
+def _copy(source: Path, destination: Path, copy_file: CopyFile = shutil.copy2) -> None:
+    ignored = shutil.ignore_patterns(STAMP, "__pycache__")
+    shutil.copytree(source, destination, ignore=ignored, copy_function=copy_file)

@@ -63,6 +63,18 @@ class Target(Runs, Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Ends the script that runs there.
+
+        Raises:
+          TargetError: none runs.
+        """
+        ...
+
+    def output_file(self, name: str) -> str:
+        """The path there of a file in the package's output folder."""
+        ...
+
     def clear_output(self) -> None:
         """Removes what earlier runs wrote into the package's output folder."""
         ...

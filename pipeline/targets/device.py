@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from pipeline.targets.adb.choosing import choose
 from pipeline.targets.adb.facts import QUESTION, parse_facts
 from pipeline.targets.adb.lines import Lines
 from pipeline.targets.adb.parse import abi_of, free_bytes
-from pipeline.targets.adb.places import PRIVATE, check_links, send
+from pipeline.targets.adb.places import PRIVATE, check_links, receive, send
 from pipeline.targets.adb.pull import pull
 from pipeline.targets.adb.push import push
 from pipeline.targets.adb.state import BASE, FOLDER, UNPULLED
@@ -34,6 +35,7 @@ AGAIN = 74
 AWAY_S = 900.0
 # After a push that broke has waited for the device already.
 PUSH_AGAIN_S = 5.0
+_MOST_READ = 2**26
 # Less is no room for a line of a log.
 FULL_BYTES = 2**16
 # `job.sh follow` ends before that and is asked again, so this much silence is a lost connection.
@@ -58,6 +60,7 @@ class AdbTarget:
 
     def __init__(self, device: Adb, abi: Abi, folder: str = "") -> None:
         self.name = abi.name
+        self.abi = abi
         self._adb = device
         root = package_on_device(abi)
         self._root = root.with_name(folder or root.name)
@@ -186,16 +189,16 @@ class AdbTarget:
         return in_line(self._adb.repeated(lambda: self._adb.execute(asked)).text.strip())
 
     def stop(self) -> None:
-        """Ends the running job.
-
-        Raises:
-          TargetError: none runs.
-        """
+        """See `Target`."""
         if self.status() == "none":
             raise TargetError(f"{self._adb.serial}: no job runs")
         stopped = self._job("stop")
         if stopped.code != 0:
             raise TargetError(f"{self._adb.serial}: {stopped.complaint or 'the job does not end'}")
+
+    def output_file(self, name: str) -> str:
+        """See `Target`."""
+        return str(self._output / name)
 
     def clear_output(self) -> None:
         """See `Target`."""
@@ -223,6 +226,16 @@ class AdbTarget:
     def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`; what arrives is compared with the device's own digests."""
         return pull(self._adb, self._output, into, only)
+
+    def read_file(self, path: PurePosixPath) -> bytes:
+        """The content of a file of the device, up to 64 MiB.
+
+        Raises:
+          TargetError: it cannot be read.
+        """
+        content = io.BytesIO()
+        receive(self._adb, path, _MOST_READ, content, SILENCE_S)
+        return content.getvalue()
 
     def facts(self) -> MachineFacts:
         """See `Target`."""

@@ -56,6 +56,14 @@ class LocalTarget:
         """See `Target`."""
         raise TargetError("on this machine a script ends with who started it: there is none to attach to")
 
+    def stop(self) -> None:
+        """See `Target`."""
+        raise TargetError("on this machine a script ends with who started it: none runs")
+
+    def output_file(self, name: str) -> str:
+        """See `Target`."""
+        return str(self._output / name)
+
     def pull(self, into: Path, only: str = "*") -> list[Path]:
         """See `Target`."""
         files = sorted(path for path in self._output.glob(only) if path.is_file() and path.name[0] != ".")

@@ -10,11 +10,12 @@ from typing import Any
 
 from invoke.tasks import Task
 
-from pipeline.cli.tasks import building, configuring, devices, measuring, training
+from pipeline.cli.tasks import building, configuring, devices, fleets, measuring, training
 
 # As they are listed, in the order in which they are met.
 GROUPS: Mapping[str, tuple[Task[Any], ...]] = {
     "train": training.TASKS,
+    "fleet": fleets.TASKS,
     "device": devices.TASKS,
     "stages of a run": building.TASKS,
     "measure": measuring.TASKS,

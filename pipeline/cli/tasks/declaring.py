@@ -30,7 +30,20 @@ from pipeline.settings import Settings
 Body = Callable[[Settings], None]
 
 # Tasks that change the build folder, or would be disturbed if another did.
-BUILDING = ("export", "artifacts", "convert", "runtime", "package", "train", "eval", "run", "infer", "bench", "clean")
+BUILDING = (
+    "export",
+    "artifacts",
+    "convert",
+    "runtime",
+    "package",
+    "train",
+    "eval",
+    "run",
+    "infer",
+    "bench",
+    "clean",
+    "join",
+)
 
 
 def takes_options(body: Body) -> Task[Any]:
@@ -40,7 +53,7 @@ def takes_options(body: Body) -> Task[Any]:
         name = _name(body)
         # What takes no option needs no file, and is told nothing of one that is wrong.
         settings = read_settings(name, typed) if options_for(name) else Settings()
-        with _alone_in(settings.build) if name in BUILDING else nullcontext():
+        with alone_in_build(settings.build) if name in BUILDING else nullcontext():
             body(settings)
 
     return _task(_name(body), body.__doc__, run)
@@ -78,7 +91,8 @@ def _task(name: str, doc: str | None, run: Callable[[Typed], None]) -> Task[Any]
     return made
 
 
-def _alone_in(build: Path) -> AbstractContextManager[None]:
+def alone_in_build(build: Path) -> AbstractContextManager[None]:
+    """Holds the build folder against other tasks that change it; waits for one that has it, with a line."""
     return alone_in(build, lambda: note(f"waiting for another task that uses {build}; --build names another folder"))
 
 

@@ -55,6 +55,24 @@ def choose(serial: str | None) -> Adb:
     return Adb(choose_device(listed, wanted), address)
 
 
+def every_serial() -> list[str]:
+    """The serials of all devices that can be used: those of the adb server, and the emulated ones.
+
+    Raises:
+      TargetError: there is no adb server, and no adb to start one.
+    """
+    address = server_address(os.environ)
+    emulated = [device.serial for device in running()]
+    try:
+        server.ensure(address)
+        listed = [device.serial for device in server.devices(address) if device.state == "device"]
+    except TargetError:
+        if not emulated:
+            raise
+        listed = []
+    return list(dict.fromkeys([*listed, *emulated]))
+
+
 def _emulated(devices: Sequence[Emulated], wanted: str | None) -> Adb:
     if len(devices) > 1:
         serials = ", ".join(device.serial for device in devices)

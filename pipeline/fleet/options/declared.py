@@ -1,0 +1,92 @@
+"""The options of `invoke fleet` and `invoke fleet.join`, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from device_runtime.formats.option import Option
+from device_runtime.formats.option_values import fraction, positive_whole_number
+from pipeline.fleet.options.devices import Devices, parse_devices
+from pipeline.fleet.options.parting import Parting, parse_parting
+from pipeline.fleet.options.strategy import STRATEGIES, Strategy, parse_strategy
+
+FLEET, JOIN = "fleet", "join"
+_BOTH = (FLEET, JOIN)
+_HERE, _FEDAVG = Devices(local=4), Strategy()
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError("seconds, a number above 0")
+    return value
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """What a user asks for of a fleet."""
+
+    devices: Annotated[
+        Devices,
+        Option("serials of adb, all that it sees, or local:4 (trainings on this machine)", parse_devices, _BOTH),
+    ] = _HERE
+    rounds: Annotated[int, Option("of training and aggregation", positive_whole_number, (FLEET,))] = 10
+    local_epochs: Annotated[
+        int, Option("passes of each device over its own images in a round", positive_whole_number, (FLEET,))
+    ] = 1
+    strategy: Annotated[
+        Strategy,
+        Option(f"of Flower: {', '.join(STRATEGIES)}, with its options: fedadam,eta=0.1", parse_strategy, (FLEET,)),
+    ] = _FEDAVG
+    partition: Annotated[
+        Parting | None,
+        Option(
+            "how one dataset is parted among the devices: iid (default), dirichlet:0.5, or classes:2",
+            parse_parting,
+            _BOTH,
+            example="iid",
+        ),
+    ] = None
+    fraction: Annotated[float, Option("of the devices that take part in a round", fraction, (FLEET,))] = 1.0
+    min_devices: Annotated[
+        int, Option("a round waits for so many devices that are ready", positive_whole_number, (FLEET,))
+    ] = 1
+    round_timeout: Annotated[
+        float, Option("seconds after which a round goes on without those that have not answered", _seconds, (FLEET,))
+    ] = 3600.0
+    superlink: Annotated[
+        str | None,
+        Option(
+            "HOST:PORT of a SuperLink that runs elsewhere (default: one of this command on loopback)",
+            str,
+            _BOTH,
+            {JOIN: "HOST:PORT of the fleet's SuperLink"},
+            example="fleet.example.org:8000",
+        ),
+    ] = None
+    root_certificates: Annotated[Path | None, Option("of that SuperLink's TLS", Path, _BOTH, example="ca.pem")] = None
+    auth_supernode_private_key: Annotated[
+        Path | None,
+        Option("with which the nodes of this machine say who they are", Path, _BOTH, example="keys/node"),
+    ] = None
+    compress: Annotated[
+        str | None,
+        Option("in which type parameters travel: float16", str, (FLEET,), choices=("float16",), example="float16"),
+    ] = None
+    personalise: Annotated[
+        int | None,
+        Option(
+            "after the last round so many steps of each device on its own images",
+            positive_whole_number,
+            (FLEET,),
+            example="100",
+        ),
+    ] = None
+    centralised: Annotated[
+        bool, Option("train as long on all images in one place, too, to compare with", bool, (FLEET,))
+    ] = False

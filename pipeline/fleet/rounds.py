@@ -1,0 +1,233 @@
+"""The server's part: which devices take part in a round, what they answer, and the model that becomes of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from pipeline.errors import TargetError
+from pipeline.fleet.device import Arrays
+from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, in_float64, record_of
+
+if TYPE_CHECKING:
+    from flwr.app import Message
+    from flwr.serverapp import Grid
+    from flwr.serverapp.strategy import Strategy
+
+# A node on loopback answers a question at once; one that does not is away.
+_ANSWER_S = 15.0
+_POLL_S = 0.1
+_AGAIN_S = 3.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A device as its node told of it.
+
+    Attributes:
+      id: of the node, in Flower.
+      device: its name in the fleet.
+      unready: why it cannot take part now; empty when it can.
+      told: what else it says of itself.
+    """
+
+    id: int
+    device: str
+    unready: str
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a device gave in a round: its numbers as it measured them, by Flower's names."""
+
+    device: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What came of a round: the new global model, None where nobody gave anything; and why others gave nothing."""
+
+    arrays: Arrays | None
+    updates: list[Update] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+OnAnswer = Callable[[str, "Message"], None]
+
+
+class Rounds:
+    """Runs rounds over the nodes of a SuperLink.
+
+    Args:
+      grid: reaches the nodes.
+      strategy: Flower's.
+      digest: of the model: nodes with another one take no part.
+      conditions: of a device, without which it is not chosen.
+      timeout_s: after which a round goes on without those that have not answered.
+      seed: chooses who takes part.
+    """
+
+    def __init__(
+        self, grid: Grid, strategy: Strategy, digest: str, conditions: Mapping[str, Any], timeout_s: float, seed: int
+    ) -> None:
+        self._grid = grid
+        self._strategy = strategy
+        self._digest = digest
+        self._conditions = conditions
+        self._timeout_s = timeout_s
+        self._seed = seed
+
+    def ready(self, least: int, on_wait: Callable[[Sequence[Node]], None]) -> list[Node]:
+        """All nodes, by the names of their devices, when at least so many of them can take part.
+
+        Args:
+          least: of those that can take part.
+          on_wait: told of all nodes each time there are fewer.
+        """
+        while True:
+            nodes = self.nodes()
+            if sum(not node.unready for node in nodes) >= least:
+                return nodes
+            on_wait(nodes)
+            time.sleep(_AGAIN_S)
+
+    def nodes(self) -> list[Node]:
+        """All nodes that answer, by the names of their devices; each device once."""
+        from flwr.app import ConfigRecord, Message, RecordDict
+
+        config = ConfigRecord(dict(self._conditions))
+        asked = [
+            Message(RecordDict({CONFIG: config}), dst_node_id=node_id, message_type="query", ttl=_ANSWER_S)
+            for node_id in self._grid.get_node_ids()
+        ]
+        found: dict[str, Node] = {}
+        for answer in self._exchange(asked, _ANSWER_S):
+            if answer.has_error():
+                continue
+            told: dict[str, Any] = dict(answer.content.config_records[CONFIG])
+            device, unready = str(told["device"]), str(told["unready"])
+            if told["digest"] != self._digest:
+                unready = "it has another model: join with the same options of the model"
+            node = Node(answer.metadata.src_node_id, device, unready, told)
+            # The same device of two hosts: the first that can.
+            if device not in found or (found[device].unready and not unready):
+                found[device] = node
+        return [found[device] for device in sorted(found, key=_natural)]
+
+    def choose(self, number: int, nodes: Sequence[Node], fraction: float, least: int) -> list[Node]:
+        """Those of the nodes that take part in a round; the same ones for the same seed."""
+        able = [node for node in nodes if not node.unready]
+        count = min(len(able), max(least, round(fraction * len(able)), 1))
+        chosen = random.Random(f"{self._seed} {number}").sample(able, count)
+        return sorted(chosen, key=lambda node: _natural(node.device))
+
+    def train(
+        self, number: int, arrays: Arrays, nodes: Sequence[Node], config: Mapping[str, Any], dtype: str, tell: OnAnswer
+    ) -> Outcome:
+        """One round.
+
+        Args:
+          number: of the round, from 1.
+          arrays: the global model.
+          nodes: that take part.
+          config: what they are told of the training, by the names of `device.TRAINING`.
+          dtype: in which the arrays travel.
+          tell: told of each answer, with the device's name, as it comes.
+        """
+        from flwr.app import ConfigRecord
+
+        told = ConfigRecord({**config, "digest": self._digest, "dtype": dtype})
+        whole = in_float64(record_of(arrays, "float32"))
+        messages = list(self._strategy.configure_train(number, whole, told, cast("Grid", _Chosen(self._grid, nodes))))
+        travelling = record_of(arrays, dtype)
+        for message in messages:
+            message.content[ARRAYS] = travelling
+        answers, missing = self._answers(messages, nodes, tell)
+        outcome = Outcome(None, missing=missing)
+        for device, answer in answers:
+            answer.content[ARRAYS] = in_float64(answer.content.array_records[ARRAYS])
+            outcome.updates.append(Update(device, dict(answer.content.metric_records[METRICS])))
+        if answers:
+            record, _ = self._strategy.aggregate_train(number, [answer for _, answer in answers])
+            if record is None:
+                raise TargetError(f"round {number}: the strategy made nothing of {len(answers)} updates")
+            outcome.arrays = arrays_of(record)
+        return outcome
+
+    def evaluate(
+        self, arrays: Arrays, nodes: Sequence[Node], config: Mapping[str, Any], tell: OnAnswer
+    ) -> tuple[list[Update], dict[str, str]]:
+        """Has each node evaluate the model; returns what they measured, and why others did not."""
+        from flwr.app import ConfigRecord, Message, RecordDict
+
+        content = RecordDict(
+            {ARRAYS: record_of(arrays, "float32"), CONFIG: ConfigRecord({**config, "digest": self._digest})}
+        )
+        messages = [Message(content, dst_node_id=node.id, message_type="evaluate") for node in nodes]
+        answers, missing = self._answers(messages, nodes, tell)
+        return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in answers], missing
+
+    def _answers(
+        self, messages: Iterable[Message], nodes: Sequence[Node], tell: OnAnswer
+    ) -> tuple[list[tuple[str, Message]], dict[str, str]]:
+        """What the nodes gave, in the order of their devices' names, and why others gave nothing."""
+        names = {node.id: node.device for node in nodes}
+        missing: dict[str, str] = dict.fromkeys(
+            names.values(), f"it did not answer within --round-timeout {self._timeout_s:g}"
+        )
+        good: dict[str, Message] = {}
+        for message in (messages := list(messages)):
+            # What is read later than that is of no round any more.
+            message.metadata.ttl = self._timeout_s
+        for answer in self._exchange(messages, self._timeout_s, lambda m: tell(names[m.metadata.src_node_id], m)):
+            device = names.get(answer.metadata.src_node_id)
+            if device is None:
+                continue
+            if answer.has_error():
+                missing[device] = str(answer.error.reason)
+            else:
+                good[device] = answer
+                del missing[device]
+        return sorted(good.items(), key=lambda item: _natural(item[0])), missing
+
+    def _exchange(
+        self, messages: Sequence[Message], timeout_s: float, on_answer: Callable[[Message], None] = lambda m: None
+    ) -> list[Message]:
+        """Sends messages; returns the answers that come in time. Flower's own waits 3 s between two looks."""
+        asked = set(self._grid.push_messages(messages)) if messages else set()
+        answers: list[Message] = []
+        end = time.monotonic() + timeout_s
+        while asked and time.monotonic() < end:
+            for answer in self._grid.pull_messages(asked):
+                asked.discard(answer.metadata.reply_to_message_id)
+                answers.append(answer)
+                on_answer(answer)
+            if asked:
+                time.sleep(_POLL_S)
+        return answers
+
+
+class _Chosen:
+    """The grid as a strategy sees it, which asks it for nodes to choose of: they are chosen."""
+
+    def __init__(self, grid: Grid, nodes: Sequence[Node]) -> None:
+        self._grid = grid
+        self._ids = [node.id for node in nodes]
+
+    def get_node_ids(self) -> list[int]:
+        """The nodes of this round."""
+        return self._ids
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grid, name)
+
+
+def _natural(device: str) -> tuple[str, int, str]:
+    """local:10 comes after local:9."""
+    name, colon, number = device.rpartition(":")
+    return (name, int(number), device) if colon and number.isdecimal() else (device, 0, device)

@@ -1,0 +1,427 @@
+"""A federated training from its options to its results, and on from where one was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.model import Model, read_model
+from pipeline.commands import beside
+from pipeline.errors import UsageError
+from pipeline.files import check_writable, new_file
+from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
+from pipeline.fleet.flower import Link, given_link, make_quiet, own_link, served
+from pipeline.fleet.records import FILE_NAME, append, of, read, rounds
+from pipeline.fleet.report import write_report
+from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
+from pipeline.fleet.seat import Seat, seat_folder
+from pipeline.fleet.seats import Fleet, prepare_fleet
+from pipeline.fleet.strategies import make_strategy, read_state, write_state
+from pipeline.fleet.table import Table, shown
+from pipeline.lowering.inference import write_inference_model, write_state_dict
+from pipeline.packing.package import build_fleet_package
+from pipeline.prepare import make_runtime
+from pipeline.progress import note
+from pipeline.settings import Settings
+from pipeline.targets import kind_of
+
+if TYPE_CHECKING:
+    from flwr.serverapp import Grid
+    from flwr.serverapp.strategy import Strategy
+
+# What a fleet was asked for, in its results: options by name, as they are typed.
+ASKED = "asked.json"
+
+# This machine, where it evaluates the global model.
+_HERE = "this machine"
+
+
+def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
+    """Trains a fleet; returns the results folder.
+
+    Args:
+      settings: what the user asks for.
+      asked: the same as typed options, with which `go_on` begins.
+
+    Raises:
+      PipelineError: it cannot be done.
+    """
+    make_quiet(settings.build / "fleet")
+    check_writable(settings.runs)
+    strategy = make_strategy(settings.fleet.strategy)
+    fleet = prepare_fleet(settings)
+    results = _results_path(settings, fleet.prepared.source.name)
+    results.mkdir(parents=True)
+    with new_file(results / ASKED) as temporary:
+        temporary.write_text(json.dumps(dict(asked), indent=1) + "\n")
+    model = _model_of(fleet)
+    append(results, "start", **_start(settings, fleet, model, results))
+    _Training(settings, fleet, strategy, results).run()
+    return results
+
+
+def go_on(settings: Settings, results: Path) -> None:
+    """Goes on with a fleet after its last whole round.
+
+    Args:
+      settings: what it was asked for.
+      results: its results folder.
+
+    Raises:
+      PipelineError, FormatError: it has ended, or it cannot go on.
+    """
+    make_quiet(settings.build / "fleet")
+    records = read(results)
+    if of(records, "end"):
+        raise UsageError(f"{results} came to its end: there is nothing to go on with")
+    strategy = make_strategy(settings.fleet.strategy)
+    fleet = prepare_fleet(settings)
+    digest = str(of(records, "start")[0]["digest"])
+    if digest != _model_of(fleet).digest:
+        raise UsageError(f"{results} was trained with another model than these options give now: begin anew")
+    done = rounds(records)
+    last = int(done[-1]["round"]) if done else 0
+    _keep(results, records, last)
+    append(results, "resume", round=last)
+    if last:
+        read_state(strategy, _state_path(results, last))
+    _Training(settings, fleet, strategy, results).run()
+
+
+class _Training:
+    """The rounds of a fleet, with what they write into the results folder."""
+
+    def __init__(self, settings: Settings, fleet: Fleet, strategy: Strategy, results: Path) -> None:
+        self._settings = settings
+        self._asked = settings.fleet
+        self._fleet = fleet
+        self._strategy = strategy
+        self._results = results
+        self._model = _model_of(fleet)
+        self._seats = {seat.device: seat for seat in fleet.seats}
+        records = read(results)
+        self._began = time.time() - max(0.0, time.time() - float(records[0]["time"]))
+        self._known = {str(record["device"]) for record in of(records, "device")}
+        self._evaluated = {int(record["round"]) for record in of(records, "global")}
+        self._done = len(rounds(records))
+        self._accuracy: float | None = None
+
+    def run(self) -> None:
+        """Trains the rounds that are left, evaluates, and writes the report."""
+        settings = self._settings
+        home = settings.build / "fleet"
+        with ExitStack() as ending:
+            here = ending.enter_context(self._evaluating())
+            link = ending.enter_context(_link(settings, home))
+            ending.enter_context(nodes(link, self._fleet.seats, settings))
+            grid = ending.enter_context(served(link))
+            table = ending.enter_context(shown(self._asked.rounds))
+            arrays = self._rounds(grid, table, here)
+            self._last(grid, arrays, here)
+        if self._asked.centralised:
+            self._centralised()
+        self._write_models(arrays)
+        seconds = round(time.time() - self._began, 3)
+        append(self._results, "end", rounds=self._asked.rounds, seconds=seconds, accuracy=self._accuracy)
+        write_report(self._results)
+        print(f"results: {self._results}", flush=True)
+
+    def _rounds(self, grid: Grid, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
+        asked, settings = self._asked, self._settings
+        conditions = _given(settings, CONDITIONS)
+        running = Rounds(grid, self._strategy, self._model.digest, conditions, asked.round_timeout, settings.seed)
+        self._running = running
+        arrays = self._arrays(self._done)
+        evaluate(self._done, arrays)
+        for number in range(self._done + 1, asked.rounds + 1):
+            found = self._with_own(running.ready(self._least(), table.waits))
+            self._note_devices(found)
+            began = time.perf_counter()
+            chosen = running.choose(number, found, asked.fraction, self._least())
+            table.begin(number, chosen)
+            config = self._config(number)
+            outcome = running.train(number, arrays, chosen, config, self._dtype, table.answer)
+            for node in found:
+                if node.unready:
+                    outcome.missing[node.device] = node.unready
+            arrays = outcome.arrays or arrays
+            self._write_round(number, arrays, outcome, time.perf_counter() - began)
+            table.end(number, outcome)
+            evaluate(number, arrays)
+        return arrays
+
+    def _least(self) -> int:
+        return self._asked.min_devices
+
+    @property
+    def _dtype(self) -> str:
+        return self._asked.compress or "float32"
+
+    def _config(self, number: int) -> dict[str, Any]:
+        """What devices are told of their training; another order of the images in each round."""
+        settings = self._settings
+        seed = settings.seed * 1_000_003 + number
+        return {**_given(settings, TRAINING), "epochs": self._asked.local_epochs, "seed": seed % 2**63}
+
+    def _with_own(self, found: list[Node]) -> list[Node]:
+        """Those of this command's devices whose nodes do not answer, too."""
+        answered = {node.device for node in found}
+        lost = [Node(0, device, "its node does not answer", {}) for device in self._seats if device not in answered]
+        return [*found, *lost]
+
+    def _note_devices(self, found: Sequence[Node]) -> None:
+        for node in found:
+            if node.device in self._known or not node.told or "name" not in node.told:
+                continue
+            told = node.told
+            self._known.add(node.device)
+            append(
+                self._results,
+                "device",
+                device=node.device,
+                kind=told["kind"],
+                name=told["name"],
+                cores=told.get("cores"),
+                memory_bytes=told.get("memory_bytes"),
+                train=list(told["train"]),
+                test=list(told["test"]),
+            )
+
+    def _write_round(self, number: int, arrays: Arrays, outcome: Outcome, seconds: float) -> None:
+        """Records a round; it is whole when its record is there, for what that names is on disk before."""
+        file = self._path(number)
+        write_checkpoint(file, Checkpoint(0, arrays.parameters, arrays.buffers, {}), self._model)
+        write_state(self._strategy, _state_path(self._results, number))
+        for update in outcome.updates:
+            append(self._results, "update", round=number, device=update.device, **_numbers(update))
+        for device, why in outcome.missing.items():
+            append(self._results, "missing", round=number, device=device, why=why)
+        busy = [_busy_seconds(update) for update in outcome.updates]
+        append(
+            self._results,
+            "round",
+            round=number,
+            devices=len(outcome.updates),
+            loss=_weighted_loss(outcome.updates),
+            seconds=round(seconds, 3),
+            own_seconds=round(seconds - max(busy, default=0.0), 3),
+            file=file.name,
+        )
+        _state_path(self._results, number - 1).unlink(missing_ok=True)
+
+    def _last(self, grid: Grid, arrays: Arrays, evaluate: Callable[[int, Arrays], None]) -> None:
+        """Each device's own accuracy of the last model, and after steps of its own."""
+        steps = self._asked.personalise or 0
+        config: dict[str, Any] = {}
+        if steps:
+            config = {**self._config(self._asked.rounds + 1), "cycles": steps}
+            del config["epochs"]
+        nodes_ready = [node for node in self._running.nodes() if not node.unready]
+        updates, missing = self._running.evaluate(arrays, nodes_ready, config, lambda device, answer: None)
+        for update in updates:
+            metrics = update.metrics
+            append(
+                self._results,
+                "evaluation",
+                device=update.device,
+                accuracy=metrics["accuracy"],
+                loss=metrics["loss"],
+                personalised_accuracy=metrics.get("personalised-accuracy"),
+                steps=steps,
+            )
+        for device, why in missing.items():
+            note(f"{device} did not evaluate the last model: {why}")
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[Callable[[int, Arrays], None]]:
+        """What evaluates global models on all test images of this machine, while the fleet goes on."""
+        if self._fleet.whole is None:
+            yield lambda number, arrays: None
+            return
+        device = Device(self._own_seat(self._fleet.whole))
+        waiting: list[tuple[int, Future[Evaluated]]] = []
+
+        def record(all_of_them: bool) -> None:
+            while waiting and (all_of_them or waiting[0][1].done()):
+                number, future = waiting.pop(0)
+                found = future.result()
+                self._accuracy = found.accuracy
+                append(self._results, "global", round=number, accuracy=found.accuracy, test_loss=found.loss)
+                print(f"round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g}", flush=True)
+
+        with ThreadPoolExecutor(1) as pool:
+
+            def evaluate(number: int, arrays: Arrays) -> None:
+                record(all_of_them=False)
+                if number not in self._evaluated:
+                    waiting.append((number, pool.submit(device.evaluate, arrays)))
+
+            yield evaluate
+            record(all_of_them=True)
+
+    def _own_seat(self, dataset: Path) -> Seat:
+        """This machine as a device with the whole dataset, whose test images it evaluates."""
+        kind = kind_of("x86", None)
+        folder = seat_folder(self._settings.build, _HERE)
+        package = folder / f"fleet-{kind.name}"
+        prepared = self._fleet.prepared
+        runtime = make_runtime(replace(self._settings, target="x86", serial=None))
+        build_fleet_package(kind.name, prepared.source.name, runtime, self._fleet.model, dataset, package)
+        return Seat(_HERE, "x86", None, str(package.resolve()), None, (), (), self._settings.runner.threads or 1)
+
+    def _arrays(self, number: int) -> Arrays:
+        """The global model after a round; 0: before the first."""
+        folder = Path(self._fleet.seats[0].package) / "model"
+        path = self._path(number) if number else folder / untrained_name(self._model)
+        found = read_checkpoint(path, self._model)
+        return Arrays(found.parameters, found.buffers)
+
+    def _path(self, number: int) -> Path:
+        return self._results / f"{self._model.name}_round_{number}.safetensors"
+
+    def _write_models(self, arrays: Arrays) -> None:
+        """The trained model, as a run's results have it."""
+        prepared = self._fleet.prepared
+        last = self._path(self._asked.rounds)
+        made_of = (prepared.export, Path(self._fleet.seats[0].package) / "model", last)
+        write_inference_model(*made_of, self._results / f"{self._model.name}_trained.onnx", {})
+        write_state_dict(*made_of, self._results / f"{self._model.name}_state_dict.safetensors")
+
+    def _centralised(self) -> None:
+        """The same length of training on all images in one place."""
+        if self._fleet.whole is None:
+            note("--centralised: the images are not in one place: left out")
+            return
+        device = Device(self._own_seat(self._fleet.whole))
+        given = {**_given(self._settings, TRAINING), "epochs": self._asked.rounds * self._asked.local_epochs}
+        trained = device.train(self._arrays(0), {**given, "seed": self._settings.seed}, "float32")
+        result = trained.result
+        append(
+            self._results,
+            "centralised",
+            accuracy=result.accuracy,
+            loss=result.test_loss,
+            steps=result.steps,
+            seconds=round(trained.cost.train_seconds, 3),
+        )
+        print(f"centralised: accuracy {result.accuracy:.4g}, loss {result.test_loss:.4g}", flush=True)
+
+
+@contextmanager
+def _link(settings: Settings, home: Path) -> Iterator[Link]:
+    asked = settings.fleet
+    if asked.superlink is None:
+        with own_link(home) as link:
+            yield link
+    else:
+        yield given_link(asked.superlink, asked.root_certificates)
+
+
+@contextmanager
+def nodes(link: Link, seats: Sequence[Seat], settings: Settings) -> Iterator[list[Any]]:
+    """A SuperNode for each device, which end with the block; yields their processes."""
+    key = settings.fleet.auth_supernode_private_key
+    words = ["--superlink", link.address]
+    words += ["--root-certificates", str(link.certificates)] if link.certificates else []
+    words += ["--key", str(key)] if key else []
+    with ExitStack() as ending:
+        yield [ending.enter_context(_node(seat_folder(settings.build, seat.device), words)) for seat in seats]
+
+
+@contextmanager
+def _node(folder: Path, words: Sequence[str]) -> Iterator[Any]:
+    command = [sys.executable, "-m", "pipeline.fleet.node", *words, "--seat", str(folder / "seat.json")]
+    # Before the checkout's own folder, where the command runs in another.
+    paths = [str(Path(__file__).parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with beside(command, folder / "node.log", env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}) as process:
+        yield process
+
+
+def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the runner's options that the user chose, as they travel in a message."""
+    runner = settings.runner
+    found = {name: getattr(runner, name, None) for name in names}
+    said = {name: value for name, value in found.items() if value is not None and value is not False}
+    return {name: ",".join(value) or "none" if isinstance(value, tuple) else value for name, value in said.items()}
+
+
+def _model_of(fleet: Fleet) -> Model:
+    return read_model(Path(fleet.seats[0].package) / "model")
+
+
+def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dict[str, Any]:
+    asked = settings.fleet
+    numbers = sum(tensor.size for tensor in (*model.parameters, *model.buffers))
+    return {
+        "run": results.name,
+        "time": int(time.time()),
+        "model": model.name,
+        "digest": model.digest,
+        "strategy": str(asked.strategy),
+        "rounds": asked.rounds,
+        "local_epochs": asked.local_epochs,
+        "partition": str(asked.partition or "iid") if fleet.whole else None,
+        "fraction": asked.fraction,
+        "compress": asked.compress,
+        "seed": settings.seed,
+        "parameters": sum(tensor.size for tensor in model.parameters),
+        "array_bytes": numbers * (2 if asked.compress else 4),
+        "classes": list(model_classes(fleet)),
+    }
+
+
+def model_classes(fleet: Fleet) -> tuple[str, ...]:
+    """Names of the classes."""
+    from device_runtime.formats.dataset import read_description
+
+    return read_description(fleet.prepared.dataset).classes
+
+
+def _results_path(settings: Settings, model: str) -> Path:
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-fleet-{model}"
+    folder, count = settings.runs / name, 1
+    while folder.exists():
+        count += 1
+        folder = settings.runs / f"{name}-{count}"
+    return folder
+
+
+def _state_path(results: Path, number: int) -> Path:
+    return results / f"strategy_{number}.safetensors"
+
+
+def _keep(results: Path, records: Sequence[Mapping[str, Any]], last: int) -> None:
+    """Removes what was recorded of a round that did not come to its end."""
+    kept = [record for record in records if record["event"] in ("start", "device", "resume") or _is_of(record, last)]
+    with new_file(results / FILE_NAME) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+
+
+def _is_of(record: Mapping[str, Any], last: int) -> bool:
+    return record["event"] in ("update", "missing", "round", "global") and int(record["round"]) <= last
+
+
+def _numbers(update: Update) -> dict[str, Any]:
+    """An update's metrics as they are recorded."""
+    metrics = {name.replace("-", "_"): value for name, value in update.metrics.items()}
+    metrics["images"] = metrics.pop("num_examples")
+    return {n: round(value, 6) if n.endswith("_seconds") else value for n, value in metrics.items()}
+
+
+def _busy_seconds(update: Update) -> float:
+    return float(sum(update.metrics[f"{name}-seconds"] for name in ("push", "train", "pull")))
+
+
+def _weighted_loss(updates: Sequence[Update]) -> float | None:
+    images = sum(update.metrics["num-examples"] for update in updates)
+    return sum(u.metrics["loss"] * u.metrics["num-examples"] for u in updates) / images if images else None

@@ -1,0 +1,223 @@
+"""Before the first round: which devices there are, the data of each, its package, and all of it brought there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from device_runtime.formats.dataset import FILE_NAME as DATASET
+from device_runtime.formats.dataset import Description, read_description
+from pipeline.errors import DatasetError, TargetError, UsageError
+from pipeline.fleet.options.devices import Devices
+from pipeline.fleet.options.parting import Parting
+from pipeline.fleet.parting import histogram, part
+from pipeline.fleet.seat import Seat, seat_folder, write_seat
+from pipeline.packing.package import build_fleet_package
+from pipeline.prepare import Prepared, convert_data, make_model, make_runtime, prepared_on
+from pipeline.progress import note, stage
+from pipeline.settings import Settings
+from pipeline.sources.model_source import find_model, with_weights
+from pipeline.targets import kind_of
+from pipeline.targets.adb.choosing import every_serial
+from pipeline.targets.device import connect
+
+_ON_DEVICE = "device:"
+_SERIAL = "{serial}"
+_AT_ONCE = 8
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device that was asked for: its name in the fleet, what `--target` says of its kind, and its serial."""
+
+    device: str
+    target: str
+    serial: str | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a device: a dataset here, or a folder there; how many of each class to train and to test on."""
+
+    here: Path | None
+    there: str | None
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What the rounds need: the devices, the model's folder, and the whole dataset, where this machine has it."""
+
+    seats: tuple[Seat, ...]
+    prepared: Prepared
+    model: Path
+    whole: Path | None
+
+
+def places_of(devices: Devices) -> list[Place]:
+    """The devices that were asked for.
+
+    Raises:
+      TargetError: one is not there.
+    """
+    serials = [*devices.serials]
+    if devices.every:
+        serials += [serial for serial in every_serial() if serial not in serials]
+        if not serials and not devices.local:
+            raise TargetError("--devices all: adb sees none: connect one, or give local:4 to try on this machine")
+    found = [Place(serial, connect(serial).abi.target, serial) for serial in serials]
+    return [*found, *(Place(f"local:{number}", "x86") for number in range(1, devices.local + 1))]
+
+
+def prepare_fleet(settings: Settings) -> Fleet:
+    """Converts and parts the data, builds a package for each device and brings it there.
+
+    Raises:
+      PipelineError: one of it cannot be done.
+    """
+    fleet = settings.fleet
+    places = places_of(fleet.devices)
+    source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
+    least = settings.runner.batch_size or 1
+    data, dataset, whole = _data_of(places, settings, least)
+    prepared = prepared_on(dataset, source, settings)
+    _check_images(places, data, prepared, settings)
+    model = make_model(replace(prepared, proximal=fleet.strategy.name == "fedprox"), settings)
+    kinds = {(place.target, place.serial is None): place for place in places}
+    runtimes = {
+        known: make_runtime(replace(settings, target=place.target, serial=place.serial))
+        for known, place in kinds.items()
+    }
+    seats = []
+    with stage("package"):
+        for place, own in zip(places, data, strict=True):
+            kind = kind_of(place.target, place.serial)
+            folder = seat_folder(settings.build, place.device)
+            package = folder / f"fleet-{kind.name}"
+            runtime = runtimes[place.target, place.serial is None]
+            build_fleet_package(kind.name, source.name, runtime, model, own.here, package)
+            # Trainings on one machine would take each other's cores.
+            threads = settings.runner.threads or (1 if place.serial is None else None)
+            seat = Seat(
+                place.device,
+                place.target,
+                place.serial,
+                str(package.resolve()),
+                own.there,
+                own.train,
+                own.test,
+                threads,
+            )
+            write_seat(folder, seat)
+            seats.append(seat)
+    _push_all(seats)
+    return Fleet(tuple(seats), prepared, model, whole)
+
+
+def _data_of(places: Sequence[Place], settings: Settings, least: int) -> tuple[list[Data], Path, Path | None]:
+    """The data of each device; a dataset that tells what images and classes are like; all test images, where here."""
+    text = "" if settings.data is None else str(settings.data)
+    partition = settings.fleet.partition
+    if partition and (_SERIAL in text or text.startswith(_ON_DEVICE)):
+        raise UsageError(f"--partition {partition} parts one dataset, {text} is each device's own: leave it out")
+    if text.startswith(_ON_DEVICE):
+        return _on_devices(places, text.removeprefix(_ON_DEVICE), settings)
+    if _SERIAL in text:
+        folders = [_own_data(place, text, settings) for place in places]
+        _check_alike([read_description(folder) for folder in folders], places)
+        return [_here(folder) for folder in folders], folders[0], None
+    dataset = convert_data(settings)
+    into = settings.build / "fleet" / "parts"
+    how = partition or Parting("iid")
+    with stage("part"):
+        parts = part(dataset, len(places), how, settings.seed, into, least=least)
+    return [_here(folder) for folder in parts], dataset, dataset
+
+
+def _own_data(place: Place, text: str, settings: Settings) -> Path:
+    # A colon is none of a folder's name everywhere.
+    name = place.serial or place.device.replace(":", "-")
+    return convert_data(replace(settings, data=Path(text.replace(_SERIAL, name))))
+
+
+def _here(folder: Path) -> Data:
+    return Data(folder, None, *histogram(folder))
+
+
+def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple[list[Data], Path, None]:
+    """Data that lies on the devices: of it the description alone comes here."""
+    folder = PurePosixPath(text)
+    if not folder.is_absolute():
+        raise UsageError(f"--data {_ON_DEVICE}{text}: give the folder's whole path on the device")
+    found, descriptions = list[Data](), list[Description]()
+    for place in places:
+        if place.serial is None:
+            raise UsageError(
+                f"--data {_ON_DEVICE}{text} is on devices, {place.device} is this machine: give --data {text}"
+            )
+        description, path = _description_there(place, folder, settings)
+        counts = [
+            tuple(
+                sum(strip.count for strip in description.splits.get(split, ()) if strip.label == label)
+                for label in range(len(description.classes))
+            )
+            for split in ("train", "test")
+        ]
+        found.append(Data(None, text, *counts))
+        descriptions.append(description)
+    _check_alike(descriptions, places)
+    return found, path, None
+
+
+def _description_there(place: Place, folder: PurePosixPath, settings: Settings) -> tuple[Description, Path]:
+    """What a dataset on a device says of itself, and where that is here."""
+    said = connect(place.serial).read_file(folder / DATASET)
+    into = seat_folder(settings.build, place.device) / "described"
+    into.mkdir(parents=True, exist_ok=True)
+    (into / DATASET).write_bytes(said)
+    return read_description(into), into
+
+
+def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -> None:
+    first = descriptions[0]
+    for description, place in zip(descriptions, places, strict=True):
+        sizes = (description.height, description.width, description.channels)
+        if sizes != (first.height, first.width, first.channels) or description.classes != first.classes:
+            raise DatasetError(
+                f"the images of {place.device} are {sizes} of {len(description.classes)} classes, those of "
+                f"{places[0].device} {(first.height, first.width, first.channels)} of {len(first.classes)}: one model "
+                "takes one size and the same classes; give --classes, or convert them alike"
+            )
+
+
+def _check_images(places: Sequence[Place], data: Sequence[Data], prepared: Prepared, settings: Settings) -> None:
+    size = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
+    for place, own in zip(places, data, strict=True):
+        if sum(own.train) < size:
+            raise UsageError(
+                f"{place.device} has {sum(own.train)} training images, a step takes {size}: give a smaller --batch-size"
+            )
+
+
+def _push_all(seats: Sequence[Seat]) -> None:
+    """Brings each package to its device, side by side."""
+
+    def bring(seat: Seat) -> str:
+        target = kind_of(seat.target, seat.serial).connect(Path(seat.package), seat.serial)
+        sent = target.push(Path(seat.package), lambda done, total: None)
+        return f"pushed {sent / 2**20:.1f} MiB to {seat.device}" if sent else ""
+
+    for line in _side_by_side(bring, [seat for seat in seats if seat.serial]):
+        if line:
+            note(line)
+
+
+def _side_by_side(do: Callable[[_Item], str], items: Iterable[_Item]) -> list[str]:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(do, items))
