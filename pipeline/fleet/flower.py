@@ -6,6 +6,8 @@ typed it. Nothing here asks anything beyond the SuperLink: telemetry and update 
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import socket
 import sys
@@ -93,6 +95,9 @@ def make_quiet(home: Path) -> None:
         raise UsageError("a fleet needs Flower: pip install -c constraints.txt '.[fleet]'")
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update({**QUIET, "FLWR_HOME": str(home.resolve())})
+    # It sets its own level when it is imported. What goes wrong is told by what is raised here.
+    importlib.import_module("flwr.supercore.logger")
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     # No proxy stands between this machine and itself.
     hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
@@ -177,6 +182,7 @@ def served(link: Link) -> Iterator[HttpGrid]:
     from flwr.common.serde import run_from_proto
     from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
     from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+    from flwr.supercore.task_identity import TaskIdentity
     from flwr.superlink.grid.http_grid import HttpGrid
 
     insecure = link.certificates is None
@@ -187,6 +193,7 @@ def served(link: Link) -> Iterator[HttpGrid]:
         task = client.PullTaskInput(PullTaskInputRequest())
     except httpx.HTTPError as error:
         raise TargetError(f"the SuperLink at {link.address} does not answer as one: {in_one_line(error)}") from error
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = task.task_id, run_id, task.context.node_id
     grid.set_run(run_from_proto(task.run))
     heart = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heart.start()

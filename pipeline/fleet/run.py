@@ -257,7 +257,10 @@ class _Training:
                 found = future.result()
                 self._accuracy = found.accuracy
                 append(self._results, "global", round=number, accuracy=found.accuracy, test_loss=found.loss)
-                print(f"round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g}", flush=True)
+                print(
+                    f"after round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g} on all test images",
+                    flush=True,
+                )
 
         with ThreadPoolExecutor(1) as pool:
 
