@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from device_runtime.formats.round import ROUND_PARAMETERS, RoundResult, read_round
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from device_runtime.formats.metrics import read_metrics
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.option import long_form, options_of
 from device_runtime.formats.options import Options
+from device_runtime.formats.round import ROUND_PARAMETERS, RoundResult, read_round
 from pipeline.errors import RunFailed, TargetError
 from pipeline.fleet.seat import Seat
 from pipeline.packing.package import package_folder

@@ -32,6 +32,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_
 
 _STARTS_IN_S = 60.0
 _TASK_IN_S = 30.0
+_AWAY_S = 20.0
 _POLL_S = 0.05
 
 # Of the run that the SuperLink is told of; its nodes run our ClientApp of the installed project.
@@ -197,10 +198,16 @@ def served(link: Link) -> Iterator[HttpGrid]:
     grid.set_run(run_from_proto(task.run))
     heart = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heart.start()
+    # A SuperLink with a database may be started again meanwhile.
+    grid._retry_invoker.max_time = _AWAY_S
     status, details = SubStatus.STOPPED, "the command ended"
     try:
         yield grid
         status, details = SubStatus.COMPLETED, ""
+    except httpx.HTTPError as error:
+        raise TargetError(
+            f"the SuperLink at {link.address} went away ({in_one_line(error)}): `invoke fleet --resume` goes on"
+        ) from error
     finally:
         # An exit that waits for a SuperLink that is gone would take minutes.
         grid._retry_invoker.max_tries = 1
