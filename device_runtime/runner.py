@@ -72,7 +72,7 @@ def run(
         conditions = Conditions.of(plan)
         training = plan.last >= plan.first
         inputs = open_inputs(plan, folder, model, dataset, package, training)
-        engine = _engine(options.engine, folder, model, start, plan)
+        engine = _engine(options.engine, folder, model, start, plan, options.proximal_mu or 0.0)
         if training:
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
@@ -165,7 +165,7 @@ def _say_how(plan: Plan, start: Checkpoint, threads: Threads | None) -> None:
         )
 
 
-def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Engine:
+def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan, proximal_mu: float) -> Engine:
     # Each engine is imported when it is used: the reference's packages do not exist on a device.
     if name == "reference":
         try:
@@ -175,7 +175,7 @@ def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan
         return ReferenceEngine(folder / "reference", model, start, plan.threads)
     from device_runtime.engines.lowered import LoweredEngine
 
-    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads)
+    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads, proximal_mu)
 
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:

@@ -204,6 +204,11 @@ class Options:
         ),
     ] = None
 
+    # A fleet's, too: of a model that is packaged for fedprox.
+    proximal_mu: Annotated[
+        float | None, Option("weight of FedProx's term, which draws to the model that was given", rate)
+    ] = None
+
     # The host gives it where it shows the training on a terminal.
     progress: Annotated[bool, Option("print now and then, for a program, a line that says how far it is", bool)] = False
 
@@ -213,8 +218,10 @@ class Options:
         accumulate, sink_size = self.accumulate or 1, self.sink_size or 1
         if accumulate > 1 and sink_size > 1:
             raise OptionsError("give --accumulate or --sink-size, not both")
-        if self.engine == "reference" and self.round_dtype:
+        if self.engine == "reference" and (self.round_dtype or self.proximal_mu):
             raise OptionsError("a fleet trains with the lowered engine: leave out --engine reference")
+        if self.resume and self.proximal_mu:
+            raise OptionsError("--proximal-mu: a round does not go on: leave out --resume")
         if self.engine == "reference" and max(accumulate, sink_size) > 1:
             raise OptionsError("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
 

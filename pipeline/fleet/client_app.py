@@ -55,7 +55,7 @@ def evaluate(message: Message, context: Context) -> Message:
     arrays = arrays_of(message.content.array_records[ARRAYS])
     if config.get("cycles"):
         result = device.train(arrays, _chosen(config, TRAINING), "float32").result
-        metrics = {"loss": result.test_loss_before, "accuracy": result.accuracy_before}
+        metrics: dict[str, Any] = {"loss": result.test_loss_before, "accuracy": result.accuracy_before}
         metrics |= {"personalised-accuracy": result.accuracy, "num-examples": sum(device.seat.test)}
     else:
         evaluated = device.evaluate(arrays)

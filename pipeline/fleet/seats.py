@@ -83,12 +83,14 @@ def prepare_fleet(settings: Settings) -> Fleet:
     """
     places = places_of(settings.fleet.devices)
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
-    own, dataset = _own_data(places, settings)
+    owned, dataset = _own_data(places, settings)
     prepared = prepared_on(dataset, source, settings)
     least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
-    data = own or _parted(dataset, places, settings, least)
+    data = owned or _parted(dataset, places, settings, least)
     _check_images(places, data, least)
-    model = make_model(replace(prepared, proximal=settings.fleet.strategy.name == "fedprox"), settings)
+    if settings.fleet.strategy.name == "fedprox":
+        prepared = replace(prepared, recipe=replace(prepared.recipe, proximal=True))
+    model = make_model(prepared, settings)
     kinds = {(place.target, place.serial is None): place for place in places}
     runtimes = {
         known: make_runtime(replace(settings, target=place.target, serial=place.serial))
@@ -117,7 +119,7 @@ def prepare_fleet(settings: Settings) -> Fleet:
             write_seat(folder, seat)
             seats.append(seat)
     _push_all(seats)
-    return Fleet(tuple(seats), prepared, model, None if own else dataset)
+    return Fleet(tuple(seats), prepared, model, None if owned else dataset)
 
 
 def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], Path]:
@@ -199,7 +201,8 @@ def _check_images(places: Sequence[Place], data: Sequence[Data], least: int) -> 
     for place, own in zip(places, data, strict=True):
         if sum(own.train) < least:
             raise UsageError(
-                f"{place.device} has {sum(own.train)} training images, a step takes {least}: give a smaller --batch-size"
+                f"{place.device} has {sum(own.train)} training images, a step takes {least}: "
+                "give a smaller --batch-size"
             )
 
 
