@@ -31,6 +31,7 @@ from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
 from device_runtime.resume import interrupted, kept_records, seconds_of
+from device_runtime.rounds import write_round_of
 from device_runtime.saved import Saved
 from device_runtime.threads import Threads, with_threads
 from device_runtime.training import Trainer
@@ -71,7 +72,7 @@ def run(
         conditions = Conditions.of(plan)
         training = plan.last >= plan.first
         inputs = open_inputs(plan, folder, model, dataset, package, training)
-        engine = _engine(options.engine, folder, model, start, plan)
+        engine = _engine(options.engine, folder, model, start, plan, options.proximal_mu or 0.0)
         if training:
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
@@ -88,11 +89,20 @@ def run(
                 live = Live(plan.first - 1, plan.last, wanted=options.progress)
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
                 trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch, live)
+                final = inputs.splits[inputs.final]
+                before = evaluate(engine, final, plan.batch_size, model.loss) if options.round_dtype else None
+                began = time.perf_counter()
                 step = trainer.run()
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
+                trained_s = time.perf_counter() - began
+                evaluation = evaluate(engine, final, plan.batch_size, model.loss)
                 trainer.check(evaluation, step, inputs.final)
                 heading = Heading(run.id, step, inputs.final, model.classes, evaluation.images)
                 write_predictions(options.output, evaluation.predictions, heading)
+                if options.round_dtype and before:
+                    images = len(dataset.splits["train"])
+                    write_round_of(
+                        options.output, options.round_dtype, engine, model, images, trained_s, before, evaluation
+                    )
             else:
                 step = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
@@ -155,7 +165,7 @@ def _say_how(plan: Plan, start: Checkpoint, threads: Threads | None) -> None:
         )
 
 
-def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Engine:
+def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan, proximal_mu: float) -> Engine:
     # Each engine is imported when it is used: the reference's packages do not exist on a device.
     if name == "reference":
         try:
@@ -165,7 +175,7 @@ def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan
         return ReferenceEngine(folder / "reference", model, start, plan.threads)
     from device_runtime.engines.lowered import LoweredEngine
 
-    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads)
+    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads, proximal_mu)
 
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:

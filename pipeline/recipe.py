@@ -83,6 +83,7 @@ class Recipe:
         longer one, or None.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
       frozen_dtype: what frozen weights are stored as; computed with is float32, or int8 in a backbone that is int8.
+      proximal: whether steps take the weight of FedProx's proximal term, which a fleet gives them.
       recompute: whether activations are computed again in the backward pass instead of kept.
       cycles: training steps.
       report_every: steps between two lines with the loss.
@@ -98,6 +99,7 @@ class Recipe:
     clip_norm: float | None = None
     trainable: tuple[str, ...] = ("*",)
     frozen_dtype: FrozenDtype = "float32"
+    proximal: bool = False
     recompute: bool = False
     batch_size: int = 32
     cycles: int = 1000
@@ -113,6 +115,7 @@ class Recipe:
         _check_kind("trainable", self.trainable, tuple)
         _check_kind("auxiliary", self.auxiliary, dict)
         _check_kind("recompute", self.recompute, bool)
+        _check_kind("proximal", self.proximal, bool)
         _check_numbers("auxiliary", tuple(self.auxiliary.values()))
         _check_whole("batch_size", self.batch_size, 1)
         _check_whole("cycles", self.cycles, 1)

@@ -18,17 +18,27 @@ from device_runtime.engines.sessions import (
     open_session,
     session_options,
     shrinking,
+    takes_proximal,
 )
 from device_runtime.formats.model import Model, by_name
-from device_runtime.formats.steps import GRADIENT, RENEWED
+from device_runtime.formats.steps import GRADIENT, PROXIMAL, RENEWED, START
 
 
 class GradientStep:
     """Reads the flat vectors of parameters and buffers; writes the gradient into a third."""
 
     def __init__(
-        self, folder: Path, model: Model, parameters: Vector, buffers: Vector, batch_size: int, threads: int
+        self,
+        folder: Path,
+        model: Model,
+        parameters: Vector,
+        buffers: Vector,
+        batch_size: int,
+        threads: int,
+        start: Vector | None = None,
+        proximal_mu: float = 0.0,
     ) -> None:
+        """`start` are the parameters to which FedProx's term of that weight draws; without them there is none."""
         options = session_options(threads)
         # A fixed batch lets the runtime fold every shape computation and plan its memory once.
         options.add_free_dimension_override_by_name("N", batch_size)
@@ -43,11 +53,20 @@ class GradientStep:
         self._binding = self._session.io_binding()
         bind_input(self._binding, "step", self._step)
         bind_state(self._binding, model, parameters, buffers)
+        self._bind_proximal(parameters if start is None else start, proximal_mu)
         bind_output(self._binding, "loss", self._loss)
         for name, tensor in by_name(self._renewed, model.buffers).items():
             bind_output(self._binding, f"{RENEWED}{name}", tensor)
         for name, tensor in by_name(self.gradient, model.parameters).items():
             bind_output(self._binding, f"{GRADIENT}{name}", tensor)
+
+    def _bind_proximal(self, start: Vector, proximal_mu: float) -> None:
+        if not takes_proximal(self._session, proximal_mu):
+            return
+        self._start, self._mu = start, np.array(proximal_mu, np.float32)
+        bind_input(self._binding, PROXIMAL, self._mu)
+        for name, tensor in by_name(start, self._model.parameters).items():
+            bind_input(self._binding, f"{START}{name}", tensor)
 
     def give_back(self) -> None:
         """Has the next run give back to the system what memory it leaves unused."""

@@ -14,11 +14,11 @@ from device_runtime.engines.base import Batch, Vector
 from device_runtime.engines.eval_step import EvalStep
 from device_runtime.engines.gradient_step import GradientStep
 from device_runtime.engines.norm_step import NormStep
-from device_runtime.engines.sessions import open_session, session_options
+from device_runtime.engines.sessions import open_session, session_options, takes_proximal
 from device_runtime.engines.update_step import UpdateStep
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.model import Model
-from device_runtime.formats.steps import clipped_share
+from device_runtime.formats.steps import PROXIMAL, clipped_share
 
 
 class LoweredEngine:
@@ -28,12 +28,16 @@ class LoweredEngine:
     updated there, and nothing holds them a second time.
     """
 
-    def __init__(self, folder: Path, model: Model, start: Checkpoint, batch_size: int, threads: int) -> None:
-        """Takes the vectors of `start` for its own, and writes over them."""
+    def __init__(
+        self, folder: Path, model: Model, start: Checkpoint, batch_size: int, threads: int, proximal_mu: float = 0.0
+    ) -> None:
+        """Takes the vectors of `start` for its own, and writes over them; FedProx's term draws to what they were."""
         self._model = model
         self._folder = folder
         self._threads = threads
         self._batch_size = batch_size
+        self._proximal_mu = proximal_mu
+        self._began = start.parameters.copy() if proximal_mu else start.parameters
         self._vectors = {"parameters": start.parameters}
         for name in model.optimizer.states:
             first = name not in start.states
@@ -74,6 +78,8 @@ class LoweredEngine:
         live = dict(self._vectors) | ({"buffers": self._buffers} if self._model.buffers_size else {})
         feeds = {self._model.batch_input: inputs, "label": labels, **live}
         feeds |= {"learning_rate": np.array(rates, np.float32), "step": np.array(first, np.int64)}
+        if takes_proximal(self._sink, self._proximal_mu):
+            feeds |= {"start": self._began, PROXIMAL: np.array(self._proximal_mu, np.float32)}
         losses, *new = self._sink.run(["loss", *(f"{name}_out" for name in live)], feeds)
         for vector, values in zip(live.values(), new, strict=True):
             vector[:] = values
@@ -101,7 +107,14 @@ class LoweredEngine:
         if self._halves is None:
             parameters = self._vectors["parameters"]
             gradients = GradientStep(
-                self._folder, self._model, parameters, self._buffers, self._batch_size, self._threads
+                self._folder,
+                self._model,
+                parameters,
+                self._buffers,
+                self._batch_size,
+                self._threads,
+                self._began,
+                self._proximal_mu,
             )
             self._halves = gradients, UpdateStep(self._folder, self._vectors, gradients.gradient, self._threads)
         return self._halves

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,9 @@ from device_runtime.formats.whole_file import whole_file
 
 FORMAT = "2"
 SUFFIX = ".safetensors"
+
+# As safetensors calls them.
+_DTYPES = {"float32": "F32", "float16": "F16"}
 
 Vector = npt.NDArray[np.float32]
 
@@ -74,12 +77,20 @@ def untrained_name(model: Model) -> str:
     return f"{model.name}_untrained{SUFFIX}"
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
+def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model, dtype: str = "float32") -> None:
     """Writes a checkpoint: `path` is never half-written, and on disk when this returns.
 
+    Args:
+      path: the file.
+      checkpoint: what to write; in float16 no state of an optimizer.
+      model: that it is of.
+      dtype: float32, or float16, to whose nearest numbers all are rounded.
+
     Raises:
-      FormatError: the disk is full or the folder cannot be written to.
+      FormatError: the disk is full or the folder cannot be written to, or a number is beyond float16.
     """
+    if dtype != "float32":
+        checkpoint = _rounded(checkpoint, dtype)
     tensors = _tensors(checkpoint, model)
     metadata = {
         "format": FORMAT,
@@ -94,12 +105,21 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model) -> None:
     metadata["content"] = _content(metadata, tensors)
     try:
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            _write(file, metadata, tensors)
+            _write(file, metadata, tensors, np.dtype(dtype))
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error}; is the disk full or read-only?") from error
 
 
-def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Vector]) -> None:
+def _rounded(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
+    """The numbers that are left of a checkpoint in another type; its digest is of them."""
+    with np.errstate(over="ignore"):
+        vectors = [v.astype(dtype).astype(np.float32) for v in (checkpoint.parameters, checkpoint.buffers)]
+    if not all(np.isfinite(vector).all() for vector in vectors):
+        raise FormatError(f"a number of the model is beyond {dtype}: leave out --compress")
+    return replace(checkpoint, parameters=vectors[0], buffers=vectors[1])
+
+
+def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Vector], dtype: np.dtype[Any]) -> None:
     """A safetensors file, tensor by tensor, where the library would hold all of it a second time.
 
     The same content is the same bytes, which the library's order of metadata is not.
@@ -107,8 +127,8 @@ def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Ve
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     start = 0
     for name, tensor in sorted(tensors.items()):
-        end = start + tensor.nbytes
-        header[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]}
+        end = start + tensor.size * dtype.itemsize
+        header[name] = {"dtype": _DTYPES[dtype.name], "shape": tensor.shape, "data_offsets": [start, end]}
         start = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     # Numbers begin at a multiple of their size.
@@ -116,7 +136,7 @@ def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Ve
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
     for _, tensor in sorted(tensors.items()):
-        file.write(np.ascontiguousarray(tensor).data)
+        file.write(np.ascontiguousarray(tensor, dtype).data)
 
 
 def read_checkpoint(path: Path, model: Model) -> Checkpoint:
@@ -195,10 +215,16 @@ def _read_into(file: BufferedReader, names: Collection[str], wanted: Mapping[str
     for name in names:
         entry = header[name]
         # A single number would be spread over the whole tensor.
-        if name not in wanted or entry["dtype"] != "F32" or tuple(entry["shape"]) != wanted[name].shape:
+        halves = entry["dtype"] == _DTYPES["float16"]
+        known = entry["dtype"] in _DTYPES.values() and not (halves and name.startswith("optimizer."))
+        if name not in wanted or not known or tuple(entry["shape"]) != wanted[name].shape:
             raise ValueError(f"{name} is not what this model has under that name")
         file.seek(start + entry["data_offsets"][0])
-        file.readinto(wanted[name].data)
+        if halves:
+            read = np.frombuffer(file.read(2 * wanted[name].size), np.float16)
+            wanted[name][...] = read.reshape(wanted[name].shape)
+        else:
+            file.readinto(wanted[name].data)
     if missing := set(wanted).difference(names):
         raise ValueError(f"{missing.pop()} is missing")
 

@@ -194,6 +194,21 @@ class Options:
         bool, Option("keep a plugged-in Android device from sleeping while its job runs", bool, _FLEET)
     ] = False
 
+    # A fleet's alone: nothing but the parameters travels back of a round.
+    round_dtype: Annotated[
+        str | None,
+        Option(
+            "evaluate the given model first, and write what a round of a fleet gives back, in this type",
+            str,
+            choices=("float32", "float16"),
+        ),
+    ] = None
+
+    # A fleet's, too: of a model that is packaged for fedprox.
+    proximal_mu: Annotated[
+        float | None, Option("weight of FedProx's term, which draws to the model that was given", rate)
+    ] = None
+
     # The host gives it where it shows the training on a terminal.
     progress: Annotated[bool, Option("print now and then, for a program, a line that says how far it is", bool)] = False
 
@@ -203,6 +218,10 @@ class Options:
         accumulate, sink_size = self.accumulate or 1, self.sink_size or 1
         if accumulate > 1 and sink_size > 1:
             raise OptionsError("give --accumulate or --sink-size, not both")
+        if self.engine == "reference" and (self.round_dtype or self.proximal_mu):
+            raise OptionsError("a fleet trains with the lowered engine: leave out --engine reference")
+        if self.resume and self.proximal_mu:
+            raise OptionsError("--proximal-mu: a round does not go on: leave out --resume")
         if self.engine == "reference" and max(accumulate, sink_size) > 1:
             raise OptionsError("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
 

@@ -7,6 +7,9 @@ import numpy as np
 # Before the name of a parameter or a buffer: the input that takes it.
 PARAMETER, BUFFER = "parameter/", "buffer/"
 
+# Of FedProx: before a parameter's name the input with what it was when the round began, and the weight of the term.
+START, PROXIMAL = "start/", "proximal_mu"
+
 # The output that is a parameter's gradient, and what a buffer becomes.
 GRADIENT, RENEWED = "gradient/", "renewed/"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from device_runtime.formats.checkpoint import untrained_name
 from device_runtime.formats.model import by_name, read_model
-from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED, clipped_share
+from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, PROXIMAL, RENEWED, START, clipped_share
 from pipeline.capture.state import tensors_in
 from pipeline.checking.kept import Kept
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
@@ -88,7 +88,8 @@ class LoweredSide:
     def train(self, batch: Batch, rate: float) -> dict[str, Array]:
         """Every output of the first update by train_step.onnx."""
         session = open_session(self.folder / "train_step.onnx")
-        feeds = self._inputs(batch) | {"buffers": self._buffers}
+        feeds = self._inputs(batch) | {"buffers": self._buffers, "start": self.parameters}
+        feeds[PROXIMAL] = np.array(1, np.float32)
         return _run(session, feeds | self._update_feeds(rate, 1, self.parameters, {}))
 
     def update(
@@ -111,7 +112,11 @@ class LoweredSide:
 
     def step_feeds(self, batch: Batch) -> Feeds:
         """What the gradient step takes."""
-        return self.evaluation_feeds(batch) | {"step": np.array(1, np.int64)}
+        parameters = by_name(self.parameters, self.model.parameters)
+        # Where the round began: FedProx's term is 0 there.
+        starts = {f"{START}{name}": value for name, value in parameters.items()}
+        fixed = {"step": np.array(1, np.int64), PROXIMAL: np.array(1, np.float32)}
+        return self.evaluation_feeds(batch) | starts | fixed
 
     def _inputs(self, batch: Batch) -> Feeds:
         if self._backbone is None:

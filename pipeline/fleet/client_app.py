@@ -26,7 +26,9 @@ app = ClientApp()
 def query(message: Message, context: Context) -> Message:
     """Who the device is, and why it cannot take part now: an empty text when it can."""
     device = _device(context)
-    unready = device.unready(_chosen(message.content.config_records[CONFIG], CONDITIONS))
+    conditions = _chosen(message.content.config_records[CONFIG], CONDITIONS)
+    busy = context.node_config.get("busy", False)
+    unready = "it still works for an earlier round" if busy else device.unready(conditions)
     told: dict[str, Any] = {"device": device.seat.device, "unready": unready, "digest": device.model.digest}
     told |= {"kind": device.seat.target, "train": list(device.seat.train), "test": list(device.seat.test)}
     if not unready:
@@ -53,7 +55,7 @@ def evaluate(message: Message, context: Context) -> Message:
     arrays = arrays_of(message.content.array_records[ARRAYS])
     if config.get("cycles"):
         result = device.train(arrays, _chosen(config, TRAINING), "float32").result
-        metrics = {"loss": result.test_loss_before, "accuracy": result.accuracy_before}
+        metrics: dict[str, Any] = {"loss": result.test_loss_before, "accuracy": result.accuracy_before}
         metrics |= {"personalised-accuracy": result.accuracy, "num-examples": sum(device.seat.test)}
     else:
         evaluated = device.evaluate(arrays)

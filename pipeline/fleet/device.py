@@ -13,21 +13,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from device_runtime.formats.round import ROUND_PARAMETERS, RoundResult, read_round
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from device_runtime.formats.metrics import read_metrics
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.option import long_form, options_of
 from device_runtime.formats.options import Options
+from device_runtime.formats.round import ROUND_PARAMETERS, RoundResult, read_round
 from pipeline.errors import RunFailed, TargetError
 from pipeline.fleet.seat import Seat
 from pipeline.packing.package import package_folder
 from pipeline.running.scripts import run_script
 from pipeline.targets import Target, kind_of
+from pipeline.targets.device import AdbTarget
 
 # The parameters that a device is given, in its output folder.
 _GIVEN = "global.safetensors"
+
+_AWAY_S = 15.0
 
 # What the fleet may say of a device's training; the words come from elsewhere, and no other option is theirs to give.
 TRAINING = (
@@ -173,6 +176,7 @@ class Device:
             target.put([file])
             size_bytes = file.stat().st_size
         self._begun.touch()
+        # Not undone where the block fails: the job may still run there.
         yield target, time.perf_counter() - began, size_bytes
         self._begun.unlink(missing_ok=True)
 
@@ -184,7 +188,11 @@ class Device:
         raise TargetError(f"{self.seat.device}: ready.sh said what cannot be read: {lines[-1:]}")
 
     def _connected(self) -> Target:
-        return self._kind.connect(self._package, self.seat.serial)
+        target = self._kind.connect(self._package, self.seat.serial)
+        if isinstance(target, AdbTarget):
+            # The others' round goes on; this device comes back in a later one.
+            target.away_s = _AWAY_S
+        return target
 
     def _file(self, target: Target) -> list[str]:
         return ["-f", target.output_file(_GIVEN)]

@@ -6,6 +6,8 @@ typed it. Nothing here asks anything beyond the SuperLink: telemetry and update 
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import socket
 import sys
@@ -30,6 +32,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_
 
 _STARTS_IN_S = 60.0
 _TASK_IN_S = 30.0
+_AWAY_S = 20.0
 _POLL_S = 0.05
 
 # Of the run that the SuperLink is told of; its nodes run our ClientApp of the installed project.
@@ -93,6 +96,9 @@ def make_quiet(home: Path) -> None:
         raise UsageError("a fleet needs Flower: pip install -c constraints.txt '.[fleet]'")
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update({**QUIET, "FLWR_HOME": str(home.resolve())})
+    # It sets its own level when it is imported. What goes wrong is told by what is raised here.
+    importlib.import_module("flwr.supercore.logger")
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     # No proxy stands between this machine and itself.
     hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
@@ -177,6 +183,7 @@ def served(link: Link) -> Iterator[HttpGrid]:
     from flwr.common.serde import run_from_proto
     from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
     from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+    from flwr.supercore.task_identity import TaskIdentity
     from flwr.superlink.grid.http_grid import HttpGrid
 
     insecure = link.certificates is None
@@ -187,13 +194,20 @@ def served(link: Link) -> Iterator[HttpGrid]:
         task = client.PullTaskInput(PullTaskInputRequest())
     except httpx.HTTPError as error:
         raise TargetError(f"the SuperLink at {link.address} does not answer as one: {in_one_line(error)}") from error
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = task.task_id, run_id, task.context.node_id
     grid.set_run(run_from_proto(task.run))
     heart = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heart.start()
+    # A SuperLink with a database may be started again meanwhile.
+    grid._retry_invoker.max_time = _AWAY_S
     status, details = SubStatus.STOPPED, "the command ended"
     try:
         yield grid
         status, details = SubStatus.COMPLETED, ""
+    except httpx.HTTPError as error:
+        raise TargetError(
+            f"the SuperLink at {link.address} went away ({in_one_line(error)}): `invoke fleet --resume` goes on"
+        ) from error
     finally:
         # An exit that waits for a SuperLink that is gone would take minutes.
         grid._retry_invoker.max_tries = 1

@@ -57,6 +57,7 @@ def run_node(link: Link, seat: Path, key: Path | None) -> None:
             if received:
                 message = _whole(*received, pull_object, confirm)
                 if message.metadata.message_type == "query":
+                    context.node_config["busy"] = working is not None
                     _reply(_answer(message, context), send, push_object)
                 elif working:
                     _reply(_refused(message, "it still works for an earlier round"), send, push_object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -82,19 +82,26 @@ class Rounds:
         self._timeout_s = timeout_s
         self._seed = seed
 
-    def ready(self, least: int, on_wait: Callable[[Sequence[Node]], None]) -> list[Node]:
+    def ready(
+        self, least: int, expected: Collection[str], patience_s: float, on_wait: Callable[[Sequence[Node]], None]
+    ) -> list[Node]:
         """All nodes, by the names of their devices, when at least so many of them can take part.
 
         Args:
           least: of those that can take part.
-          on_wait: told of all nodes each time there are fewer.
+          expected: devices whose nodes come up now.
+          patience_s: so long they are waited for.
+          on_wait: told of all nodes each time there are too few.
         """
+        end = time.monotonic() + patience_s
         while True:
             nodes = self.nodes()
-            if sum(not node.unready for node in nodes) >= least:
+            complete = set(expected) <= {node.device for node in nodes} or time.monotonic() > end
+            if complete and sum(not node.unready for node in nodes) >= least:
                 return nodes
-            on_wait(nodes)
-            time.sleep(_AGAIN_S)
+            if complete:
+                on_wait(nodes)
+            time.sleep(_AGAIN_S if complete else _POLL_S)
 
     def nodes(self) -> list[Node]:
         """All nodes that answer, by the names of their devices; each device once."""

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.model import Model, read_model
-from pipeline.commands import beside
+from pipeline.commands import Process, beside
 from pipeline.errors import UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
-from pipeline.fleet.flower import Link, given_link, make_quiet, own_link, served
+from pipeline.fleet.flower import Link, given_link, last_line, make_quiet, own_link, served
 from pipeline.fleet.records import FILE_NAME, append, of, read, rounds
 from pipeline.fleet.report import write_report
 from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
+from pipeline.fleet.seat import FILE_NAME as SEAT
 from pipeline.fleet.seat import Seat, seat_folder
 from pipeline.fleet.seats import Fleet, prepare_fleet
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 
 # What a fleet was asked for, in its results: options by name, as they are typed.
 ASKED = "asked.json"
+
+# What a node prints, beside its seat.json.
+LOG = "node.log"
+
+_NODE_STARTS_IN_S = 60.0
 
 # This machine, where it evaluates the global model.
 _HERE = "this machine"
@@ -123,10 +129,10 @@ class _Training:
         with ExitStack() as ending:
             here = ending.enter_context(self._evaluating())
             link = ending.enter_context(_link(settings, home))
-            ending.enter_context(nodes(link, self._fleet.seats, settings))
+            own = ending.enter_context(nodes(link, self._fleet.seats, settings))
             grid = ending.enter_context(served(link))
             table = ending.enter_context(shown(self._asked.rounds))
-            arrays = self._rounds(grid, table, here)
+            arrays = self._rounds(grid, own, table, here)
             self._last(grid, arrays, here)
         if self._asked.centralised:
             self._centralised()
@@ -136,18 +142,21 @@ class _Training:
         write_report(self._results)
         print(f"results: {self._results}", flush=True)
 
-    def _rounds(self, grid: Grid, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
+    def _rounds(self, grid: Grid, own: Nodes, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
         asked, settings = self._asked, self._settings
         conditions = _given(settings, CONDITIONS)
         running = Rounds(grid, self._strategy, self._model.digest, conditions, asked.round_timeout, settings.seed)
         self._running = running
         arrays = self._arrays(self._done)
         evaluate(self._done, arrays)
+        starting = list(self._seats)
         for number in range(self._done + 1, asked.rounds + 1):
-            found = self._with_own(running.ready(self._least(), table.waits))
+            starting += own.revive()
+            found = self._with_own(running.ready(asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits))
+            starting.clear()
             self._note_devices(found)
             began = time.perf_counter()
-            chosen = running.choose(number, found, asked.fraction, self._least())
+            chosen = running.choose(number, found, asked.fraction, asked.min_devices)
             table.begin(number, chosen)
             config = self._config(number)
             outcome = running.train(number, arrays, chosen, config, self._dtype, table.answer)
@@ -159,9 +168,6 @@ class _Training:
             table.end(number, outcome)
             evaluate(number, arrays)
         return arrays
-
-    def _least(self) -> int:
-        return self._asked.min_devices
 
     @property
     def _dtype(self) -> str:
@@ -257,7 +263,10 @@ class _Training:
                 found = future.result()
                 self._accuracy = found.accuracy
                 append(self._results, "global", round=number, accuracy=found.accuracy, test_loss=found.loss)
-                print(f"round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g}", flush=True)
+                print(
+                    f"after round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g} on all test images",
+                    flush=True,
+                )
 
         with ThreadPoolExecutor(1) as pool:
 
@@ -327,24 +336,42 @@ def _link(settings: Settings, home: Path) -> Iterator[Link]:
         yield given_link(asked.superlink, asked.root_certificates)
 
 
+class Nodes:
+    """A SuperNode for each device of this machine; those that end are started again."""
+
+    def __init__(self, link: Link, seats: Sequence[Seat], settings: Settings, ending: ExitStack) -> None:
+        key = settings.fleet.auth_supernode_private_key
+        self._words = ["--superlink", link.address]
+        self._words += ["--root-certificates", str(link.certificates)] if link.certificates else []
+        self._words += ["--key", str(key)] if key else []
+        self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
+        self._ending = ending
+        self._running = {device: self._start(folder) for device, folder in self._folders.items()}
+
+    def revive(self) -> list[str]:
+        """Starts those again that ended; returns their devices."""
+        started = list[str]()
+        for device, process in list(self._running.items()):
+            if process.poll() is not None:
+                log = self._folders[device] / LOG
+                note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
+                self._running[device] = self._start(self._folders[device])
+                started.append(device)
+        return started
+
+    def _start(self, folder: Path) -> Process:
+        command = [sys.executable, "-m", "pipeline.fleet.node", *self._words, "--seat", str(folder / SEAT)]
+        # The checkout's own modules, where the command runs in another folder.
+        paths = [str(Path(__file__).parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        return self._ending.enter_context(beside(command, folder / LOG, env=env))
+
+
 @contextmanager
-def nodes(link: Link, seats: Sequence[Seat], settings: Settings) -> Iterator[list[Any]]:
-    """A SuperNode for each device, which end with the block; yields their processes."""
-    key = settings.fleet.auth_supernode_private_key
-    words = ["--superlink", link.address]
-    words += ["--root-certificates", str(link.certificates)] if link.certificates else []
-    words += ["--key", str(key)] if key else []
+def nodes(link: Link, seats: Sequence[Seat], settings: Settings) -> Iterator[Nodes]:
+    """The nodes of this machine's devices, which end with the block."""
     with ExitStack() as ending:
-        yield [ending.enter_context(_node(seat_folder(settings.build, seat.device), words)) for seat in seats]
-
-
-@contextmanager
-def _node(folder: Path, words: Sequence[str]) -> Iterator[Any]:
-    command = [sys.executable, "-m", "pipeline.fleet.node", *words, "--seat", str(folder / "seat.json")]
-    # Before the checkout's own folder, where the command runs in another.
-    paths = [str(Path(__file__).parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with beside(command, folder / "node.log", env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}) as process:
-        yield process
+        yield Nodes(link, seats, settings, ending)
 
 
 def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:

@@ -81,14 +81,16 @@ def prepare_fleet(settings: Settings) -> Fleet:
     Raises:
       PipelineError: one of it cannot be done.
     """
-    fleet = settings.fleet
-    places = places_of(fleet.devices)
+    places = places_of(settings.fleet.devices)
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
-    least = settings.runner.batch_size or 1
-    data, dataset, whole = _data_of(places, settings, least)
+    owned, dataset = _own_data(places, settings)
     prepared = prepared_on(dataset, source, settings)
-    _check_images(places, data, prepared, settings)
-    model = make_model(replace(prepared, proximal=fleet.strategy.name == "fedprox"), settings)
+    least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
+    data = owned or _parted(dataset, places, settings, least)
+    _check_images(places, data, least)
+    if settings.fleet.strategy.name == "fedprox":
+        prepared = replace(prepared, recipe=replace(prepared.recipe, proximal=True))
+    model = make_model(prepared, settings)
     kinds = {(place.target, place.serial is None): place for place in places}
     runtimes = {
         known: make_runtime(replace(settings, target=place.target, serial=place.serial))
@@ -117,40 +119,39 @@ def prepare_fleet(settings: Settings) -> Fleet:
             write_seat(folder, seat)
             seats.append(seat)
     _push_all(seats)
-    return Fleet(tuple(seats), prepared, model, whole)
+    return Fleet(tuple(seats), prepared, model, None if owned else dataset)
 
 
-def _data_of(places: Sequence[Place], settings: Settings, least: int) -> tuple[list[Data], Path, Path | None]:
-    """The data of each device; a dataset that tells what images and classes are like; all test images, where here."""
+def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], Path]:
+    """The data that each device has of its own, none where one dataset is to be parted; and what it is like."""
     text = "" if settings.data is None else str(settings.data)
     partition = settings.fleet.partition
-    if partition and (_SERIAL in text or text.startswith(_ON_DEVICE)):
+    if _SERIAL not in text and not text.startswith(_ON_DEVICE):
+        return [], convert_data(settings)
+    if partition:
         raise UsageError(f"--partition {partition} parts one dataset, {text} is each device's own: leave it out")
     if text.startswith(_ON_DEVICE):
         return _on_devices(places, text.removeprefix(_ON_DEVICE), settings)
-    if _SERIAL in text:
-        folders = [_own_data(place, text, settings) for place in places]
-        _check_alike([read_description(folder) for folder in folders], places)
-        return [_here(folder) for folder in folders], folders[0], None
-    dataset = convert_data(settings)
-    into = settings.build / "fleet" / "parts"
-    how = partition or Parting("iid")
-    with stage("part"):
-        parts = part(dataset, len(places), how, settings.seed, into, least=least)
-    return [_here(folder) for folder in parts], dataset, dataset
-
-
-def _own_data(place: Place, text: str, settings: Settings) -> Path:
     # A colon is none of a folder's name everywhere.
-    name = place.serial or place.device.replace(":", "-")
-    return convert_data(replace(settings, data=Path(text.replace(_SERIAL, name))))
+    names = [place.serial or place.device.replace(":", "-") for place in places]
+    folders = [convert_data(replace(settings, data=Path(text.replace(_SERIAL, name)))) for name in names]
+    _check_alike([read_description(folder) for folder in folders], places)
+    return [_here(folder) for folder in folders], folders[0]
+
+
+def _parted(dataset: Path, places: Sequence[Place], settings: Settings, least: int) -> list[Data]:
+    how = settings.fleet.partition or Parting("iid")
+    with stage("part"):
+        return [
+            _here(p) for p in part(dataset, len(places), how, settings.seed, settings.build / "fleet" / "parts", least)
+        ]
 
 
 def _here(folder: Path) -> Data:
     return Data(folder, None, *histogram(folder))
 
 
-def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple[list[Data], Path, None]:
+def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple[list[Data], Path]:
     """Data that lies on the devices: of it the description alone comes here."""
     folder = PurePosixPath(text)
     if not folder.is_absolute():
@@ -172,7 +173,7 @@ def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple
         found.append(Data(None, text, *counts))
         descriptions.append(description)
     _check_alike(descriptions, places)
-    return found, path, None
+    return found, path
 
 
 def _description_there(place: Place, folder: PurePosixPath, settings: Settings) -> tuple[Description, Path]:
@@ -196,12 +197,12 @@ def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -
             )
 
 
-def _check_images(places: Sequence[Place], data: Sequence[Data], prepared: Prepared, settings: Settings) -> None:
-    size = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
+def _check_images(places: Sequence[Place], data: Sequence[Data], least: int) -> None:
     for place, own in zip(places, data, strict=True):
-        if sum(own.train) < size:
+        if sum(own.train) < least:
             raise UsageError(
-                f"{place.device} has {sum(own.train)} training images, a step takes {size}: give a smaller --batch-size"
+                f"{place.device} has {sum(own.train)} training images, a step takes {least}: "
+                "give a smaller --batch-size"
             )
 
 

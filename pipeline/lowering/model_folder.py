@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def read_network(recipe: Recipe, export_folder: Path, artifacts: Path | None) ->
     """What the steps are made of: of a torch module the export says it, of an ONNX file the artifacts do."""
     from pipeline.lowering.recompute import recomputed
 
-    network = _read_network(recipe, export_folder, artifacts)
+    network = replace(_read_network(recipe, export_folder, artifacts), proximal=recipe.proximal)
     return recomputed(network) if recipe.recompute else network
 
 

@@ -29,6 +29,8 @@ class Network:
       renewed: the value of the training graph that each becomes.
       frozen: the frozen parameters by name.
       shapes: shapes of the forward graph's values.
+      proximal: whether gradients are those of the loss with FedProx's term, μ/2 · |w − w0|² (Li et al., 2020); the
+        loss that is given is without it.
     """
 
     training: onnx.ModelProto
@@ -42,6 +44,7 @@ class Network:
     renewed: Mapping[str, str]
     frozen: Mapping[str, onnx.TensorProto]
     shapes: Mapping[str, Shape]
+    proximal: bool = False
 
 
 def network_of(

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto, compose, helper
 
+from device_runtime.formats.steps import PROXIMAL
 from pipeline.graphs.graph import IR_VERSION, OPSET
 from pipeline.graphs.names import FEATURES, IMAGE
 from pipeline.graphs.stored import check_graph
 
+# Inputs of the train step that no update changes.
+FIXED = ("start", PROXIMAL)
 # Inputs of the train step that every update has its own of.
 STACKED = (IMAGE, FEATURES, "label", "learning_rate")
 _PREFIX = "update/"
@@ -22,12 +25,14 @@ def build_sink_step(train_step: onnx.ModelProto) -> onnx.ModelProto:
     `step` is the number of the first update; each call chooses its K.
     """
     graph = train_step.graph
-    carried = [info for info in graph.input if info.name not in (*STACKED, "step")]
+    carried = [info for info in graph.input if info.name not in (*STACKED, *FIXED, "step")]
+    fixed = [info for info in graph.input if info.name in FIXED]
     stacked = [info for info in graph.input if info.name in STACKED]
-    body = _body(train_step, stacked, carried)
+    body = _body(train_step, stacked, fixed, carried)
     inputs = [
         *(_stacked(info) for info in stacked),
         helper.make_tensor_value_info("step", TensorProto.INT64, []),
+        *fixed,
         *carried,
     ]
     given = {info.name: info for info in graph.output}
@@ -53,13 +58,17 @@ def build_sink_step(train_step: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _body(
-    train_step: onnx.ModelProto, stacked: Sequence[onnx.ValueInfoProto], carried: Sequence[onnx.ValueInfoProto]
+    train_step: onnx.ModelProto,
+    stacked: Sequence[onnx.ValueInfoProto],
+    fixed: Sequence[onnx.ValueInfoProto],
+    carried: Sequence[onnx.ValueInfoProto],
 ) -> onnx.GraphProto:
     """One turn: the update's own batch and rate picked, its state taken from the turn before."""
     # A subgraph may not use a name of the graph around it again.
     step = compose.add_prefix(train_step, _PREFIX).graph
     nodes = [
         *(helper.make_node("Gather", [info.name, "turn"], [f"{_PREFIX}{info.name}"], axis=0) for info in stacked),
+        *(helper.make_node("Identity", [info.name], [f"{_PREFIX}{info.name}"]) for info in fixed),
         helper.make_node("Add", ["step", "turn"], [f"{_PREFIX}step"]),
         helper.make_node("Identity", ["going"], ["goes_on"]),
         *step.node,

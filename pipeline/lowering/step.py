@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnx import TensorProto, compose, helper
 
-from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, RENEWED
+from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, PROXIMAL, RENEWED, START
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Shape, Value
 from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
@@ -25,6 +25,9 @@ from pipeline.lowering.training_graph import lower
 from pipeline.optimizers import Optimizer, Update, clipped, norm_of
 
 LABEL = "label"
+
+# The parameters as they were when the round began, in the train step one vector.
+_START = "start"
 
 # The value of each parameter and of each buffer.
 _Tensors = tuple[Mapping[str, Value], Mapping[str, Value]]
@@ -45,9 +48,12 @@ def build_train_step(network: Network, optimizer: Optimizer, clip_norm: float | 
     vector, buffers = _length(network.trainable), _length(network.buffers)
     inputs = [*_batch_inputs(network), *_update_inputs(optimizer, vector)]
     inputs += [_float("buffers", buffers)] if network.buffers else []
+    inputs += [_float(_START, vector), _float(PROXIMAL, [])] if network.proximal else []
     _reserve(g, inputs)
     pieces = _pieces("parameters", network.trainable, g), _pieces("buffers", network.buffers, g)
     loss, gradients, renewed = _write_gradients(network, g, pieces)
+    if network.proximal:
+        gradients = _with_proximal(gradients, pieces[0], _pieces(_START, network.trainable, g), g)
     results = {"loss": loss} | ({"buffers_out": _flat(g, renewed, network.buffers)} if renewed else {})
     gradient = _flat(g, gradients, network.trainable)
     if clip_norm is not None:
@@ -77,8 +83,14 @@ def build_calm_gradient_step(network: Network) -> onnx.ModelProto:
 
 def _gradient_step(network: Network, g: Graph) -> onnx.ModelProto:
     inputs = [*_batch_inputs(network), _step_input(), *_tensor_inputs(network)]
+    starts = {name: f"{START}{name}" for name in network.trainable} if network.proximal else {}
+    inputs += [_float(value, list(network.trainable[name])) for name, value in starts.items()]
+    inputs += [_float(PROXIMAL, [])] if network.proximal else []
     _reserve(g, inputs)
-    loss, gradients, renewed = _write_gradients(network, g, _tensors(network))
+    own = _tensors(network)
+    loss, gradients, renewed = _write_gradients(network, g, own)
+    if network.proximal:
+        gradients = _with_proximal(gradients, own[0], starts, g)
     results, shapes = {"loss": loss}, dict[str, list[int | str]](loss=[])
     for prefix, values, tensors in ((GRADIENT, gradients, network.trainable), (RENEWED, renewed, network.buffers)):
         results |= {f"{prefix}{name}": value for name, value in values.items()}
@@ -133,6 +145,17 @@ def _write_gradients(network: Network, g: Graph, tensors: _Tensors) -> tuple[Val
     values = lower(training, g, _given(network, training, g, tensors), network.shapes)
     gradients = {name: values[network.gradients[name]] for name in network.trainable}
     return values[network.loss], gradients, {name: values[network.renewed[name]] for name in network.buffers}
+
+
+def _with_proximal(
+    gradients: Mapping[str, Value], parameters: Mapping[str, Value], starts: Mapping[str, Value], g: Graph
+) -> dict[str, Value]:
+    """Adds to each gradient that of μ/2 · |w − w0|²."""
+
+    def term(name: str) -> Value:
+        return g.op("Mul", PROXIMAL, g.op("Sub", parameters[name], starts[name]))
+
+    return {name: g.op("Add", gradient, term(name)) for name, gradient in gradients.items()}
 
 
 def _write_update(optimizer: Optimizer, gradient: Value, g: Graph) -> dict[str, Value]:

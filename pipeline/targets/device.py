@@ -65,6 +65,8 @@ class AdbTarget:
         root = package_on_device(abi)
         self._root = root.with_name(folder or root.name)
         self._output = self._root / "output"
+        # So long a device that went away in the middle of a job is waited for.
+        self.away_s = AWAY_S
         # As a user names it.
         self._options = abi.options(device.serial)
 
@@ -179,7 +181,7 @@ class AdbTarget:
 
     def _wait(self) -> None:
         try:
-            self._adb.reconnect(AWAY_S)
+            self._adb.reconnect(self.away_s)
         except ConnectionLost as lost:
             raise ConnectionLost(f"{lost}, `invoke run {self._options} --resume` goes on to the results") from lost
 
