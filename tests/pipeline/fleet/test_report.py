@@ -13,7 +13,7 @@ from pipeline.fleet.report import write_report
 from tests.browser import faults
 from tests.pipeline.fleet.made import fleet, write_fleet
 
-PHONE, DESKTOP = 400, 1280
+PHONE, TABLET, DESKTOP = 400, 800, 1280
 ODD = ("<b>\n\"one, 'two'\"</b>", "x" * 255, "a rather long name of several words", "漢字 $x_1$")
 
 
@@ -89,7 +89,7 @@ def test_a_fleet_of_many_devices_and_rounds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("records", [fleet()[:1], fleet(1, 1, away=1), fleet()[:30]], ids=["bare", "one", "cut"])
 def test_a_fleet_of_which_little_was_recorded(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    assert faults(write_report(write_fleet(tmp_path, records)), PHONE, DESKTOP) == []
+    assert faults(write_report(write_fleet(tmp_path, records)), PHONE, TABLET, DESKTOP) == []
 
 
 def test_a_fleet_with_names_of_any_length(tmp_path: Path) -> None:
