@@ -346,16 +346,16 @@ class Nodes:
         self._words += ["--key", str(key)] if key else []
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
-        self._running = {device: self._start(folder) for device, folder in self._folders.items()}
+        self.running = {device: self._start(folder) for device, folder in self._folders.items()}
 
     def revive(self) -> list[str]:
         """Starts those again that ended; returns their devices."""
         started = list[str]()
-        for device, process in list(self._running.items()):
+        for device, process in list(self.running.items()):
             if process.poll() is not None:
                 log = self._folders[device] / LOG
                 note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
-                self._running[device] = self._start(self._folders[device])
+                self.running[device] = self._start(self._folders[device])
                 started.append(device)
         return started
 
