@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
@@ -16,12 +19,33 @@ _HEADINGS = ("began", "name", "model", "target", "accuracy", "steps", "state")
 _NUMBERS = ("accuracy", "steps")
 
 
-def list_runs(runs: Path) -> None:
-    """Prints a line for each results folder in `runs`, the newest first; what is empty is a dash."""
-    rows = [_HEADINGS, *([cell or "-" for cell in _cells(folder)] for folder in results_folders(runs))]
-    if len(rows) == 1:
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; empty and None where something is not known."""
+
+    began: datetime | None
+    name: str
+    model: str
+    target: str
+    accuracy: float | None
+    steps: str
+    state: str
+
+    def cells(self) -> list[str]:
+        """As text; what is empty is a dash."""
+        began = f"{self.began:%Y-%m-%d %H:%M}" if self.began else ""
+        accuracy = "" if self.accuracy is None else f"{self.accuracy:.4g}"
+        told = (began, self.name, self.model, self.target, accuracy, self.steps, self.state)
+        return [in_line(cell) or "-" for cell in told]
+
+
+def list_runs(runs: Path, others: Iterable[Row] = ()) -> None:
+    """Prints a line for each training in `runs` and each of the others, the newest first."""
+    found = sorted([*map(_row, results_folders(runs)), *others], key=lambda row: row.name, reverse=True)
+    if not found:
         note(f"{runs} has no results: `invoke run` makes some")
         return
+    rows = [_HEADINGS, *(row.cells() for row in found)]
     lines = columns(rows, [_HEADINGS.index(name) for name in _NUMBERS])
     if sys.stdout.isatty() and len(lines[0]) > shutil.get_terminal_size().columns:
         # A name begins with the time, and is what one types: it is to stay in one piece.
@@ -29,20 +53,23 @@ def list_runs(runs: Path) -> None:
     print("\n".join(lines))
 
 
-def _cells(folder: Path) -> tuple[str, ...]:
-    """What is listed of a results folder; of a damaged one the state says so, and the rest is empty."""
-    name = in_line(folder.name)
+def damaged_row(folder: Path, error: FormatError) -> Row:
+    """That of a folder of which its name alone can be told, and why."""
+    return Row(None, folder.name, "", "", None, "", f"damaged: {error}")
+
+
+def _row(folder: Path) -> Row:
     try:
         results = read_results(folder)
     except FormatError as error:
-        return ("", name, "", "", "", "", f"damaged: {in_line(str(error))}")
+        return damaged_row(folder, error)
     training = results.training
-    return (
-        f"{training.began:%Y-%m-%d %H:%M}" if training.began else "",
-        name,
-        in_line(training.model),
+    return Row(
+        training.began,
+        folder.name,
+        training.model,
         results.target,
-        "" if training.accuracy is None else f"{training.accuracy:.4g}",
+        training.accuracy,
         str(training.steps),
         training.state,
     )

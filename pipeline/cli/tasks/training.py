@@ -52,7 +52,7 @@ def pull(settings: Settings) -> None:
 @takes_options
 def report(settings: Settings) -> None:
     """Report on results again, or compare several."""
-    from pipeline.results.reporting import report as write
+    from pipeline.fleet.results import report as write
 
     print(write(settings))
 
@@ -60,9 +60,10 @@ def report(settings: Settings) -> None:
 @takes_options
 def runs(settings: Settings) -> None:
     """List the results."""
+    from pipeline.fleet.results import rows_of
     from pipeline.results.listing import list_runs
 
-    list_runs(settings.runs)
+    list_runs(settings.runs, rows_of(settings.runs))
 
 
 @takes_options

@@ -77,13 +77,14 @@ def scaled(curve: Curve, factor: float) -> Curve:
     return Curve(curve.steps, tuple(value * factor for value in curve.values))
 
 
-def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = ()) -> bytes:
+def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = (), along: str = "step") -> bytes:
     """A PNG of the lines that have points, over steps.
 
     Args:
       unit: what the vertical axis is called.
       lines: what is drawn.
       resumed: steps after which the training went on.
+      along: what a step is called.
     """
     drawn = [(number, line) for number, line in enumerate(lines) if line.curve]
     with style():
@@ -94,7 +95,7 @@ def draw(unit: str, lines: Sequence[Line], resumed: Sequence[int] = ()) -> bytes
         for number, step in enumerate(resumed):
             label = "_" if number or unit != "loss" else "went on here"
             axes.axvline(_finite([step])[0], color=GREY, linestyle=":", linewidth=1, label=label)
-        axes.set_xlabel("step")
+        axes.set_xlabel(along)
         axes.set_ylabel(unit)
         _set_steps(axes, [line for _, line in drawn])
         _set_scale(axes, unit, [line for _, line in drawn])
