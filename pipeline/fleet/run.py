@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
 from pipeline.commands import Process, beside
+from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
@@ -33,6 +35,7 @@ from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.packing.package import build_fleet_package
 from pipeline.prepare import make_runtime
 from pipeline.progress import note
+from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 from pipeline.targets import kind_of
 
@@ -64,6 +67,8 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     """
     make_quiet(settings.build / "fleet")
     check_writable(settings.runs)
+    if settings.fleet.superlink:
+        given_link(settings.fleet.superlink, settings.fleet.root_certificates)
     strategy = make_strategy(settings.fleet.strategy)
     fleet = prepare_fleet(settings)
     results = _results_path(settings, fleet.prepared.source.name)
@@ -136,7 +141,7 @@ class _Training:
             self._last(grid, arrays, here)
         if self._asked.centralised:
             self._centralised()
-        self._write_models(arrays)
+        self._write_models()
         seconds = round(time.time() - self._began, 3)
         append(self._results, "end", rounds=self._asked.rounds, seconds=seconds, accuracy=self._accuracy)
         write_report(self._results)
@@ -290,20 +295,19 @@ class _Training:
 
     def _arrays(self, number: int) -> Arrays:
         """The global model after a round; 0: before the first."""
-        folder = Path(self._fleet.seats[0].package) / "model"
-        path = self._path(number) if number else folder / untrained_name(self._model)
+        path = self._path(number) if number else self._fleet.model / untrained_name(self._model)
         found = read_checkpoint(path, self._model)
         return Arrays(found.parameters, found.buffers)
 
     def _path(self, number: int) -> Path:
         return self._results / f"{self._model.name}_round_{number}.safetensors"
 
-    def _write_models(self, arrays: Arrays) -> None:
+    def _write_models(self) -> None:
         """The trained model, as a run's results have it."""
         prepared = self._fleet.prepared
-        last = self._path(self._asked.rounds)
-        made_of = (prepared.export, Path(self._fleet.seats[0].package) / "model", last)
-        write_inference_model(*made_of, self._results / f"{self._model.name}_trained.onnx", {})
+        made_of = (prepared.export, self._fleet.model, self._path(self._asked.rounds))
+        says = metadata_of(_classes(self._fleet), read_preparation(prepared.dataset), self._model.loss)
+        write_inference_model(*made_of, self._results / f"{self._model.name}{TRAINED}", says)
         write_state_dict(*made_of, self._results / f"{self._model.name}_state_dict.safetensors")
 
     def _centralised(self) -> None:
@@ -383,7 +387,7 @@ def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _model_of(fleet: Fleet) -> Model:
-    return read_model(Path(fleet.seats[0].package) / "model")
+    return read_model(fleet.model)
 
 
 def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dict[str, Any]:
@@ -403,14 +407,11 @@ def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dic
         "seed": settings.seed,
         "parameters": sum(tensor.size for tensor in model.parameters),
         "array_bytes": numbers * (2 if asked.compress else 4),
-        "classes": list(model_classes(fleet)),
+        "classes": list(_classes(fleet)),
     }
 
 
-def model_classes(fleet: Fleet) -> tuple[str, ...]:
-    """Names of the classes."""
-    from device_runtime.formats.dataset import read_description
-
+def _classes(fleet: Fleet) -> tuple[str, ...]:
     return read_description(fleet.prepared.dataset).classes
 
 

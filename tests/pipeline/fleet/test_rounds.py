@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from flwr.app import ConfigRecord
 
+from pipeline.errors import TargetError, UsageError
 from pipeline.fleet.device import Arrays
 from pipeline.fleet.options.strategy import STRATEGIES, Strategy
 from pipeline.fleet.rounds import Node, Rounds
 from pipeline.fleet.run import Nodes
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
+from pipeline.fleet.wire import arrays_of, in_float64, record_of
 from tests.pipeline.fleet.small import BATCH_SIZE, running, small_settings, untrained
 
 DEVICES = ["local:1", "local:2", "local:3"]
@@ -77,7 +81,9 @@ def test_fedavg_is_the_weighted_mean_in_float64(fleet: Running) -> None:
     assert [update.device for update in outcome.updates] == DEVICES
     images = [number for _, number in kept]
     assert sorted(images) == [13, 13, 14]
-    shares = sum(parameters.astype(np.float64) * (number / sum(images)) for parameters, number in kept)
+    shares = np.zeros(len(fleet.start.parameters))
+    for parameters, number in kept:
+        shares += parameters.astype(np.float64) * (number / sum(images))
     np.testing.assert_array_equal(outcome.arrays.parameters, shares.astype(np.float32))
     mean = np.average([parameters for parameters, _ in kept], axis=0, weights=images)
     # Where the exact mean lies between two numbers of float32, either is right.
@@ -91,18 +97,61 @@ def test_the_same_round_again_is_the_same(fleet: Running) -> None:
     assert [u.metrics["loss"] for u in first.updates] == [u.metrics["loss"] for u in second.updates]
 
 
+@pytest.fixture(scope="module")
+def replies(fleet: Running) -> list[Any]:
+    """What three devices gave in a round."""
+    strategy: Any = make_strategy(Strategy())
+    kept: list[Any] = []
+
+    def keep(number: int, given: list[Any]) -> tuple[None, None]:
+        kept.extend(given)
+        return None, None
+
+    strategy.aggregate_train = keep
+    with pytest.raises(TargetError, match="the strategy made nothing of 3 updates"):
+        fleet.train(strategy)
+    return kept
+
+
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_a_strategy_that_is_taken_up_again_goes_on_as_if_it_had_not_ended(
-    fleet: Running, name: str, tmp_path: Path
+    fleet: Running, replies: list[Any], name: str, tmp_path: Path
 ) -> None:
-    asked = Strategy(name, OPTIONS.get(name, ()))
-    whole, again = make_strategy(asked), make_strategy(asked)
-    first = fleet.train(whole)
+    whole, again = (cast(Any, make_strategy(Strategy(name, OPTIONS.get(name, ())))) for _ in range(2))
+
+    def round_of(strategy: Any, number: int, arrays: Arrays) -> Arrays:
+        record = in_float64(record_of(arrays, "float32"))
+        list(strategy.configure_train(number, record, ConfigRecord(), Nobody()))
+        made, _ = strategy.aggregate_train(number, copy.deepcopy(replies))
+        return arrays_of(made)
+
+    first = round_of(whole, 1, fleet.start)
     write_state(whole, tmp_path / "state.safetensors")
     read_state(again, tmp_path / "state.safetensors")
-    second, resumed = (fleet.train(strategy, 2, first.arrays) for strategy in (whole, again))
-    np.testing.assert_array_equal(second.arrays.parameters, resumed.arrays.parameters)
-    assert np.isfinite(second.arrays.parameters).all()
+    second, resumed = round_of(whole, 2, first), round_of(again, 2, first)
+    np.testing.assert_array_equal(second.parameters, resumed.parameters)
+    assert np.isfinite(second.parameters).all()
+    assert not np.array_equal(first.parameters, fleet.start.parameters)
+
+
+class Nobody:
+    """A grid with one node, to which nothing is sent."""
+
+    def get_node_ids(self) -> list[int]:
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Strategy("fedadam", (("etas", 1.0),)), "has no option etas: it has eta, eta_l, beta_1, beta_2, tau.*mean eta"),
+        (Strategy("fedavg", (("eta", 1.0),)), "fedavg has no option eta: it has none"),
+        (Strategy("fedprox"), "give fedprox,proximal_mu=0.01"),
+    ],
+)
+def test_an_option_that_a_strategy_has_not_is_refused(asked: Strategy, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        make_strategy(asked)
 
 
 def test_fedprox_stays_nearer_to_the_global_model(fleet: Running) -> None:
