@@ -69,8 +69,9 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     check_writable(settings.runs)
     if settings.fleet.superlink:
         given_link(settings.fleet.superlink, settings.fleet.root_certificates)
-    strategy = make_strategy(settings.fleet.strategy)
+    strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
+    _check_privacy(settings, fleet)
     results = _results_path(settings, fleet.prepared.source.name)
     results.mkdir(parents=True)
     with new_file(results / ASKED) as temporary:
@@ -95,7 +96,7 @@ def go_on(settings: Settings, results: Path) -> None:
     records = read(results)
     if of(records, "end"):
         raise UsageError(f"{results} came to its end: there is nothing to go on with")
-    strategy = make_strategy(settings.fleet.strategy)
+    strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     digest = str(of(records, "start")[0]["digest"])
     if digest != _model_of(fleet).digest:
@@ -376,6 +377,33 @@ def nodes(link: Link, seats: Sequence[Seat], settings: Settings) -> Iterator[Nod
     """The nodes of this machine's devices, which end with the block."""
     with ExitStack() as ending:
         yield Nodes(link, seats, settings, ending)
+
+
+def _strategy(settings: Settings) -> Strategy:
+    """What makes one model of the updates.
+
+    Raises:
+      UsageError: an option of it cannot be meant.
+    """
+    from pipeline.fleet.privacy import wrapped
+
+    asked = settings.fleet
+    strategy = make_strategy(asked.strategy)
+    return wrapped(strategy, asked.dp, asked.compress) if asked.dp else strategy
+
+
+def _check_privacy(settings: Settings, fleet: Fleet) -> None:
+    """Says how much a device hides, where it is to.
+
+    Raises:
+      UsageError: the model does not bear the noise.
+    """
+    from pipeline.fleet.privacy import check_buffers
+
+    dp = settings.fleet.dp
+    if dp:
+        check_buffers(dp, _model_of(fleet).buffers_size)
+        note(dp.told(settings.fleet.rounds))
 
 
 def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
