@@ -21,6 +21,7 @@ READ = {
     "configuration": ("docs/configuration.md",),
     "own data and model": ("docs/your-data.md", "docs/your-model.md"),
     "MindSpore": ("docs/from-mindspore.md",),
+    "fleet": ("docs/fleet.md",),
 }
 
 # What may be typed: these work in the reader's folder and on the emulated device. Tests run as root, so a command of a

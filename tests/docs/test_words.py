@@ -13,6 +13,7 @@ import tasks
 from device_runtime.formats.option import long_form, options_of
 from device_runtime.formats.options import Options as RunnerOptions
 from pipeline.cli.program import TaskProgram, namespace
+from pipeline.fleet.options.declared import FleetOptions
 from pipeline.settings import Settings
 from tests.docs.pages import PAGES, spans_of
 
@@ -51,7 +52,8 @@ def test_commands_within_a_sentence_can_be_read(page: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_within_a_sentence_exist(page: Path) -> None:
-    known = OTHERS | {long_form(name) for declared in (Settings, RunnerOptions) for name in options_of(declared)}
+    declared = (Settings, RunnerOptions, FleetOptions)
+    known = OTHERS | {long_form(name) for options in declared for name in options_of(options)}
     named = {re.split("[ =:]", span)[0] for span in spans_of(page) if span.startswith("--")}
     assert not named - known
 
