@@ -133,6 +133,10 @@ class Process(Protocol):
         """Its exit code, None while it runs."""
         ...
 
+    def wait(self) -> int:
+        """Its exit code, when it has ended."""
+        ...
+
 
 @contextmanager
 def beside(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> Iterator[Process]:

@@ -41,7 +41,7 @@ def colour(text: str) -> tuple[int, int, int]:
 
 def one_of(names: Sequence[str]) -> str:
     """The names as a help text lists them."""
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
 
 
 def positive_number(text: str) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flwr.serverapp.strategy import Strategy
 
 # A node on loopback answers a question at once; one that does not is away.
-_ANSWER_S = 15.0
+_ANSWER_S = 10.0
 _POLL_S = 0.1
 _AGAIN_S = 3.0
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
+from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
 from pipeline.commands import Process, beside
+from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
@@ -33,6 +35,7 @@ from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.packing.package import build_fleet_package
 from pipeline.prepare import make_runtime
 from pipeline.progress import note
+from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 from pipeline.targets import kind_of
 
@@ -64,8 +67,11 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     """
     make_quiet(settings.build / "fleet")
     check_writable(settings.runs)
-    strategy = make_strategy(settings.fleet.strategy)
+    if settings.fleet.superlink:
+        given_link(settings.fleet.superlink, settings.fleet.root_certificates)
+    strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
+    _check_privacy(settings, fleet)
     results = _results_path(settings, fleet.prepared.source.name)
     results.mkdir(parents=True)
     with new_file(results / ASKED) as temporary:
@@ -90,7 +96,7 @@ def go_on(settings: Settings, results: Path) -> None:
     records = read(results)
     if of(records, "end"):
         raise UsageError(f"{results} came to its end: there is nothing to go on with")
-    strategy = make_strategy(settings.fleet.strategy)
+    strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     digest = str(of(records, "start")[0]["digest"])
     if digest != _model_of(fleet).digest:
@@ -136,7 +142,7 @@ class _Training:
             self._last(grid, arrays, here)
         if self._asked.centralised:
             self._centralised()
-        self._write_models(arrays)
+        self._write_models()
         seconds = round(time.time() - self._began, 3)
         append(self._results, "end", rounds=self._asked.rounds, seconds=seconds, accuracy=self._accuracy)
         write_report(self._results)
@@ -290,20 +296,19 @@ class _Training:
 
     def _arrays(self, number: int) -> Arrays:
         """The global model after a round; 0: before the first."""
-        folder = Path(self._fleet.seats[0].package) / "model"
-        path = self._path(number) if number else folder / untrained_name(self._model)
+        path = self._path(number) if number else self._fleet.model / untrained_name(self._model)
         found = read_checkpoint(path, self._model)
         return Arrays(found.parameters, found.buffers)
 
     def _path(self, number: int) -> Path:
         return self._results / f"{self._model.name}_round_{number}.safetensors"
 
-    def _write_models(self, arrays: Arrays) -> None:
+    def _write_models(self) -> None:
         """The trained model, as a run's results have it."""
         prepared = self._fleet.prepared
-        last = self._path(self._asked.rounds)
-        made_of = (prepared.export, Path(self._fleet.seats[0].package) / "model", last)
-        write_inference_model(*made_of, self._results / f"{self._model.name}_trained.onnx", {})
+        made_of = (prepared.export, self._fleet.model, self._path(self._asked.rounds))
+        says = metadata_of(_classes(self._fleet), read_preparation(prepared.dataset), self._model.loss)
+        write_inference_model(*made_of, self._results / f"{self._model.name}{TRAINED}", says)
         write_state_dict(*made_of, self._results / f"{self._model.name}_state_dict.safetensors")
 
     def _centralised(self) -> None:
@@ -346,16 +351,16 @@ class Nodes:
         self._words += ["--key", str(key)] if key else []
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
-        self._running = {device: self._start(folder) for device, folder in self._folders.items()}
+        self.running = {device: self._start(folder) for device, folder in self._folders.items()}
 
     def revive(self) -> list[str]:
         """Starts those again that ended; returns their devices."""
         started = list[str]()
-        for device, process in list(self._running.items()):
+        for device, process in list(self.running.items()):
             if process.poll() is not None:
                 log = self._folders[device] / LOG
                 note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
-                self._running[device] = self._start(self._folders[device])
+                self.running[device] = self._start(self._folders[device])
                 started.append(device)
         return started
 
@@ -374,6 +379,33 @@ def nodes(link: Link, seats: Sequence[Seat], settings: Settings) -> Iterator[Nod
         yield Nodes(link, seats, settings, ending)
 
 
+def _strategy(settings: Settings) -> Strategy:
+    """What makes one model of the updates.
+
+    Raises:
+      UsageError: an option of it cannot be meant.
+    """
+    from pipeline.fleet.privacy import wrapped
+
+    asked = settings.fleet
+    strategy = make_strategy(asked.strategy)
+    return wrapped(strategy, asked.dp, asked.compress) if asked.dp else strategy
+
+
+def _check_privacy(settings: Settings, fleet: Fleet) -> None:
+    """Says how much a device hides, where it is to.
+
+    Raises:
+      UsageError: the model does not bear the noise.
+    """
+    from pipeline.fleet.privacy import check_buffers
+
+    dp = settings.fleet.dp
+    if dp:
+        check_buffers(dp, _model_of(fleet).buffers_size)
+        note(dp.told(settings.fleet.rounds))
+
+
 def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """Those of the runner's options that the user chose, as they travel in a message."""
     runner = settings.runner
@@ -383,7 +415,7 @@ def _given(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _model_of(fleet: Fleet) -> Model:
-    return read_model(Path(fleet.seats[0].package) / "model")
+    return read_model(fleet.model)
 
 
 def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dict[str, Any]:
@@ -403,14 +435,11 @@ def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dic
         "seed": settings.seed,
         "parameters": sum(tensor.size for tensor in model.parameters),
         "array_bytes": numbers * (2 if asked.compress else 4),
-        "classes": list(model_classes(fleet)),
+        "classes": list(_classes(fleet)),
     }
 
 
-def model_classes(fleet: Fleet) -> tuple[str, ...]:
-    """Names of the classes."""
-    from device_runtime.formats.dataset import read_description
-
+def _classes(fleet: Fleet) -> tuple[str, ...]:
     return read_description(fleet.prepared.dataset).classes
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from device_runtime.formats.dataset import FILE_NAME as DATASET
 from device_runtime.formats.dataset import Description, read_description
+from device_runtime.formats.model import read_model
 from pipeline.errors import DatasetError, TargetError, UsageError
 from pipeline.fleet.options.devices import Devices
 from pipeline.fleet.options.parting import Parting
@@ -58,6 +59,11 @@ class Fleet:
     prepared: Prepared
     model: Path
     whole: Path | None
+
+    @property
+    def digest(self) -> str:
+        """Of the model."""
+        return read_model(self.model).digest
 
 
 def places_of(devices: Devices) -> list[Place]:

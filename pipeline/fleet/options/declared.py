@@ -10,6 +10,7 @@ from device_runtime.formats.option import Option
 from device_runtime.formats.option_values import positive_whole_number
 from pipeline.fleet.options.devices import Devices, parse_devices
 from pipeline.fleet.options.parting import Parting, parse_parting
+from pipeline.fleet.options.privacy import Privacy, parse_privacy
 from pipeline.fleet.options.strategy import STRATEGIES, Strategy, parse_strategy
 
 FLEET, JOIN = "fleet", "join"
@@ -87,6 +88,15 @@ class FleetOptions:
     compress: Annotated[
         str | None,
         Option("in which type parameters travel: float16", str, (FLEET,), choices=("float16",), example="float16"),
+    ] = None
+    dp: Annotated[
+        Privacy | None,
+        Option(
+            "differential privacy of devices: the longest update, and the noise in parts of it",
+            parse_privacy,
+            (FLEET,),
+            example="clip=1.0,noise=0.5",
+        ),
     ] = None
     personalise: Annotated[
         int | None,

@@ -12,8 +12,8 @@ class Parting:
     """How one dataset is parted.
 
     Attributes:
-      kind: iid: at random; dirichlet: each class in shares drawn of that distribution (Hsu et al., 2019); classes: each
-        device has images of so many classes alone (McMahan et al., 2017).
+      kind: iid: at random; dirichlet: the images of each class in shares that are drawn of that distribution (Yurochkin
+        et al., 2019); classes: each device has images of so many classes alone (McMahan et al., 2017).
       value: the concentration of the distribution, or the number of classes; 0 for iid.
     """
 

@@ -17,7 +17,6 @@ STRATEGIES = {
     "krum": "Krum",
     "multikrum": "MultiKrum",
     "bulyan": "Bulyan",
-    "qfedavg": "QFedAvg",
 }
 
 

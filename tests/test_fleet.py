@@ -1,0 +1,226 @@
+"""Federated trainings, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+
+from pipeline.fleet.records import of, read, rounds
+from tests.faults.training import wait_for
+from tests.invoking import ROOT, Invoked, invoke
+
+pytest_plugins = ["tests.faults.conftest"]
+
+TRAINING = ("--batch-size", "10", "--learning-rate", "0.01", "--local-epochs", "2")
+
+
+def fleet(folder: Path, *words: str, runs: Path | None = None) -> Invoked:
+    """Runs `invoke fleet` with everything it writes in `folder`."""
+    places = () if "--resume" in words else ("--build", str(folder / "build"))
+    done = invoke("fleet", *places, "--runs", runs or folder / "runs", *words)
+    assert done.code == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def left_running(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and str(os.getpid()) != process.parent.name:
+            lines.append(line)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def made(made_of: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Invoked]:
+    """A fleet's folder, and what its command printed."""
+    folder = tmp_path_factory.mktemp("fleet")
+    words = ("--devices", "local:3", "--rounds", "3", "--partition", "dirichlet:0.5", "--personalise", "10")
+    return folder, fleet(folder, *made_of, *TRAINING, *words, "--centralised")
+
+
+def test_it_trains_and_tells_how(made: tuple[Path, Invoked]) -> None:
+    folder, done = made
+    assert left_running(folder) == []
+    records = read(done.results)
+    whole = rounds(records)
+    assert [record["round"] for record in whole] == [1, 2, 3]
+    assert [record["devices"] for record in whole] == [3, 3, 3]
+    assert [f"round {number} of 3: 3 devices, loss" in done.stdout for number in (1, 2, 3)] == [True] * 3
+    before, *_, last = [record["accuracy"] for record in of(records, "global")]
+    assert last > before + 0.2
+    assert f"after round 3: accuracy {last:.4g}" in done.stdout
+    [centralised] = of(records, "centralised")
+    assert centralised["steps"] == 3 * 2 * 400 // 10
+    assert centralised["accuracy"] > 0.6
+    devices = of(records, "device")
+    assert [device["device"] for device in devices] == ["local:1", "local:2", "local:3"]
+    assert [sum(column) for column in zip(*(device["train"] for device in devices), strict=True)] == [
+        sum(device["train"][label] for device in devices) for label in range(10)
+    ]
+    assert sum(sum(device["train"]) for device in devices) == 400
+    assert records[-1]["event"] == "end"
+
+
+def test_each_device_gives_its_own_accuracy_and_after_steps_of_its_own(made: tuple[Path, Invoked]) -> None:
+    evaluated = of(read(made[1].results), "evaluation")
+    assert [record["device"] for record in evaluated] == ["local:1", "local:2", "local:3"]
+    assert {record["steps"] for record in evaluated} == {10}
+    # Each device has few classes: what is trained on them alone tells them better.
+    mean = [sum(record[name] for record in evaluated) / 3 for name in ("accuracy", "personalised_accuracy")]
+    assert mean[1] > mean[0]
+
+
+def test_only_parameters_travel(made: tuple[Path, Invoked]) -> None:
+    records = read(made[1].results)
+    size = records[0]["array_bytes"]
+    assert size == 4 * records[0]["parameters"] == 4 * 12730
+    for update in of(records, "update"):
+        assert size < update["pushed_bytes"] < size + 1000
+        assert size < update["pulled_bytes"] < size + 1500
+
+
+def test_its_results_are_as_those_of_a_run(made: tuple[Path, Invoked]) -> None:
+    results = made[1].results
+    names = {path.name for path in results.iterdir()}
+    assert {"fleet.jsonl", "report.html", "tiny_trained.onnx", "tiny_state_dict.safetensors"} <= names
+    assert {f"tiny_round_{number}.safetensors" for number in (1, 2, 3)} <= names
+    [image] = ort.InferenceSession(results / "tiny_trained.onnx").get_inputs()
+    assert image.shape[1:] == [28, 28, 1]
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder, first = made
+    words = ("--devices", "local:3", "--rounds", "1", "--partition", "dirichlet:0.5")
+    same, other = (fleet(folder, *made_of, *TRAINING, *words, "--seed", seed, runs=tmp_path).results for seed in "12")
+    name = "tiny_round_1.safetensors"
+    assert (same / name).read_bytes() == (first.results / name).read_bytes()
+    assert (other / name).read_bytes() != (first.results / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_five_times_at_random_moments_it_ends_with_the_same_model(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder, whole = made
+    words = ["--devices", "local:3", "--rounds", "3", "--partition", "dirichlet:0.5"]
+    draws = random.Random()
+    begun = started(["fleet", *made_of, *TRAINING, *words, "--build", str(folder / "build"), "--runs", str(tmp_path)])
+    wait_for(lambda: bool(list(tmp_path.glob("*/fleet.jsonl"))))
+    for _ in range(5):
+        time.sleep(draws.uniform(0, 8))
+        begun.kill()
+        begun.wait()
+        wait_for(lambda: left_running(folder) == [])
+        begun = started(["fleet", "--resume", "--runs", str(tmp_path)])
+        if begun_at_its_end(tmp_path):
+            break
+    output, _ = begun.communicate(timeout=300)
+    [results] = tmp_path.iterdir()
+    assert of(read(results), "end"), output
+    for number in (1, 2, 3):
+        name = f"tiny_round_{number}.safetensors"
+        assert (results / name).read_bytes() == (whole.results / name).read_bytes()
+    assert [record["round"] for record in rounds(read(results))] == [1, 2, 3]
+
+
+def started(words: Sequence[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "invoke", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def begun_at_its_end(runs: Path) -> bool:
+    """Whether the fleet that was killed had come to its end."""
+    [results] = runs.iterdir()
+    return bool(of(read(results), "end"))
+
+
+@pytest.mark.slow
+def test_when_its_superlink_is_killed_it_says_so_and_goes_on_later(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder, whole = made
+    words = ["--devices", "local:3", "--rounds", "3", "--partition", "dirichlet:0.5"]
+    begun = started(["fleet", *made_of, *TRAINING, *words, "--build", str(folder / "build"), "--runs", str(tmp_path)])
+    wait_for(lambda: any("tiny_round_1" in path.name for path in tmp_path.glob("*/*")))
+    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split()
+    [superlink] = [pid for pid in children if b"flower-superlink" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(int(superlink), signal.SIGKILL)
+    output, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 8
+    assert "went away" in output
+    assert "`invoke fleet --resume` goes on" in output
+    assert "Traceback" not in output
+    assert left_running(folder) == []
+    resumed = fleet(tmp_path, "--resume", str(next(tmp_path.iterdir())))
+    name = "tiny_round_3.safetensors"
+    assert (resumed.results / name).read_bytes() == (whole.results / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--devices", "local:0"), "--devices local:0: give local:4"),
+        (("--devices", "local:2,local:2"), "once"),
+        (("--strategy", "fedbest"), "--strategy fedbest: give fedavg, "),
+        (("--strategy", "fedprox"), "give fedprox,proximal_mu=0.01"),
+        (("--partition", "dirichlet:0"), "give iid, dirichlet:0.5"),
+        (("--fraction", "0"), "a number above 0 and at most 1"),
+        (("--compress", "int8"), "--compress int8: give float16"),
+        (("--superlink", "fleet.example.org:8000"), "give its --root-certificates"),
+        (("--superlink", "fleet"), "give HOST:PORT"),
+        (("--data", "{serial}", "--partition", "iid"), "leave it out"),
+        (("--data", "device:/x"), "local:1 is this machine"),
+        (("--resume",), "has no fleet to go on with"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    places = () if "--resume" in words else ("--build", str(tmp_path / "build"))
+    done = invoke("fleet", *words, *places, "--runs", tmp_path / "runs")
+    assert done.code != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_without_flower_it_says_how_to_install_it(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as u\nright = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'flwr' else right(name, package)\n"
+    )
+    done = invoke("fleet", "--build", tmp_path / "build", env={"PYTHONPATH": str(hidden)})
+    assert done.code == 2
+    assert done.stderr.splitlines()[-1] == "error: a fleet needs Flower: pip install -c constraints.txt '.[fleet]'"
+    assert not (tmp_path / "build" / "fleet").exists()
+
+
+def test_each_device_may_have_data_of_its_own(made_of: tuple[str, ...], tmp_path: Path) -> None:
+    data = Path(made_of[-1])
+    for number in (1, 2):
+        (tmp_path / f"local-{number}").symlink_to(data)
+    words = ("--devices", "local:2", "--rounds", "1", "--data", str(tmp_path / "{serial}"))
+    done = fleet(tmp_path, *made_of[:2], *TRAINING, *words)
+    records = read(done.results)
+    assert records[0]["partition"] is None
+    assert [sum(device["train"]) for device in of(records, "device")] == [400, 400]
+    assert of(records, "global") == []
+    assert json.loads((done.results / "asked.json").read_text())["rounds"] == "1"
