@@ -82,7 +82,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model, dtype: st
 
     Args:
       path: the file.
-      checkpoint: what to write; in float16 no state of an optimizer.
+      checkpoint: what to write; in float16 without its optimizer's state.
       model: that it is of.
       dtype: float32, or float16, to whose nearest numbers all are rounded.
 
@@ -111,12 +111,12 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, model: Model, dtype: st
 
 
 def _rounded(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
-    """The numbers that are left of a checkpoint in another type; its digest is of them."""
+    """A checkpoint's parameters and buffers as the type leaves them, of which its digest is then."""
     with np.errstate(over="ignore"):
         vectors = [v.astype(dtype).astype(np.float32) for v in (checkpoint.parameters, checkpoint.buffers)]
     if not all(np.isfinite(vector).all() for vector in vectors):
         raise FormatError(f"a number of the model is beyond {dtype}: leave out --compress")
-    return replace(checkpoint, parameters=vectors[0], buffers=vectors[1])
+    return replace(checkpoint, parameters=vectors[0], buffers=vectors[1], states={})
 
 
 def _write(file: BinaryIO, metadata: Mapping[str, str], tensors: Mapping[str, Vector], dtype: np.dtype[Any]) -> None:
@@ -162,7 +162,8 @@ def read_checkpoint(path: Path, model: Model) -> Checkpoint:
                 run=Run(metadata["run"], metadata["package"], parse_object(metadata["plan"])),
             )
         with path.open("rb") as opened:
-            _read_into(opened, names, _tensors(found, model))
+            may_be_half = {tensor.name for tensor in (*model.parameters, *model.buffers)}
+            _read_into(opened, names, _tensors(found, model), may_be_half)
         if metadata["content"] != _content(metadata, _tensors(found, model)):
             raise FormatError(f"{path} is damaged, its content is not what its digest says: pull or save it again")
         return found
@@ -205,7 +206,9 @@ def _empty(tensors: Sequence[Tensor]) -> Vector:
     return np.empty(sum(tensor.size for tensor in tensors), np.float32)
 
 
-def _read_into(file: BufferedReader, names: Collection[str], wanted: Mapping[str, Vector]) -> None:
+def _read_into(
+    file: BufferedReader, names: Collection[str], wanted: Mapping[str, Vector], may_be_half: Collection[str]
+) -> None:
     """Reads each tensor to where it is wanted, from a file whose header the library has found right.
 
     The library itself maps the file, and every tensor would be in memory twice.
@@ -215,14 +218,14 @@ def _read_into(file: BufferedReader, names: Collection[str], wanted: Mapping[str
     for name in names:
         entry = header[name]
         # A single number would be spread over the whole tensor.
-        halves = entry["dtype"] == _DTYPES["float16"]
-        known = entry["dtype"] in _DTYPES.values() and not (halves and name.startswith("optimizer."))
+        is_half = entry["dtype"] == _DTYPES["float16"] and name in may_be_half
+        known = is_half or entry["dtype"] == _DTYPES["float32"]
         if name not in wanted or not known or tuple(entry["shape"]) != wanted[name].shape:
             raise ValueError(f"{name} is not what this model has under that name")
         file.seek(start + entry["data_offsets"][0])
-        if halves:
-            read = np.frombuffer(file.read(2 * wanted[name].size), np.float16)
-            wanted[name][...] = read.reshape(wanted[name].shape)
+        if is_half:
+            halves = np.frombuffer(file.read(2 * wanted[name].size), np.float16)
+            wanted[name][...] = halves.reshape(wanted[name].shape)
         else:
             file.readinto(wanted[name].data)
     if missing := set(wanted).difference(names):

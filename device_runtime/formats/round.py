@@ -22,7 +22,7 @@ class RoundResult:
     Attributes:
       images: to train on.
       steps: of the training.
-      loss: mean of all steps.
+      loss: mean of all steps, without a proximal term.
       accuracy, test_loss: of the trained model on the test images.
       accuracy_before, test_loss_before: of the model that it began with.
       seconds: of the training alone.
@@ -39,7 +39,11 @@ class RoundResult:
 
 
 def write_round(folder: Path, result: RoundResult) -> None:
-    """Writes round.json, after which all of the round is there."""
+    """Writes round.json, after which all of the round is there.
+
+    Raises:
+      OSError: the disk is full or the folder cannot be written to.
+    """
     with whole_file(folder / ROUND_FILE) as temporary:
         temporary.write_text(json.dumps(asdict(result)) + "\n")
 
@@ -53,6 +57,17 @@ def read_round(folder: Path) -> RoundResult:
     path = folder / ROUND_FILE
     try:
         result: RoundResult = typed(RoundResult, parse_object(path.read_text("utf-8")))
-        return result
-    except (OSError, ValueError, KeyError) as error:
+        _check(result)
+    except (OSError, ValueError) as error:
         raise FormatError(f"{path} is not what a round leaves ({error}): let the device train again") from error
+    return result
+
+
+def _check(result: RoundResult) -> None:
+    """Raises ValueError where a number cannot be meant: the images weigh what the device trained."""
+    if min(result.images, result.steps) < 1:
+        raise ValueError("it trained on nothing")
+    if not 0 <= min(result.accuracy, result.accuracy_before) <= max(result.accuracy, result.accuracy_before) <= 1:
+        raise ValueError("an accuracy is no share of the images")
+    if result.seconds < 0:
+        raise ValueError("it took less than no time")

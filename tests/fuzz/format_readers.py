@@ -33,6 +33,7 @@ from device_runtime.formats.predictions import (
     read_predictions,
     write_predictions,
 )
+from device_runtime.formats.round import ROUND_FILE, RoundResult, read_round
 from device_runtime.plan import make_plan
 from pipeline.datasets.photographs import preparation
 from pipeline.datasets.photographs.account import FILE_NAME as ACCOUNT
@@ -96,6 +97,7 @@ ABOUT = {
     "input": "4 × 4 × 1",
     "optimizer": "adam, beta1 0.9",
 }
+ROUND = RoundResult(90, 25, 0.5, 0.75, 0.4, 0.25, 1.1, 2.5)
 TOLD = {"told": ["a line"], "left_out": {"a": 1}}
 
 
@@ -132,14 +134,22 @@ def saved() -> bytes:
         return Path(folder, "a.safetensors").read_bytes()
 
 
-SAVED = saved()
+def half() -> bytes:
+    """The bytes of what a round gives back in float16."""
+    vector = np.linspace(-1, 1, SIZE, dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(Path(folder, "a"), Checkpoint(0, vector, NOTHING, {}), TINY, "float16")
+        return Path(folder, "a").read_bytes()
+
+
+SAVED, HALF = saved(), half()
 HEADER_BYTES = struct.unpack("<Q", SAVED[:8])[0]
 HEADER = json.loads(SAVED[8 : 8 + HEADER_BYTES])
 
 
 METADATA = HEADER["__metadata__"] | {"plan": None}
 SHAPES = {name: [entry["dtype"], entry["shape"]] for name, entry in HEADER.items() if name != "__metadata__"}
-KINDS = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
+KINDS = {"F32": np.float32, "F16": np.float16, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 
 
 def signed(case: tuple[str, str]) -> bytes:
@@ -152,7 +162,8 @@ def signed(case: tuple[str, str]) -> bytes:
             name: np.ones([size % 20 for size in shape], KINDS[kind])
             for name, (kind, shape) in described["tensors"].items()
         }
-        metadata["content"] = _content(metadata, tensors)
+        read_as = {name: t.astype(np.float32) if t.dtype == np.float16 else t for name, t in tensors.items()}
+        metadata["content"] = _content(metadata, read_as)
         return save(tensors, metadata)
     # What the library itself does not write is no checkpoint.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
@@ -305,6 +316,14 @@ def read_prepared(folder: Path, text: str) -> None:
     assert 0 < height * width * channels < 2**30
 
 
+def read_finished(folder: Path, text: str) -> None:
+    """What came of a round."""
+    (folder / ROUND_FILE).write_bytes(text.encode(errors="surrogatepass"))
+    found = read_round(folder)
+    assert min(found.images, found.steps) > 0
+    assert 0 <= found.accuracy <= 1
+
+
 READERS = (
     Reader(
         "predictions",
@@ -322,6 +341,7 @@ READERS = (
         "checkpoint",
         st.one_of(
             damaged(SAVED),
+            damaged(HALF),
             damaged_json(HEADER).map(with_header),
             st.tuples(damaged_json({"metadata": METADATA, "tensors": SHAPES}), damaged_json(PLAN)).map(signed),
         ),
@@ -363,6 +383,7 @@ READERS = (
         read_answered,
         (FormatError,),
     ),
+    Reader(ROUND_FILE, damaged_json(asdict(ROUND)), read_finished, (FormatError,)),
     Reader("trained.onnx", damaged(trained()), read_model_file, (FormatError,), 0.3),
     Reader("preparation.json", damaged_json(json.loads(text_of(PHOTOGRAPH))), read_prepared, (FormatError,)),
     Reader("progress", damaged_json(asdict(Moment(1, 2, 0.5, 0.5, 100.0, 2.0))), read_progress, (ValueError,)),
