@@ -29,6 +29,7 @@ class Plan:
       schedule_first, schedule_last: the updates over which the learning rate changes.
       warmup: updates from `schedule_first` on over which it rises.
       by_epochs: print a line per epoch.
+      proximal_mu: weight of the term that draws to what the training started from; 0 for none.
       while_charging, between, min_battery, max_battery_temp: when it may run, as in the runner's options.
     """
 
@@ -52,6 +53,7 @@ class Plan:
     augment: tuple[str, ...]
     threads: int
     no_cache: bool
+    proximal_mu: float
     while_charging: bool
     between: str | None
     min_battery: int | None
@@ -83,6 +85,12 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
     if last > start.step and not steps_per_epoch:
         size = batch_size * accumulate
         raise FormatError(f"the training split has {images} images, a step takes {size}: give a smaller --batch-size")
+    proximal_mu = chosen("proximal_mu", 0.0)
+    if last > start.step and proximal_mu and not model.proximal:
+        raise FormatError(
+            f"--proximal-mu {proximal_mu:g}: this model has no proximal term: give 0, or package it with "
+            "invoke fleet --strategy fedprox"
+        )
     by_epochs = options.epochs is not None or (options.cycles is None and bool(before.get("by_epochs")))
     target = options.target_accuracy or before.get("target_accuracy") or recipe.target_accuracy
     evaluate_every = chosen("evaluate_every", recipe.evaluate_every)
@@ -106,6 +114,7 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         augment=_augmentations(options, before),
         threads=chosen("threads", 1),
         no_cache=options.no_cache or bool(before.get("no_cache")),
+        proximal_mu=proximal_mu,
         while_charging=options.while_charging or bool(before.get("while_charging")),
         between=chosen("between", None),
         min_battery=chosen("min_battery", None),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from device_runtime.formats.checkpoint import SUFFIX, Checkpoint, Run, read_checkpoint, trained_name
+from device_runtime.formats.checkpoint import SUFFIX, Checkpoint, Run, read_checkpoint, trained_name, untrained_name
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import Record, last_start, read_metrics, until
 from device_runtime.formats.model import Model
@@ -70,6 +70,23 @@ def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str)
     return _beginning(start, untrained, model), Path(start["file"])
 
 
+def began_with(output: Path, untrained: Checkpoint, model: Model) -> Checkpoint:
+    """What the training in `output` started from.
+
+    Args:
+      output: folder with metrics.
+      untrained: what the package's model starts from.
+      model: the package's model.
+
+    Raises:
+      FormatError: there is no training, or it started from a checkpoint that is no longer there.
+    """
+    start = last_start(read_metrics(output))
+    if start is None:
+        raise FormatError(f"{output} holds no training: start one without --resume")
+    return _beginning(start, untrained, model)
+
+
 def kept_records(output: Path, start: Checkpoint, path: Path) -> list[Record]:
     """What stays recorded of the training in `output` when one goes on from `start`, whose file is `path`.
 
@@ -110,7 +127,11 @@ def _saved(output: Path, model: Model) -> list[Path]:
 
 
 def _beginning(start: Record, untrained: Checkpoint, model: Model) -> Checkpoint:
-    """What the training started from, before it saved a checkpoint of its own."""
-    first = read_checkpoint(Path(start["file"]), model) if start["first"] > 1 else untrained
-    plan = {name.name: start[name.name] for name in fields(Plan)}
+    """What the training started from, of which `start` is the first record."""
+    file = Path(start["file"])
+    # The package's own is wherever the package is now.
+    is_own = start["first"] == 1 and file.name == untrained_name(model)
+    first = untrained if is_own else read_checkpoint(file, model)
+    # Of a training before an option was there, its record does not have it.
+    plan = {name.name: start[name.name] for name in fields(Plan) if name.name in start}
     return replace(first, run=Run(start["run"], start["package"], plan))

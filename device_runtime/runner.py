@@ -11,7 +11,7 @@ from pathlib import Path
 from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
 from device_runtime.console import final_line, say
-from device_runtime.engines.base import Engine
+from device_runtime.engines.base import Engine, Proximal
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
 from device_runtime.formats.dataset import Dataset, load_dataset
@@ -30,8 +30,8 @@ from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
-from device_runtime.resume import interrupted, kept_records, seconds_of
-from device_runtime.rounds import write_round_of
+from device_runtime.resume import began_with, interrupted, kept_records, seconds_of
+from device_runtime.rounds import losses_from, round_result, tested, write_round_of
 from device_runtime.saved import Saved
 from device_runtime.threads import Threads, with_threads
 from device_runtime.training import Trainer
@@ -72,7 +72,7 @@ def run(
         conditions = Conditions.of(plan)
         training = plan.last >= plan.first
         inputs = open_inputs(plan, folder, model, dataset, package, training)
-        engine = _engine(options.engine, folder, model, start, plan, options.proximal_mu or 0.0)
+        engine = _engine(options, folder, model, start, plan)
         if training:
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
@@ -89,20 +89,22 @@ def run(
                 live = Live(plan.first - 1, plan.last, wanted=options.progress)
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
                 trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch, live)
-                final = inputs.splits[inputs.final]
-                before = evaluate(engine, final, plan.batch_size, model.loss) if options.round_dtype else None
+                test = inputs.splits["test"]
+                before = tested(engine, test, plan.batch_size, model) if options.round_dtype else None
                 began = time.perf_counter()
                 step = trainer.run()
                 trained_s = time.perf_counter() - began
-                evaluation = evaluate(engine, final, plan.batch_size, model.loss)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
                 trainer.check(evaluation, step, inputs.final)
                 heading = Heading(run.id, step, inputs.final, model.classes, evaluation.images)
                 write_predictions(options.output, evaluation.predictions, heading)
                 if options.round_dtype and before:
+                    is_of_test = inputs.final == "test"
+                    after = evaluation if is_of_test else tested(engine, test, plan.batch_size, model)
                     images = len(dataset.splits["train"])
-                    write_round_of(
-                        options.output, options.round_dtype, engine, model, images, trained_s, before, evaluation
-                    )
+                    losses = losses_from(plan.first, options.output)
+                    result = round_result(images, losses, before, after, trained_s)
+                    write_round_of(options.output, options.round_dtype, engine, model, result)
             else:
                 step = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
@@ -165,9 +167,9 @@ def _say_how(plan: Plan, start: Checkpoint, threads: Threads | None) -> None:
         )
 
 
-def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan, proximal_mu: float) -> Engine:
+def _engine(options: Options, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Engine:
     # Each engine is imported when it is used: the reference's packages do not exist on a device.
-    if name == "reference":
+    if options.engine == "reference":
         try:
             from device_runtime.engines.reference import ReferenceEngine
         except ModuleNotFoundError as error:
@@ -175,7 +177,16 @@ def _engine(name: str, folder: Path, model: Model, start: Checkpoint, plan: Plan
         return ReferenceEngine(folder / "reference", model, start, plan.threads)
     from device_runtime.engines.lowered import LoweredEngine
 
-    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads, proximal_mu)
+    draws = plan.proximal_mu and plan.last >= plan.first
+    proximal = _proximal(options, folder, model, start, plan) if draws else None
+    return LoweredEngine(folder, model, start, plan.batch_size, plan.threads, proximal)
+
+
+def _proximal(options: Options, folder: Path, model: Model, start: Checkpoint, plan: Plan) -> Proximal:
+    if options.resume:
+        # Not what it goes on from: a training that never stopped would be another.
+        start = began_with(options.output, read_checkpoint(folder / untrained_name(model), model), model)
+    return Proximal(start.parameters.copy(), plan.proximal_mu)
 
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,19 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
 Batch = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """FedProx's term of the loss, weight/2 · |w − start|², of which only the gradient is computed.
+
+    Attributes:
+      start: parameters that it draws to, float32 in the layout of the model.
+      weight: Li et al.'s μ; 0 trains as without it.
+    """
+
+    start: Vector
+    weight: float
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from device_runtime.engines.base import Vector
+from device_runtime.engines.base import Proximal, Vector
 from device_runtime.engines.sessions import (
     bind_batch,
     bind_input,
@@ -18,7 +18,6 @@ from device_runtime.engines.sessions import (
     open_session,
     session_options,
     shrinking,
-    takes_proximal,
 )
 from device_runtime.formats.model import Model, by_name
 from device_runtime.formats.steps import GRADIENT, PROXIMAL, RENEWED, START
@@ -35,10 +34,9 @@ class GradientStep:
         buffers: Vector,
         batch_size: int,
         threads: int,
-        start: Vector | None = None,
-        proximal_mu: float = 0.0,
+        proximal: Proximal | None = None,
     ) -> None:
-        """`start` are the parameters to which FedProx's term of that weight draws; without them there is none."""
+        """A model that takes a proximal term trains without it where none is given."""
         options = session_options(threads)
         # A fixed batch lets the runtime fold every shape computation and plan its memory once.
         options.add_free_dimension_override_by_name("N", batch_size)
@@ -53,19 +51,18 @@ class GradientStep:
         self._binding = self._session.io_binding()
         bind_input(self._binding, "step", self._step)
         bind_state(self._binding, model, parameters, buffers)
-        self._bind_proximal(parameters if start is None else start, proximal_mu)
+        if model.proximal:
+            self._bind_proximal(proximal or Proximal(parameters, 0.0))
         bind_output(self._binding, "loss", self._loss)
         for name, tensor in by_name(self._renewed, model.buffers).items():
             bind_output(self._binding, f"{RENEWED}{name}", tensor)
         for name, tensor in by_name(self.gradient, model.parameters).items():
             bind_output(self._binding, f"{GRADIENT}{name}", tensor)
 
-    def _bind_proximal(self, start: Vector, proximal_mu: float) -> None:
-        if not takes_proximal(self._session, proximal_mu):
-            return
-        self._start, self._mu = start, np.array(proximal_mu, np.float32)
-        bind_input(self._binding, PROXIMAL, self._mu)
-        for name, tensor in by_name(start, self._model.parameters).items():
+    def _bind_proximal(self, proximal: Proximal) -> None:
+        self._start, self._weight = proximal.start, np.array(proximal.weight, np.float32)
+        bind_input(self._binding, PROXIMAL, self._weight)
+        for name, tensor in by_name(self._start, self._model.parameters).items():
             bind_input(self._binding, f"{START}{name}", tensor)
 
     def give_back(self) -> None:

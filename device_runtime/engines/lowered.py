@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from device_runtime.engines.base import Batch, Vector
+from device_runtime.engines.base import Batch, Proximal, Vector
 from device_runtime.engines.eval_step import EvalStep
 from device_runtime.engines.gradient_step import GradientStep
 from device_runtime.engines.norm_step import NormStep
-from device_runtime.engines.sessions import open_session, session_options, takes_proximal
+from device_runtime.engines.sessions import open_session, session_options
 from device_runtime.engines.update_step import UpdateStep
 from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.model import Model
@@ -29,15 +29,23 @@ class LoweredEngine:
     """
 
     def __init__(
-        self, folder: Path, model: Model, start: Checkpoint, batch_size: int, threads: int, proximal_mu: float = 0.0
+        self,
+        folder: Path,
+        model: Model,
+        start: Checkpoint,
+        batch_size: int,
+        threads: int,
+        proximal: Proximal | None = None,
     ) -> None:
-        """Takes the vectors of `start` for its own, and writes over them; FedProx's term draws to what they were."""
+        """Takes the vectors of `start` for its own, and writes over them: `proximal` has another one.
+
+        A model that takes a proximal term trains without it where none is given; no other model may be given one.
+        """
         self._model = model
         self._folder = folder
         self._threads = threads
         self._batch_size = batch_size
-        self._proximal_mu = proximal_mu
-        self._began = start.parameters.copy() if proximal_mu else start.parameters
+        self._proximal = proximal or Proximal(start.parameters, 0.0)
         self._vectors = {"parameters": start.parameters}
         for name in model.optimizer.states:
             first = name not in start.states
@@ -78,8 +86,8 @@ class LoweredEngine:
         live = dict(self._vectors) | ({"buffers": self._buffers} if self._model.buffers_size else {})
         feeds = {self._model.batch_input: inputs, "label": labels, **live}
         feeds |= {"learning_rate": np.array(rates, np.float32), "step": np.array(first, np.int64)}
-        if takes_proximal(self._sink, self._proximal_mu):
-            feeds |= {"start": self._began, PROXIMAL: np.array(self._proximal_mu, np.float32)}
+        if self._model.proximal:
+            feeds |= {"start": self._proximal.start, PROXIMAL: np.array(self._proximal.weight, np.float32)}
         losses, *new = self._sink.run(["loss", *(f"{name}_out" for name in live)], feeds)
         for vector, values in zip(live.values(), new, strict=True):
             vector[:] = values
@@ -113,8 +121,7 @@ class LoweredEngine:
                 self._buffers,
                 self._batch_size,
                 self._threads,
-                self._began,
-                self._proximal_mu,
+                self._proximal,
             )
             self._halves = gradients, UpdateStep(self._folder, self._vectors, gradients.gradient, self._threads)
         return self._halves

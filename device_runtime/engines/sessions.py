@@ -13,7 +13,7 @@ import onnxruntime as ort
 from device_runtime.engines.base import Vector
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model, by_name
-from device_runtime.formats.steps import BUFFER, PARAMETER, PROXIMAL
+from device_runtime.formats.steps import BUFFER, PARAMETER
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -86,17 +86,3 @@ def bind_input(binding: ort.IOBinding, name: str, array: npt.NDArray[Any]) -> No
 def bind_output(binding: ort.IOBinding, name: str, array: npt.NDArray[Any]) -> None:
     """Has a session write into an array, which has to outlive the binding."""
     binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-
-def takes_proximal(session: ort.InferenceSession, proximal_mu: float) -> bool:
-    """Whether a step has FedProx's term.
-
-    Raises:
-      FormatError: it has none, and a weight of it is asked for.
-    """
-    takes = any(info.name == PROXIMAL for info in session.get_inputs())
-    if proximal_mu and not takes:
-        raise FormatError(
-            "--proximal-mu: this model has no proximal term: package it for a fleet with --strategy fedprox"
-        )
-    return takes

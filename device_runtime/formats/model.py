@@ -76,6 +76,7 @@ class Model:
       parameters, buffers: the layouts of the flat vectors of what trains and of running statistics.
       loss: by which the logits learn; torch's of that name.
       clip_norm: the largest norm of an update's gradient, or None.
+      proximal: whether the steps take FedProx's term: what it draws to, and its weight.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Model:
     recipe: RecipeRecord
     loss: str
     clip_norm: float | None
+    proximal: bool
 
     @cached_property
     def digest(self) -> str:

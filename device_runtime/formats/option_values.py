@@ -60,9 +60,18 @@ def thread_count(text: str) -> int:
 
 def rate(text: str) -> float:
     """A learning rate."""
+    return _not_negative(text, "a learning rate")
+
+
+def proximal_weight(text: str) -> float:
+    """The weight of a proximal term."""
+    return _not_negative(text, "a weight")
+
+
+def _not_negative(text: str, what: str) -> float:
     value = number(text)
     if not 0 <= value < float("inf"):
-        raise ValueError("a learning rate: a number of at least 0")
+        raise ValueError(f"{what}: a number of at least 0")
     return value
 
 

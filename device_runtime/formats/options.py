@@ -15,6 +15,7 @@ from device_runtime.formats.option_values import (
     fraction,
     percent,
     positive_whole_number,
+    proximal_weight,
     rate,
     span_of_day,
     thread_count,
@@ -204,9 +205,9 @@ class Options:
         ),
     ] = None
 
-    # A fleet's, too: of a model that is packaged for fedprox.
+    # A fleet's, too, and of a model that is packaged for fedprox.
     proximal_mu: Annotated[
-        float | None, Option("weight of FedProx's term, which draws to the model that was given", rate)
+        float | None, Option("weight of FedProx's term, which draws to what the training started from", proximal_weight)
     ] = None
 
     # The host gives it where it shows the training on a terminal.
@@ -220,8 +221,8 @@ class Options:
             raise OptionsError("give --accumulate or --sink-size, not both")
         if self.engine == "reference" and (self.round_dtype or self.proximal_mu):
             raise OptionsError("a fleet trains with the lowered engine: leave out --engine reference")
-        if self.resume and self.proximal_mu:
-            raise OptionsError("--proximal-mu: a round does not go on: leave out --resume")
+        if self.resume and self.round_dtype:
+            raise OptionsError("--round-dtype: a round begins with the model it is given: leave out --resume")
         if self.engine == "reference" and max(accumulate, sink_size) > 1:
             raise OptionsError("--engine reference takes neither --accumulate nor --sink-size: use --engine lowered")
 

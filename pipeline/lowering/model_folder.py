@@ -154,6 +154,7 @@ def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: 
         ),
         loss=recipe.loss,
         clip_norm=recipe.clip_norm,
+        proximal=recipe.proximal,
     )
 
 

@@ -19,7 +19,7 @@ from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_
 from device_runtime.formats.dataset import Description, Strip, write_description
 from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
 from device_runtime.formats.options import parse
-from device_runtime.formats.steps import GRADIENT, PARAMETER
+from device_runtime.formats.steps import GRADIENT, PARAMETER, PROXIMAL, START
 from device_runtime.runner import run
 
 # Element type and shape by name.
@@ -40,6 +40,7 @@ TINY = Model(
     recipe=RecipeRecord(8, 20, 0.01, 10, 0, None),
     loss="cross_entropy",
     clip_norm=None,
+    proximal=False,
 )
 
 _FORWARD = """
@@ -60,6 +61,11 @@ _BACKWARD = """
     share = Div(error, count)
     weight_gradient = Gemm<transA = 1>(share, flat)
     bias_gradient = ReduceSum<keepdims = 0>(share, zero)
+"""
+_PROXIMAL = """
+    {name}_apart = Sub({name}, {name}_start)
+    {name}_term = Mul(proximal_mu, {name}_apart)
+    {name}_gradient = Add({name}_of_loss, {name}_term)
 """
 _UPDATE = """
     scaled = Mul(gradient, scale)
@@ -103,6 +109,8 @@ _PARAMETERS: Values = {f"{PARAMETER}dense.{name}": kind for name, kind in _TENSO
 # The text form of a graph has no names with a slash or a dot.
 _NAMES = {name: f"{PARAMETER}dense.{name}" for name in _TENSORS}
 _NAMES |= {f"{name}_gradient": f"{GRADIENT}dense.{name}" for name in _TENSORS}
+_NAMES |= {f"{name}_start": f"{START}dense.{name}" for name in _TENSORS}
+_STARTS: Values = {_NAMES[f"{name}_start"]: kind for name, kind in _TENSORS.items()}
 _LOSS: Values = {"loss": (TensorProto.FLOAT, [])}
 
 
@@ -125,7 +133,7 @@ def write_package(folder: Path, model: Model = TINY) -> Path:
     weights = np.random.default_rng(3).normal(0, 0.01, SIZE).astype(np.float32)
     start = Checkpoint(0, weights, np.empty(0, np.float32), {})
     write_checkpoint(folder / "model" / untrained_name(model), start, model)
-    for name, graph in (("gradient", gradient_step()), ("update", update_step()), ("eval", eval_step())):
+    for name, graph in (("gradient", gradient_step(model.proximal)), ("update", update_step()), ("eval", eval_step())):
         (folder / "model" / f"{name}_step.onnx").write_bytes(graph)
     write_images(folder / "dataset", {"train": 30, "test": 11})
     return folder
@@ -146,10 +154,14 @@ def write_images(folder: Path, counts: dict[str, int], side: int = 4) -> None:
     write_description(folder, Description("bands", side, side, 1, ("a", "b", "c"), splits))
 
 
-def gradient_step() -> bytes:
-    """The gradient step, standard operators of opset 17."""
+def gradient_step(proximal: bool = False) -> bytes:
+    """The gradient step, standard operators of opset 17; with FedProx's term where it is asked for."""
     outputs: Values = {**_LOSS, **{f"{GRADIENT}dense.{name}": kind for name, kind in _TENSORS.items()}}
-    return _graph(_FORWARD + _BACKWARD, {**_IMAGES, **_STEP, **_PARAMETERS}, outputs)
+    inputs: Values = {**_IMAGES, **_STEP, **_PARAMETERS}
+    if not proximal:
+        return _graph(_FORWARD + _BACKWARD, inputs, outputs)
+    body = _FORWARD + _BACKWARD.replace("_gradient", "_of_loss") + "".join(_PROXIMAL.format(name=n) for n in _TENSORS)
+    return _graph(body, {**inputs, **_STARTS, PROXIMAL: (TensorProto.FLOAT, [])}, outputs)
 
 
 def update_step() -> bytes:

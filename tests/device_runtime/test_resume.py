@@ -78,6 +78,16 @@ def test_one_that_had_saved_nothing_begins_again(package: Path, whole: Path, tmp
     assert trained(tmp_path / "killed") == trained(whole)
 
 
+def test_one_from_before_there_was_an_option_begins_again(package: Path, whole: Path, tmp_path: Path) -> None:
+    killed_after(whole, tmp_path / "killed", 7, -3)
+    (tmp_path / "killed" / "tiny_trained_7.safetensors").unlink()
+    lines = (tmp_path / "killed" / "metrics.jsonl").read_text()
+    assert lines.count(', "proximal_mu": 0.0') == 1
+    (tmp_path / "killed" / "metrics.jsonl").write_text(lines.replace(', "proximal_mu": 0.0', ""))
+    execute(package, tmp_path / "killed", "--resume")
+    assert trained(tmp_path / "killed") == trained(whole)
+
+
 def test_one_that_went_on_from_a_checkpoint_goes_on_again(package: Path, whole: Path, tmp_path: Path) -> None:
     for name in ("never", "killed"):
         execute(package, tmp_path / name, "-f", whole / "tiny_trained_35.safetensors", "-c", "25", "-s", "10")

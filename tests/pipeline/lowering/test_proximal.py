@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from device_runtime.engines.base import Batch, Engine
+from device_runtime.engines.base import Batch, Engine, Proximal
 from device_runtime.engines.lowered import LoweredEngine
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import read_model
 from pipeline.optimizers import parse_optimizer
 from pipeline.recipe import Preprocessing, Recipe
@@ -22,6 +21,7 @@ from tests.pipeline.lowering.test_clip_norm import (
     NETWORK,
     OPTIMIZERS,
     PIXELS,
+    RATE,
     SIZE,
     accumulated,
     flat,
@@ -52,7 +52,8 @@ def by_torch(module: nn.Module, optimizer: torch.optim.Optimizer, updates: Seque
 
 
 def engine_of(folder: Path, mu: float) -> LoweredEngine:
-    return LoweredEngine(folder, read_model(folder), stages.untrained(folder), SIZE, 1, mu)
+    start = stages.untrained(folder)
+    return LoweredEngine(folder, read_model(folder), start, SIZE, 1, Proximal(start.parameters.copy(), mu))
 
 
 @pytest.fixture(scope="module", params=["adam", "sgd,momentum=0.9"])
@@ -71,7 +72,24 @@ def test_updates_are_torchs(built: tuple[str, Path], train: Train, batches: int)
     engine, model = engine_of(folder, MU), read_model(folder)
     train(engine, updates)
     for tensors, vector in ((model.parameters, engine.parameters()), (model.buffers, engine.buffers())):
-        np.testing.assert_allclose(vector, flat(module, [t.name for t in tensors]), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(vector, flat(module, [t.name for t in tensors]), rtol=0, atol=1e-5)
+
+
+def test_the_loss_is_told_without_the_term(built: tuple[str, Path]) -> None:
+    _, folder = built
+    [[first], [second]] = updates_of(2, 1)
+    engines = engine_of(folder, MU), engine_of(folder, 0.0)
+    # The first update is from the start itself, where the term is 0.
+    for engine in engines:
+        engine.train_step(*first, RATE, 1)
+    np.testing.assert_array_equal(engines[0].parameters(), engines[1].parameters())
+    assert engines[0].train_step(*second, RATE, 2) == engines[1].train_step(*second, RATE, 2)
+    assert not np.array_equal(engines[0].parameters(), engines[1].parameters())
+
+
+def test_the_model_says_that_it_takes_the_term(built: tuple[str, Path]) -> None:
+    _, folder = built
+    assert read_model(folder).proximal
 
 
 def test_the_term_draws_to_the_start(built: tuple[str, Path]) -> None:
@@ -97,11 +115,3 @@ def test_without_weight_it_trains_as_a_model_without_the_term(
         train(engine, updates_of(4, 1))
         trained.append(engine.parameters())
     np.testing.assert_array_equal(trained[0], trained[1])
-
-
-def test_a_model_without_the_term_takes_no_weight_of_it(tmp_path: Path) -> None:
-    recipe = Recipe(Preprocessing(8, 8))
-    folder = stages.build_unchecked(stages.module_of(NETWORK, tmp_path), recipe, PIXELS, CLASSES, tmp_path)
-    for train in (single, sunk):
-        with pytest.raises(FormatError, match="package it for a fleet with --strategy fedprox"):
-            train(engine_of(folder, MU), updates_of(1, 1))
