@@ -35,7 +35,7 @@ _ARGUMENT = re.compile(r"<Argument: ([\w-]+)[^>]*>")
 
 # A task that others belong to is typed by its name alone, they behind it: fleet, fleet.join.
 _FLEET = "fleet"
-_TASKS = {
+TASKS = {
     f"{_FLEET}.{task.name}" if task is fleets.join else task.name: task for tasks in GROUPS.values() for task in tasks
 }
 
@@ -102,14 +102,14 @@ class TaskProgram(Program):
             return
         words = next((f" [{option.upper()} ...]" for option, declared in options.items() if declared.words), "")
         print(f"Usage: {self.binary} {name}{words} [--option=VALUE ...]\n\n{helpline(self.collection[name])}\n")
-        self.print_columns(option_lines(_TASKS[name].name))
+        self.print_columns(option_lines(TASKS[name].name))
 
     def list_flat(self) -> None:
         """Prints the tasks, a line each, in their groups; those of the checkout come last."""
-        groups = {group: [(n, helpline(t)) for n, t in _TASKS.items() if t in tasks] for group, tasks in GROUPS.items()}
+        groups = {group: [(n, helpline(t)) for n, t in TASKS.items() if t in tasks] for group, tasks in GROUPS.items()}
         pairs = [(name.removesuffix(f" ({_FLEET})"), text) for name, text in self._make_pairs(self.scoped_collection)]
-        project = [(name, text) for name, text in pairs if name not in (*_TASKS, f"{_FLEET}.{_FLEET}")]
-        if self.scoped_collection is not self.collection or not _TASKS.keys() & set(self.collection.tasks):
+        project = [(name, text) for name, text in pairs if name not in (*TASKS, f"{_FLEET}.{_FLEET}")]
+        if self.scoped_collection is not self.collection or not TASKS.keys() & set(self.collection.tasks):
             groups = {}
         groups |= {"this project": project} if project else {}
         width = max(len(name) for lines in groups.values() for name, _ in lines)
@@ -143,7 +143,7 @@ def _line_of(context: ParserContext) -> TaskLine:
 
 def _options_of(name: str) -> dict[str, Option]:
     """The options of a task by the name that is typed; none of those that are not ours."""
-    return options_for(_TASKS[name].name) if name in _TASKS else {}
+    return options_for(TASKS[name].name) if name in TASKS else {}
 
 
 def _names(context: ParserContext) -> Sequence[str]:
@@ -160,7 +160,7 @@ def namespace(*own: Any) -> Collection:
     fleet = Collection(_FLEET)
     fleet.add_task(fleets.fleet, default=True)
     fleet.add_task(fleets.join)
-    alone = [task for name, task in _TASKS.items() if task not in fleets.TASKS]
+    alone = [task for name, task in TASKS.items() if task not in fleets.TASKS]
     return Collection(*alone, fleet, *own)
 
 

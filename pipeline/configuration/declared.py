@@ -11,13 +11,13 @@ from device_runtime.formats.option import Option, long_form, options_of
 from device_runtime.formats.options import Options as RunnerOptions
 from device_runtime.formats.options import OptionsError
 from pipeline.errors import UsageError
-from pipeline.fleet.options.declared import FleetOptions
+from pipeline.fleet.options.declared import FLEET, JOIN, FleetOptions
 from pipeline.settings import Settings
 
 # The task that says what options are.
 ASKING = "config"
 
-# Whose fields are options.
+# Whose fields are options; where two have a field of one name, the later one is what a user types.
 DECLARING = (RunnerOptions, FleetOptions, Settings)
 
 # What may be said of a training that goes on: where it is, and how it is shown.
@@ -31,9 +31,9 @@ def declared() -> dict[str, Option]:
 
 
 def tasks_with_options() -> tuple[str, ...]:
-    """Their names, those of the most options first; not of the one that only says what options are."""
+    """Their names, those of the most options first, a fleet's last; not of the one that only says what options are."""
     taken = Counter(task for option in declared().values() for task in set(option.tasks) - {ASKING})
-    return tuple(sorted(taken, key=lambda task: (-taken[task], task)))
+    return tuple(sorted(taken, key=lambda task: (task in (FLEET, JOIN), -taken[task], task)))
 
 
 def options_for(task: str) -> dict[str, Option]:

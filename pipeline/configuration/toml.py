@@ -73,7 +73,7 @@ def example_text(name: str) -> str:
 @cache
 def type_of(name: str) -> type:
     """What an option's value is: bool, int, float, tuple, or str for all that is read from a text."""
-    hint = next(_hints(kind)[name] for kind in DECLARING if name in _hints(kind))
+    hint = next(_hints(kind)[name] for kind in reversed(DECLARING) if name in _hints(kind))
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kind = next(kind for kind in kinds if kind is not type(None))
     if get_origin(kind) is tuple:

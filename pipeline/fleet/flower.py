@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands import Process, beside
 from pipeline.errors import TargetError, UsageError, in_one_line
@@ -72,10 +73,12 @@ class Link:
     Attributes:
       address: host:port.
       certificates: the file of its root certificates; None: without TLS, on loopback alone.
+      secret: the file with what it asks of who leads a run over it; None: nothing.
     """
 
     address: str
     certificates: Path | None = None
+    secret: Path | None = None
 
     @property
     def root(self) -> bytes | None:
@@ -104,8 +107,8 @@ def make_quiet(home: Path) -> None:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
 
 
-def given_link(address: str, certificates: Path | None) -> Link:
-    """The SuperLink that `--superlink` and `--root-certificates` name.
+def given_link(address: str, certificates: Path | None, secret: Path | None = None) -> Link:
+    """The SuperLink that `--superlink` and the options beside it name.
 
     Raises:
       UsageError: the address cannot be meant, or one of another machine comes without certificates.
@@ -117,7 +120,9 @@ def given_link(address: str, certificates: Path | None) -> Link:
         raise UsageError(f"--superlink {address}: give its --root-certificates; without TLS loopback alone is reached")
     if certificates and not certificates.is_file():
         raise UsageError(f"--root-certificates {certificates} is no file")
-    return Link(address, certificates)
+    if secret and not secret.is_file():
+        raise UsageError(f"--superexec-auth-secret-file {secret} is no file")
+    return Link(address, certificates, secret)
 
 
 @contextmanager
@@ -138,10 +143,16 @@ def own_link(home: Path) -> Iterator[Link]:
         "process",
     ]
     command += ["--host", LOOPBACK, "--port", str(port), "--disable-runtime-dependency-installation"]
+    # Others of this machine reach the port, too.
+    secret = home / "superlink.secret"
+    secret.unlink(missing_ok=True)
+    secret.touch(0o600)
+    secret.write_bytes(secrets.token_bytes(32))
+    command += ["--superexec-auth-secret-file", secret]
     log = home / "superlink.log"
     with beside(command, log) as process:
         _wait_for(port, process, log)
-        yield Link(f"{LOOPBACK}:{port}")
+        yield Link(f"{LOOPBACK}:{port}", secret=secret)
 
 
 def is_loopback(address: str) -> bool:
@@ -248,15 +259,17 @@ def _token(link: Link, run_id: int) -> str:
     """
     from flwr.proto.runtime_pb2 import AcquireTaskRequest
     from flwr.supercore.constant import TaskType
-    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
     from flwr.supercore.runtime import RuntimeHttpClient
 
-    client = RuntimeHttpClient.from_server_address(
-        link.address,
-        link.certificates is None,
-        link.root,
-        [RuntimeVersionHttpInterceptor(component_name="SuperExec")],
-    )
+    interceptors: list[Any] = [RuntimeVersionHttpInterceptor(component_name="SuperExec")]
+    if link.secret:
+        interceptors.append(
+            SuperExecAuthHttpInterceptor(
+                master_secret=link.secret.read_bytes(), protected_methods={"/flwr.proto.Runtime/AcquireTask"}
+            )
+        )
+    client = RuntimeHttpClient.from_server_address(link.address, link.certificates is None, link.root, interceptors)
     end = time.monotonic() + _TASK_IN_S
     with client:
         while time.monotonic() < end:

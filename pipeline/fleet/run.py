@@ -28,7 +28,7 @@ from pipeline.fleet.report import write_report
 from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
 from pipeline.fleet.seat import FILE_NAME as SEAT
 from pipeline.fleet.seat import Seat, seat_folder
-from pipeline.fleet.seats import Fleet, prepare_fleet
+from pipeline.fleet.seats import Fleet, plain_name, prepare_fleet
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
 from pipeline.fleet.table import Table, shown
 from pipeline.lowering.inference import write_inference_model, write_state_dict
@@ -68,7 +68,7 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     make_quiet(settings.build / "fleet")
     check_writable(settings.runs)
     if settings.fleet.superlink:
-        given_link(settings.fleet.superlink, settings.fleet.root_certificates)
+        _given_link(settings)
     strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     _check_privacy(settings, fleet)
@@ -338,7 +338,12 @@ def _link(settings: Settings, home: Path) -> Iterator[Link]:
         with own_link(home) as link:
             yield link
     else:
-        yield given_link(asked.superlink, asked.root_certificates)
+        yield _given_link(settings)
+
+
+def _given_link(settings: Settings) -> Link:
+    asked = settings.fleet
+    return given_link(str(asked.superlink), asked.root_certificates, asked.superexec_auth_secret_file)
 
 
 class Nodes:
@@ -348,10 +353,11 @@ class Nodes:
         key = settings.fleet.auth_supernode_private_key
         self._words = ["--superlink", link.address]
         self._words += ["--root-certificates", str(link.certificates)] if link.certificates else []
-        self._words += ["--key", str(key)] if key else []
+        # A key is one node's: each device has a file of its own.
+        self._keys = {seat.device: str(key).replace("{serial}", plain_name(seat)) for seat in seats if key}
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
-        self.running = {device: self._start(folder) for device, folder in self._folders.items()}
+        self.running = {device: self._start(device) for device in self._folders}
 
     def revive(self) -> list[str]:
         """Starts those again that ended; returns their devices."""
@@ -360,12 +366,14 @@ class Nodes:
             if process.poll() is not None:
                 log = self._folders[device] / LOG
                 note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
-                self.running[device] = self._start(self._folders[device])
+                self.running[device] = self._start(device)
                 started.append(device)
         return started
 
-    def _start(self, folder: Path) -> Process:
+    def _start(self, device: str) -> Process:
+        folder = self._folders[device]
         command = [sys.executable, "-m", "pipeline.fleet.node", *self._words, "--seat", str(folder / SEAT)]
+        command += ["--key", self._keys[device]] if device in self._keys else []
         # The checkout's own modules, where the command runs in another folder.
         paths = [str(Path(__file__).parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

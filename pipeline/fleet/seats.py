@@ -138,11 +138,15 @@ def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], 
         raise UsageError(f"--partition {partition} parts one dataset, {text} is each device's own: leave it out")
     if text.startswith(_ON_DEVICE):
         return _on_devices(places, text.removeprefix(_ON_DEVICE), settings)
-    # A colon is none of a folder's name everywhere.
-    names = [place.serial or place.device.replace(":", "-") for place in places]
+    names = [plain_name(place) for place in places]
     folders = [convert_data(replace(settings, data=Path(text.replace(_SERIAL, name)))) for name in names]
     _check_alike([read_description(folder) for folder in folders], places)
     return [_here(folder) for folder in folders], folders[0]
+
+
+def plain_name(place: Place | Seat) -> str:
+    """What `{serial}` stands for: a colon is none of a folder's name everywhere."""
+    return place.serial or place.device.replace(":", "-")
 
 
 def _parted(dataset: Path, places: Sequence[Place], settings: Settings, least: int) -> list[Data]:

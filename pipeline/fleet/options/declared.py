@@ -83,7 +83,21 @@ class FleetOptions:
     root_certificates: Annotated[Path | None, Option("of that SuperLink's TLS", Path, _BOTH, example="ca.pem")] = None
     auth_supernode_private_key: Annotated[
         Path | None,
-        Option("with which the nodes of this machine say who they are", Path, _BOTH, example="keys/node"),
+        Option(
+            "with which the nodes of this machine say who they are; {serial} in it stands for each device's",
+            Path,
+            _BOTH,
+            example="keys/{serial}",
+        ),
+    ] = None
+    superexec_auth_secret_file: Annotated[
+        Path | None,
+        Option(
+            "the secret of that SuperLink, without which nobody leads a fleet over it",
+            Path,
+            (FLEET,),
+            example="fleet.secret",
+        ),
     ] = None
     compress: Annotated[
         str | None,

@@ -7,25 +7,20 @@ from pathlib import Path
 import pytest
 
 from device_runtime.formats.option import Option, long_form
-from pipeline.cli.program import TaskProgram, namespace
-from pipeline.cli.tasks import GROUPS
+from pipeline.cli.program import TASKS, TaskProgram, namespace
 from pipeline.configuration.declared import options_for
 
 OPTIONS = [
-    pytest.param(task.name, name, option, id=f"{task.name} {long_form(name)}")
-    for tasks in GROUPS.values()
-    for task in tasks
+    pytest.param(typed, name, option, id=f"{typed} {long_form(name)}")
+    for typed, task in TASKS.items()
     if task.name != "config"
     for name, option in options_for(task.name).items()
 ]
 
 # With another option of the task.
 PAIRS = [
-    pytest.param(
-        task.name, name, next(other for other in options if other != name), id=f"{task.name} {long_form(name)}"
-    )
-    for tasks in GROUPS.values()
-    for task in tasks
+    pytest.param(typed, name, next(other for other in options if other != name), id=f"{typed} {long_form(name)}")
+    for typed, task in TASKS.items()
     if len(options := options_for(task.name)) > 1
     for name, option in options.items()
     if option.read is not bool and not option.alone
