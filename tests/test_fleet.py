@@ -15,6 +15,7 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 
+from pipeline.fleet.parting import histogram
 from pipeline.fleet.records import of, read, rounds
 from tests.faults.training import wait_for
 from tests.invoking import ROOT, Invoked, invoke
@@ -70,9 +71,9 @@ def test_it_trains_and_tells_how(made: tuple[Path, Invoked]) -> None:
     assert centralised["accuracy"] > 0.6
     devices = of(records, "device")
     assert [device["device"] for device in devices] == ["local:1", "local:2", "local:3"]
-    assert [sum(column) for column in zip(*(device["train"] for device in devices), strict=True)] == [
-        sum(device["train"][label] for device in devices) for label in range(10)
-    ]
+    [dataset] = (folder / "build").glob("dataset-*")
+    for split, counts in zip(("train", "test"), histogram(dataset), strict=True):
+        assert tuple(sum(column) for column in zip(*(device[split] for device in devices), strict=True)) == counts
     assert sum(sum(device["train"]) for device in devices) == 400
     assert records[-1]["event"] == "end"
 

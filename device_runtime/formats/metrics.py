@@ -18,12 +18,16 @@ Record = Mapping[str, Any]
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a folder's metrics.jsonl, without a last one that was half written when the power went.
+    """The records of a folder's metrics.jsonl; see `read_records`."""
+    return read_records(folder / FILE_NAME)
+
+
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """The records of a file, none where there is no file, without a last one that was half written when the power went.
 
     Raises:
       FormatError: a line is damaged, or the file is larger than that of any training.
     """
-    file = folder / FILE_NAME
     if not file.is_file():
         return []
     if file.stat().st_size > MOST_BYTES:

@@ -77,9 +77,20 @@ def _not_negative(text: str, what: str) -> float:
 
 def fraction(text: str) -> float:
     """An accuracy."""
-    value = number(text)
+    try:
+        return share(text)
+    except ValueError as error:
+        raise ValueError(f"an accuracy: {error}") from None
+
+
+def share(text: str) -> float:
+    """A part of something."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 1:
-        raise ValueError("an accuracy: a number above 0 and at most 1")
+        raise ValueError("a number above 0 and at most 1")
     return value
 
 

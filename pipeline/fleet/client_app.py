@@ -7,16 +7,17 @@ float16 where the fleet compresses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.client.mod.utils import make_ffn
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import ClientAppCallable
 
 from pipeline.errors import TargetError
 from pipeline.fleet.device import CONDITIONS, TRAINING, Device
-from pipeline.fleet.seat import read_seat
+from pipeline.fleet.seat import Seat, read_seat
 from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, record_of
 
 app = ClientApp()
@@ -32,7 +33,7 @@ def query(message: Message, context: Context) -> Message:
     told: dict[str, Any] = {"device": device.seat.device, "unready": unready, "digest": device.model.digest}
     told |= {"kind": device.seat.target, "train": list(device.seat.train), "test": list(device.seat.test)}
     if not unready:
-        told |= {name: value for name, value in device.facts().items() if value is not None}
+        told |= _facts(device.seat)
     return Message(RecordDict({CONFIG: ConfigRecord(told)}), reply_to=message)
 
 
@@ -41,10 +42,7 @@ def train(message: Message, context: Context) -> Message:
     """Trains from the arrays given, as the config says; with Flower's clipping where the strategy asks for it."""
     from pipeline.fleet.privacy import mods_for
 
-    handle: ClientAppCallable = _train
-    for mod in reversed(mods_for(message)):
-        handle = _within(mod, handle)
-    return handle(message, context)
+    return make_ffn(_train, mods_for(message))(message, context)
 
 
 @app.evaluate()
@@ -86,8 +84,10 @@ def _train(message: Message, context: Context) -> Message:
     return Message(content, reply_to=message)
 
 
-def _within(mod: Any, handle: ClientAppCallable) -> ClientAppCallable:
-    return lambda message, context: mod(message, context, handle)
+@cache
+def _facts(seat: Seat) -> dict[str, Any]:
+    """What the device of a seat says of itself, which stays as it is: it is asked once."""
+    return {name: value for name, value in Device(seat).facts().items() if value is not None}
 
 
 def _device(context: Context) -> Device:

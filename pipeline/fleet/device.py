@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from device_runtime.formats.metrics import read_metrics
+from device_runtime.formats.metrics import read_records
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.option import long_form, options_of
-from device_runtime.formats.options import Options
+from device_runtime.formats.options import Options, OptionsError, words
 from device_runtime.formats.round import ROUND_PARAMETERS, RoundResult, read_round
 from pipeline.errors import RunFailed, TargetError
 from pipeline.fleet.seat import Seat
@@ -89,7 +90,7 @@ class Device:
         # A job that is still there is ours if this was noted before it began.
         self._begun = self._package.parent / "begun"
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """The model of its package."""
         return read_model(self._package / "model")
@@ -133,10 +134,10 @@ class Device:
         Raises:
           PipelineError, FormatError: the device went away, or its training failed or diverged.
         """
-        words = [*words_of(given, TRAINING), "--round-dtype", dtype]
+        asked = [*words_of(given, TRAINING), "--round-dtype", dtype]
         with self._at_work(arrays, dtype) as (target, push_seconds, pushed):
             began = time.perf_counter()
-            run_script(target, "train.sh", [*self._file(target), *words, *self._own_words()], _silent)
+            run_script(target, "train.sh", [*self._file(target), *asked, *self._own_words()], _silent)
             trained = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 files = target.pull(Path(folder), "round.*")
@@ -155,9 +156,8 @@ class Device:
         with self._at_work(arrays, "float32") as (target, _, _):
             run_script(target, "eval.sh", [*self._file(target), *self._own_words()], _silent)
             with tempfile.TemporaryDirectory() as folder:
-                target.pull(Path(folder), "evaluation_0.jsonl")
-                (Path(folder) / "evaluation_0.jsonl").rename(Path(folder) / "metrics.jsonl")
-                records = read_metrics(Path(folder))
+                [file] = target.pull(Path(folder), "evaluation_0.jsonl")
+                records = read_records(file)
         [record] = [record for record in records if record["event"] == "evaluation"]
         return Evaluated(record["loss"], record["accuracy"], sum(self.seat.test))
 
@@ -180,9 +180,9 @@ class Device:
         yield target, time.perf_counter() - began, size_bytes
         self._begun.unlink(missing_ok=True)
 
-    def _unmet(self, target: Target, words: Sequence[str]) -> str:
+    def _unmet(self, target: Target, asked: Sequence[str]) -> str:
         lines: list[str] = []
-        run_script(target, "ready.sh", words, lines.append)
+        run_script(target, "ready.sh", asked, lines.append)
         with suppress(ValueError, IndexError, KeyError):
             return str(json.loads(lines[-1])["unmet"])
         raise TargetError(f"{self.seat.device}: ready.sh said what cannot be read: {lines[-1:]}")
@@ -198,8 +198,8 @@ class Device:
         return ["-f", target.output_file(_GIVEN)]
 
     def _own_words(self) -> list[str]:
-        words = [] if self.seat.threads is None else ["--threads", str(self.seat.threads)]
-        return [*words, *(["-d", self.seat.data] if self.seat.data else [])]
+        threads = [] if self.seat.threads is None else ["--threads", str(self.seat.threads)]
+        return [*threads, *(["-d", self.seat.data] if self.seat.data else [])]
 
 
 def words_of(given: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -208,20 +208,19 @@ def words_of(given: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     Raises:
       TargetError: a value cannot be meant.
     """
-    words, options = list[str](), options_of(Options)
+    values, options = dict[str, Any](), options_of(Options)
     for name in names:
         value = given.get(name)
         if value is None or value is False:
             continue
-        if options[name].read is bool:
-            words.append(long_form(name))
-            continue
         try:
-            options[name].read(str(value))
+            values[name] = True if options[name].read is bool else options[name].read(str(value))
         except ValueError as error:
             raise TargetError(f"the fleet gives {long_form(name)} {value}, which is not {error}") from error
-        words += [long_form(name), str(value)]
-    return words
+    try:
+        return words(Options(**values), lambda name, _: name in values)
+    except OptionsError as error:
+        raise TargetError(f"what the fleet gives contradicts itself: {error}") from error
 
 
 def _silent(line: str) -> None:

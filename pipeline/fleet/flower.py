@@ -6,11 +6,11 @@ typed it. Nothing here asks anything beyond the SuperLink: telemetry and update 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.commands import Process, beside
 from pipeline.errors import TargetError, UsageError, in_one_line
+from pipeline.machine.ports import LOOPBACK, free_port, listens
 
 if TYPE_CHECKING:
     from flwr.superlink.grid.http_grid import HttpGrid
-
-LOOPBACK = "127.0.0.1"
 
 # What flwr reads when it is imported.
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
@@ -160,17 +159,10 @@ def is_loopback(address: str) -> bool:
     return address.rpartition(":")[0] in (LOOPBACK, "localhost", "[::1]")
 
 
-def free_port() -> int:
-    """A port of loopback that nothing listens on now."""
-    with socket.socket() as listening:
-        listening.bind((LOOPBACK, 0))
-        return int(listening.getsockname()[1])
-
-
 def _wait_for(port: int, process: Process, log: Path) -> None:
     end = time.monotonic() + _STARTS_IN_S
     while time.monotonic() < end and process.poll() is None:
-        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        if listens(LOOPBACK, port):
             return
         time.sleep(_POLL_S)
     raise TargetError(f"Flower's SuperLink did not start: {last_line(log)}; {log} has the rest")
@@ -230,8 +222,6 @@ def served(link: Link) -> Iterator[HttpGrid]:
 
 def _start_run(link: Link) -> int:
     """Tells the SuperLink of a run; returns its id."""
-    import hashlib
-
     from flwr.cli.build import build_fab_from_files
     from flwr.common.serde import fab_to_proto
     from flwr.proto.control_pb2 import StartRunRequest

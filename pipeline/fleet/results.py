@@ -31,7 +31,7 @@ def report(settings: Settings) -> Path:
 
 def rows_of(runs: Path) -> list[Row]:
     """A line of the table of results for each fleet in `runs`."""
-    return [_row(folder) for folder in _folders(runs)]
+    return [_row(folder) for folder in fleet_folders(runs)]
 
 
 def _meant(settings: Settings) -> Path | None:
@@ -39,14 +39,21 @@ def _meant(settings: Settings) -> Path | None:
     if settings.output or len(settings.paths) > 1:
         return None
     if settings.paths:
-        places = (settings.paths[0], settings.runs / settings.paths[0])
-        return next((folder for folder in places if (folder / FILE_NAME).is_file()), None)
-    newest = max([*_folders(settings.runs), *results_folders(settings.runs)], key=lambda path: path.name, default=None)
+        return fleet_named(settings.runs, settings.paths[0])
+    newest = max(
+        [*fleet_folders(settings.runs), *results_folders(settings.runs)], key=lambda path: path.name, default=None
+    )
     return newest if newest and (newest / FILE_NAME).is_file() else None
 
 
-def _folders(runs: Path) -> list[Path]:
-    return [path.parent for path in runs.glob(f"[!.]*/{FILE_NAME}")]
+def fleet_named(runs: Path, given: Path) -> Path | None:
+    """The results folder of a fleet by its path, or by its name in `runs`; None where it is no fleet's."""
+    return next((folder for folder in (given, runs / given) if (folder / FILE_NAME).is_file()), None)
+
+
+def fleet_folders(runs: Path) -> list[Path]:
+    """The results folders of fleets in `runs`, the oldest first."""
+    return sorted(path.parent for path in runs.glob(f"[!.]*/{FILE_NAME}"))
 
 
 def _row(folder: Path) -> Row:

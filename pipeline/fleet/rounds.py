@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,6 +55,13 @@ class Outcome:
     arrays: Arrays | None
     updates: list[Update] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float | None:
+        """Mean of the updates' losses, by images; None where there are none."""
+        images = sum(update.metrics["num-examples"] for update in self.updates)
+        weighted = sum(update.metrics["loss"] * update.metrics["num-examples"] for update in self.updates)
+        return weighted / images if images else None
 
 
 OnAnswer = Callable[[str, "Message"], None]
@@ -180,7 +187,7 @@ class Rounds:
         return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in answers], missing
 
     def _answers(
-        self, messages: Iterable[Message], nodes: Sequence[Node], tell: OnAnswer
+        self, messages: Sequence[Message], nodes: Sequence[Node], tell: OnAnswer
     ) -> tuple[list[tuple[str, Message]], dict[str, str]]:
         """What the nodes gave, in the order of their devices' names, and why others gave nothing."""
         names = {node.id: node.device for node in nodes}
@@ -188,13 +195,14 @@ class Rounds:
             names.values(), f"it did not answer within --round-timeout {self._timeout_s:g}"
         )
         good: dict[str, Message] = {}
-        for message in (messages := list(messages)):
+        for message in messages:
             # What is read later than that is of no round any more.
             message.metadata.ttl = self._timeout_s
-        for answer in self._exchange(messages, self._timeout_s, lambda m: tell(names[m.metadata.src_node_id], m)):
+        for answer in self._exchange(messages, self._timeout_s):
             device = names.get(answer.metadata.src_node_id)
             if device is None:
                 continue
+            tell(device, answer)
             if answer.has_error():
                 missing[device] = str(answer.error.reason)
             else:
@@ -202,21 +210,16 @@ class Rounds:
                 del missing[device]
         return sorted(good.items(), key=lambda item: _natural(item[0])), missing
 
-    def _exchange(
-        self, messages: Sequence[Message], timeout_s: float, on_answer: Callable[[Message], None] = lambda m: None
-    ) -> list[Message]:
-        """Sends messages; returns the answers that come in time. Flower's own waits 3 s between two looks."""
+    def _exchange(self, messages: Sequence[Message], timeout_s: float) -> Iterator[Message]:
+        """Sends messages and gives the answers that come in time. Flower's own waits 3 s between two looks."""
         asked = set(self._grid.push_messages(messages)) if messages else set()
-        answers: list[Message] = []
         end = time.monotonic() + timeout_s
         while asked and time.monotonic() < end:
             for answer in self._grid.pull_messages(asked):
                 asked.discard(answer.metadata.reply_to_message_id)
-                answers.append(answer)
-                on_answer(answer)
+                yield answer
             if asked:
                 time.sleep(_POLL_S)
-        return answers
 
 
 class _Chosen:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,16 +27,14 @@ from pipeline.fleet.report import write_report
 from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
 from pipeline.fleet.seat import FILE_NAME as SEAT
 from pipeline.fleet.seat import Seat, seat_folder
-from pipeline.fleet.seats import Fleet, plain_name, prepare_fleet
+from pipeline.fleet.seats import Fleet, plain_name, prepare_fleet, seat_here
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
 from pipeline.fleet.table import Table, shown
 from pipeline.lowering.inference import write_inference_model, write_state_dict
-from pipeline.packing.package import build_fleet_package
-from pipeline.prepare import make_runtime
 from pipeline.progress import note
+from pipeline.results.bring import unused
 from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
-from pipeline.targets import kind_of
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
@@ -50,9 +47,6 @@ ASKED = "asked.json"
 LOG = "node.log"
 
 _NODE_STARTS_IN_S = 60.0
-
-# This machine, where it evaluates the global model.
-_HERE = "this machine"
 
 
 def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
@@ -72,7 +66,7 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     _check_privacy(settings, fleet)
-    results = _results_path(settings, fleet.prepared.source.name)
+    results = unused(settings.runs, f"{datetime.now():%Y%m%d-%H%M%S}-fleet-{fleet.prepared.source.name}")
     results.mkdir(parents=True)
     with new_file(results / ASKED) as temporary:
         temporary.write_text(json.dumps(dict(asked), indent=1) + "\n")
@@ -98,8 +92,7 @@ def go_on(settings: Settings, results: Path) -> None:
         raise UsageError(f"{results} came to its end: there is nothing to go on with")
     strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
-    digest = str(of(records, "start")[0]["digest"])
-    if digest != _model_of(fleet).digest:
+    if of(records, "start")[0]["digest"] != fleet.digest:
         raise UsageError(f"{results} was trained with another model than these options give now: begin anew")
     done = rounds(records)
     last = int(done[-1]["round"]) if done else 0
@@ -122,11 +115,11 @@ class _Training:
         self._model = _model_of(fleet)
         self._seats = {seat.device: seat for seat in fleet.seats}
         records = read(results)
-        self._began = time.time() - max(0.0, time.time() - float(records[0]["time"]))
+        self._began = min(time.time(), float(records[0]["time"]))
         self._known = {str(record["device"]) for record in of(records, "device")}
         self._evaluated = {int(record["round"]) for record in of(records, "global")}
         self._done = len(rounds(records))
-        self._accuracy: float | None = None
+        self._here = None if fleet.whole is None else Device(seat_here(fleet, settings))
 
     def run(self) -> None:
         """Trains the rounds that are left, evaluates, and writes the report."""
@@ -139,12 +132,13 @@ class _Training:
             grid = ending.enter_context(served(link))
             table = ending.enter_context(shown(self._asked.rounds))
             arrays = self._rounds(grid, own, table, here)
-            self._last(grid, arrays, here)
+            self._last(arrays)
         if self._asked.centralised:
             self._centralised()
         self._write_models()
         seconds = round(time.time() - self._began, 3)
-        append(self._results, "end", rounds=self._asked.rounds, seconds=seconds, accuracy=self._accuracy)
+        accuracies = [record["accuracy"] for record in of(read(self._results), "global")]
+        append(self._results, "end", rounds=self._asked.rounds, seconds=seconds, accuracy=(accuracies or [None])[-1])
         write_report(self._results)
         print(f"results: {self._results}", flush=True)
 
@@ -224,14 +218,14 @@ class _Training:
             "round",
             round=number,
             devices=len(outcome.updates),
-            loss=_weighted_loss(outcome.updates),
+            loss=outcome.loss,
             seconds=round(seconds, 3),
             own_seconds=round(seconds - max(busy, default=0.0), 3),
             file=file.name,
         )
         _state_path(self._results, number - 1).unlink(missing_ok=True)
 
-    def _last(self, grid: Grid, arrays: Arrays, evaluate: Callable[[int, Arrays], None]) -> None:
+    def _last(self, arrays: Arrays) -> None:
         """Each device's own accuracy of the last model, and after steps of its own."""
         steps = self._asked.personalise or 0
         config: dict[str, Any] = {}
@@ -257,17 +251,16 @@ class _Training:
     @contextmanager
     def _evaluating(self) -> Iterator[Callable[[int, Arrays], None]]:
         """What evaluates global models on all test images of this machine, while the fleet goes on."""
-        if self._fleet.whole is None:
+        device = self._here
+        if device is None:
             yield lambda number, arrays: None
             return
-        device = Device(self._own_seat(self._fleet.whole))
         waiting: list[tuple[int, Future[Evaluated]]] = []
 
         def record(all_of_them: bool) -> None:
             while waiting and (all_of_them or waiting[0][1].done()):
                 number, future = waiting.pop(0)
                 found = future.result()
-                self._accuracy = found.accuracy
                 append(self._results, "global", round=number, accuracy=found.accuracy, test_loss=found.loss)
                 print(
                     f"after round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g} on all test images",
@@ -283,16 +276,6 @@ class _Training:
 
             yield evaluate
             record(all_of_them=True)
-
-    def _own_seat(self, dataset: Path) -> Seat:
-        """This machine as a device with the whole dataset, whose test images it evaluates."""
-        kind = kind_of("x86", None)
-        folder = seat_folder(self._settings.build, _HERE)
-        package = folder / f"fleet-{kind.name}"
-        prepared = self._fleet.prepared
-        runtime = make_runtime(replace(self._settings, target="x86", serial=None))
-        build_fleet_package(kind.name, prepared.source.name, runtime, self._fleet.model, dataset, package)
-        return Seat(_HERE, "x86", None, str(package.resolve()), None, (), (), self._settings.runner.threads or 1)
 
     def _arrays(self, number: int) -> Arrays:
         """The global model after a round; 0: before the first."""
@@ -313,12 +296,11 @@ class _Training:
 
     def _centralised(self) -> None:
         """The same length of training on all images in one place."""
-        if self._fleet.whole is None:
+        if self._here is None:
             note("--centralised: the images are not in one place: left out")
             return
-        device = Device(self._own_seat(self._fleet.whole))
         given = {**_given(self._settings, TRAINING), "epochs": self._asked.rounds * self._asked.local_epochs}
-        trained = device.train(self._arrays(0), {**given, "seed": self._settings.seed}, "float32")
+        trained = self._here.train(self._arrays(0), {**given, "seed": self._settings.seed}, "float32")
         result = trained.result
         append(
             self._results,
@@ -451,15 +433,6 @@ def _classes(fleet: Fleet) -> tuple[str, ...]:
     return read_description(fleet.prepared.dataset).classes
 
 
-def _results_path(settings: Settings, model: str) -> Path:
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-fleet-{model}"
-    folder, count = settings.runs / name, 1
-    while folder.exists():
-        count += 1
-        folder = settings.runs / f"{name}-{count}"
-    return folder
-
-
 def _state_path(results: Path, number: int) -> Path:
     return results / f"strategy_{number}.safetensors"
 
@@ -484,8 +457,3 @@ def _numbers(update: Update) -> dict[str, Any]:
 
 def _busy_seconds(update: Update) -> float:
     return float(sum(update.metrics[f"{name}-seconds"] for name in ("push", "train", "pull")))
-
-
-def _weighted_loss(updates: Sequence[Update]) -> float | None:
-    images = sum(update.metrics["num-examples"] for update in updates)
-    return sum(u.metrics["loss"] * u.metrics["num-examples"] for u in updates) / images if images else None

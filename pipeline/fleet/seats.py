@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from device_runtime.formats.dataset import FILE_NAME as DATASET
 from device_runtime.formats.dataset import Description, read_description
@@ -28,8 +27,6 @@ from pipeline.targets.device import connect
 _ON_DEVICE = "device:"
 _SERIAL = "{serial}"
 _AT_ONCE = 8
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -98,34 +95,52 @@ def prepare_fleet(settings: Settings) -> Fleet:
         prepared = replace(prepared, recipe=replace(prepared.recipe, proximal=True))
     model = make_model(prepared, settings)
     kinds = {(place.target, place.serial is None): place for place in places}
-    runtimes = {
-        known: make_runtime(replace(settings, target=place.target, serial=place.serial))
-        for known, place in kinds.items()
-    }
-    seats = []
+    runtimes = {known: _runtime_of(place, settings) for known, place in kinds.items()}
     with stage("package"):
-        for place, own in zip(places, data, strict=True):
-            kind = kind_of(place.target, place.serial)
-            folder = seat_folder(settings.build, place.device)
-            package = folder / f"fleet-{kind.name}"
-            runtime = runtimes[place.target, place.serial is None]
-            build_fleet_package(kind.name, source.name, runtime, model, own.here, package)
-            # Trainings on one machine would take each other's cores.
-            threads = settings.runner.threads or (1 if place.serial is None else None)
-            seat = Seat(
-                place.device,
-                place.target,
-                place.serial,
-                str(package.resolve()),
-                own.there,
-                own.train,
-                own.test,
-                threads,
-            )
-            write_seat(folder, seat)
-            seats.append(seat)
+        seats = [
+            _seat(place, own, runtimes[place.target, place.serial is None], source.name, model, settings)
+            for place, own in zip(places, data, strict=True)
+        ]
     _push_all(seats)
     return Fleet(tuple(seats), prepared, model, None if owned else dataset)
+
+
+def seat_here(fleet: Fleet, settings: Settings) -> Seat:
+    """This machine with the whole dataset, whose test images it evaluates.
+
+    Args:
+      fleet: one that has it.
+      settings: where things come from and go to.
+    """
+    assert fleet.whole is not None
+    place = Place("this machine", "x86")
+    runtime = _runtime_of(place, settings)
+    return _seat(place, _here(fleet.whole), runtime, fleet.prepared.source.name, fleet.model, settings)
+
+
+def _runtime_of(place: Place, settings: Settings) -> Path:
+    return make_runtime(replace(settings, target=place.target, serial=place.serial))
+
+
+def _seat(place: Place, own: Data, runtime: Path, model_name: str, model: Path, settings: Settings) -> Seat:
+    """Builds the package of a device, and writes its seat.json."""
+    kind = kind_of(place.target, place.serial)
+    folder = seat_folder(settings.build, place.device)
+    package = folder / f"fleet-{kind.name}"
+    build_fleet_package(kind.name, model_name, runtime, model, own.here, package)
+    seat = Seat(
+        device=place.device,
+        target=place.target,
+        serial=place.serial,
+        package=str(package.resolve()),
+        data=own.there,
+        train=own.train,
+        test=own.test,
+        # Trainings on one machine would take each other's cores.
+        threads=settings.runner.threads or (1 if place.serial is None else None),
+    )
+    write_seat(folder, seat)
+    return seat
 
 
 def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], Path]:
@@ -172,27 +187,20 @@ def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple
             raise UsageError(
                 f"--data {_ON_DEVICE}{text} is on devices, {place.device} is this machine: give --data {text}"
             )
-        description, path = _description_there(place, folder, settings)
-        counts = [
-            tuple(
-                sum(strip.count for strip in description.splits.get(split, ()) if strip.label == label)
-                for label in range(len(description.classes))
-            )
-            for split in ("train", "test")
-        ]
-        found.append(Data(None, text, *counts))
-        descriptions.append(description)
+        path = _description_there(place, folder, settings)
+        found.append(Data(None, text, *histogram(path)))
+        descriptions.append(read_description(path))
     _check_alike(descriptions, places)
     return found, path
 
 
-def _description_there(place: Place, folder: PurePosixPath, settings: Settings) -> tuple[Description, Path]:
-    """What a dataset on a device says of itself, and where that is here."""
+def _description_there(place: Place, folder: PurePosixPath, settings: Settings) -> Path:
+    """A folder here with what a dataset on a device says of itself."""
     said = connect(place.serial).read_file(folder / DATASET)
     into = seat_folder(settings.build, place.device) / "described"
     into.mkdir(parents=True, exist_ok=True)
     (into / DATASET).write_bytes(said)
-    return read_description(into), into
+    return into
 
 
 def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -> None:
@@ -224,11 +232,7 @@ def _push_all(seats: Sequence[Seat]) -> None:
         sent = target.push(Path(seat.package), lambda done, total: None)
         return f"pushed {sent / 2**20:.1f} MiB to {seat.device}" if sent else ""
 
-    for line in _side_by_side(bring, [seat for seat in seats if seat.serial]):
-        if line:
-            note(line)
-
-
-def _side_by_side(do: Callable[[_Item], str], items: Iterable[_Item]) -> list[str]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(do, items))
+        for line in pool.map(bring, [seat for seat in seats if seat.serial]):
+            if line:
+                note(line)

@@ -58,10 +58,8 @@ class Table:
         for device, why in outcome.missing.items():
             self._rows[device] = (in_line(why), "", "")
             note(f"round {number}: without {device}: {why}")
-        updates = outcome.updates
-        images = sum(update.metrics["num-examples"] for update in updates)
-        loss = sum(u.metrics["loss"] * u.metrics["num-examples"] for u in updates) / images if images else float("nan")
-        devices = "1 device" if len(updates) == 1 else f"{len(updates)} devices"
+        count, loss = len(outcome.updates), float("nan") if outcome.loss is None else outcome.loss
+        devices = "1 device" if count == 1 else f"{count} devices"
         took = time.monotonic() - self._began
         print(f"round {number} of {self._rounds}: {devices}, loss {loss:.4g}, {took:.1f} s", flush=True)
 

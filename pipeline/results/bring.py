@@ -34,11 +34,15 @@ from pipeline.targets import Target
 
 def results_path(settings: Settings, model_name: str, began: datetime) -> Path:
     """runs/<time>-<model>-<target>/, a name that nothing has yet."""
-    name = f"{began:%Y%m%d-%H%M%S}-{model_name}-{settings.kind.name}"
-    folder, count = settings.runs / name, 1
+    return unused(settings.runs, f"{began:%Y%m%d-%H%M%S}-{model_name}-{settings.kind.name}")
+
+
+def unused(runs: Path, name: str) -> Path:
+    """A folder of that name in `runs`, with a number behind it where there is one."""
+    folder, count = runs / name, 1
     while folder.exists():
         count += 1
-        folder = settings.runs / f"{name}-{count}"
+        folder = runs / f"{name}-{count}"
     return folder
 
 

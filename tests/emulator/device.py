@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
 from pipeline.files import new_file
+from pipeline.machine.ports import free_port
 from pipeline.packing.abi import ARM64
 from tests.emulator import binfmt, parts, processes
 from tests.emulator.image import DEFAULT_CACHE, SHELL_ID, Image, image
@@ -73,8 +74,8 @@ def start(
     stop(name, cache=cache)
     device = EmulatedDevice(
         name=name,
-        serial=f"127.0.0.1:{parts.free_port()}",
-        adb_server_port=beside.adb_server_port if beside else parts.free_port(),
+        serial=f"127.0.0.1:{free_port()}",
+        adb_server_port=beside.adb_server_port if beside else free_port(),
         folder=_devices(cache) / name,
         image=image(cache, hardware.runs),
         hardware=hardware,

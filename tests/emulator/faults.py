@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import CommandError, TargetError
+from pipeline.machine.ports import free_port
 from tests.emulator import processes
-from tests.emulator.parts import HOST_PATH, EmulatedDevice, boot, connect, free_port, listens, start_relay, wait_until
+from tests.emulator.parts import HOST_PATH, EmulatedDevice, boot, connect, listens, start_relay, wait_until
 
 HERE = Path(__file__).parent
 

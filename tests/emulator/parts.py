@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
+from pipeline.machine import ports
 from pipeline.packing.abi import ARM64, X86_64, Abi
 from pipeline.targets.adb import server
 from pipeline.targets.adb.parse import Address
@@ -231,14 +231,4 @@ def _runs(device: EmulatedDevice) -> bool:
 
 def listens(port: int) -> bool:
     """Whether anybody takes connections at the loopback port."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    return ports.listens(ports.LOOPBACK, port)

@@ -14,7 +14,6 @@ from pipeline.configuration.declared import declared
 from pipeline.configuration.given import COMMAND_LINE, Given, Typed, typed_options
 from pipeline.configuration.resolve import InForce, configured, in_force, tell_aside
 from pipeline.errors import UsageError
-from pipeline.fleet.records import FILE_NAME
 from pipeline.options import read_option
 from pipeline.settings import Settings
 
@@ -77,15 +76,16 @@ def _results_of(settings: Settings) -> Path:
     Raises:
       UsageError: there is none.
     """
+    from pipeline.fleet.results import fleet_folders, fleet_named
+
     if settings.resume:
-        for folder in (Path(settings.resume), settings.runs / settings.resume):
-            if (folder / FILE_NAME).is_file():
-                return folder
+        if folder := fleet_named(settings.runs, Path(settings.resume)):
+            return folder
         raise UsageError(f"--resume {settings.resume}: neither this nor {settings.runs / settings.resume} is a fleet's")
-    found = sorted(settings.runs.glob(f"[!.]*/{FILE_NAME}"))
+    found = fleet_folders(settings.runs)
     if not found:
         raise UsageError(f"{settings.runs} has no fleet to go on with")
-    return found[-1].parent
+    return found[-1]
 
 
 TASKS = (fleet, join)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 from device_runtime.formats.option import Option
-from device_runtime.formats.option_values import positive_whole_number
+from device_runtime.formats.option_values import positive_whole_number, share
 from pipeline.fleet.options.devices import Devices, parse_devices
 from pipeline.fleet.options.parting import Parting, parse_parting
 from pipeline.fleet.options.privacy import Privacy, parse_privacy
 from pipeline.fleet.options.strategy import STRATEGIES, Strategy, parse_strategy
+from pipeline.options import positive_number
 
 FLEET, JOIN = "fleet", "join"
 _BOTH = (FLEET, JOIN)
@@ -20,22 +21,9 @@ _HERE, _FEDAVG = Devices(local=4), Strategy()
 
 def _seconds(text: str) -> float:
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError("seconds, a number above 0")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise ValueError("a number above 0 and at most 1")
-    return value
+        return positive_number(text)
+    except ValueError as error:
+        raise ValueError(f"seconds, {error}") from None
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ class FleetOptions:
             example="iid",
         ),
     ] = None
-    fraction: Annotated[float, Option("of the devices that take part in a round", _share, (FLEET,))] = 1.0
+    fraction: Annotated[float, Option("of the devices that take part in a round", share, (FLEET,))] = 1.0
     min_devices: Annotated[
         int, Option("a round waits for so many devices that are ready", positive_whole_number, (FLEET,))
     ] = 1

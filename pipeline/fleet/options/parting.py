@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-KINDS = ("iid", "dirichlet", "classes")
+from pipeline.options import positive_number
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,8 @@ def parse_parting(text: str) -> Parting:
     kind, colon, number = text.partition(":")
     if kind == "iid" and not colon:
         return Parting(kind)
-    try:
-        value = float(number)
-    except ValueError:
-        value = 0.0
-    if kind == "dirichlet" and 0 < value < float("inf"):
-        return Parting(kind, value)
-    if kind == "classes" and value >= 1 and value.is_integer():
-        return Parting(kind, value)
+    with suppress(ValueError):
+        value = positive_number(number)
+        if kind == "dirichlet" or (kind == "classes" and value.is_integer()):
+            return Parting(kind, value)
     raise ValueError("iid, dirichlet:0.5 (a concentration above 0) or classes:2 (so many classes for each device)")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
+
+from pipeline.options import positive_number
 
 _NAMES = ("clip", "noise")
 
@@ -57,18 +60,10 @@ def parse_privacy(text: str) -> Privacy:
     Raises:
       ValueError: it is something else.
     """
-    given = dict[str, float]()
-    for part in text.split(","):
-        name, _, number = part.strip().partition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = 0.0
-        if name not in _NAMES or name in given or not 0 < value < math.inf:
-            break
-        given[name] = value
-    else:
-        if len(given) == len(_NAMES):
+    parts = [part.strip().partition("=") for part in text.split(",")]
+    with suppress(ValueError):
+        given = {name: positive_number(number) for name, _, number in parts}
+        if len(parts) == len(_NAMES) and given.keys() == set(_NAMES):
             return Privacy(**given)
     raise ValueError("clip=1.0,noise=0.5 (the longest update, and the noise in parts of it, both above 0)")
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from pipeline.commands import run
 from pipeline.errors import CommandError, TargetError
+from pipeline.machine import ports
 from pipeline.progress import note
 from pipeline.targets.adb.parse import PORT_VARIABLE, SOCKET_VARIABLE, Address, Listed, no_port, parse_devices
 from pipeline.targets.adb.shell import Broken, Silent
@@ -130,11 +131,7 @@ def disconnect(server: Address, serial: str) -> None:
 
 def listens(address: Address) -> bool:
     """Whether anything does there."""
-    try:
-        socket.create_connection((address.host, address.port), timeout=2).close()
-    except OSError:
-        return False
-    return True
+    return ports.listens(address.host, address.port)
 
 
 def ensure(server: Address) -> None:

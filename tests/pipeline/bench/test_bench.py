@@ -17,9 +17,9 @@ from pipeline.bench.results import Timing
 from pipeline.bench.steps import Answers, measure_on, summary_of
 from pipeline.bench.training import answers_of
 from pipeline.errors import ModelError, RunFailed
+from pipeline.machine.ports import free_port
 from pipeline.optimizers import Optimizer
 from pipeline.settings import Settings
-from tests.emulator.parts import free_port
 from tests.invoking import invoke
 from tests.pipeline.datasets.image_files import write_folders
 from tests.pipeline.targets.saying import Saying

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.doctor.adb import examine
 from pipeline.doctor.finding import State
+from pipeline.machine.ports import free_port
 from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.settings import Settings
@@ -22,7 +23,7 @@ from pipeline.targets.adb.push import push
 from pipeline.targets.device import AdbTarget, package_on_device
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import frozen, unauthorized
-from tests.emulator.parts import SERVER_ENVIRONMENT, free_port
+from tests.emulator.parts import SERVER_ENVIRONMENT
 from tests.invoking import Invoked, invoke
 from tests.pipeline.targets.adb.test_server import end
 from tests.pipeline.targets.stand_in import make_package

@@ -10,8 +10,8 @@ import pytest
 from pipeline.doctor import debian_packages, host
 from pipeline.doctor.finding import State
 from pipeline.doctor.project import Project
+from pipeline.machine.ports import free_port
 from pipeline.packing.debian import MIRROR_VARIABLE
-from tests.emulator.parts import free_port
 
 
 def test_another_python_is_refused_with_the_ones_that_are_taken() -> None:

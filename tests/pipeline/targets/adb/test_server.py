@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TargetError
+from pipeline.machine.ports import free_port
 from pipeline.packing.abi import ARM64
 from pipeline.packing.runtime import PACKAGING
 from pipeline.targets.adb import server
@@ -25,7 +26,7 @@ from pipeline.targets.device import AdbTarget
 from tests.emulator import processes
 from tests.emulator.device import EmulatedDevice, emulated_device
 from tests.emulator.faults import state
-from tests.emulator.parts import SERVER_ENVIRONMENT, free_port, start_relay, wait_until
+from tests.emulator.parts import SERVER_ENVIRONMENT, start_relay, wait_until
 from tests.invoking import ROOT
 from tests.pipeline.targets.stand_in import make_package
 
