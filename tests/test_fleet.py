@@ -201,6 +201,18 @@ def test_what_cannot_be_meant_is_one_line(words: tuple[str, ...], said: str, tmp
     assert not list((tmp_path / "runs").glob("*"))
 
 
+def test_a_key_that_is_none_is_one_line(made_of: tuple[str, ...], tmp_path: Path) -> None:
+    ssh = tmp_path / "local-1"
+    ssh.write_text("no key")
+    for key, said in (("nothere", "No such file"), (str(tmp_path / "{serial}"), f"{ssh} cannot be read")):
+        words = ("--devices", "local:1", "--auth-supernode-private-key", key, *TRAINING)
+        done = invoke("fleet", *made_of, *words, "--build", tmp_path / "build", "--runs", tmp_path / "runs")
+        assert done.code == 2
+        assert done.stderr.splitlines()[-1].startswith("error: --auth-supernode-private-key")
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_without_flower_it_says_how_to_install_it(tmp_path: Path) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()

@@ -124,6 +124,27 @@ def given_link(address: str, certificates: Path | None, secret: Path | None = No
     return Link(address, certificates, secret)
 
 
+def read_key(path: Path) -> tuple[Any, Any]:
+    """A node's private key, and its public one.
+
+    Raises:
+      UsageError: the file has none.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+    try:
+        private = load_ssh_private_key(path.read_bytes(), None)
+    # cryptography's errors have no base class of their own.
+    except Exception as error:
+        raise UsageError(f"--auth-supernode-private-key {path} cannot be read: {in_one_line(error)}") from error
+    if not isinstance(private, EllipticCurvePrivateKey):
+        raise UsageError(
+            f"--auth-supernode-private-key {path} is no ECDSA key: make one with ssh-keygen -t ecdsa -b 384"
+        )
+    return private, private.public_key()
+
+
 @contextmanager
 def own_link(home: Path) -> Iterator[Link]:
     """A SuperLink of this command on loopback, which ends with the block.

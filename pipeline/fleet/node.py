@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError, in_one_line
-from pipeline.fleet.flower import Link, is_loopback, make_quiet
+from pipeline.fleet.flower import Link, is_loopback, make_quiet, read_key
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message
@@ -40,7 +40,7 @@ def run_node(link: Link, seat: Path, key: Path | None) -> None:
     from flwr.supernode.fleet_http_connection import http_request_response
 
     certificates = str(link.certificates) if link.certificates else None
-    keys = _read_key(key) if key else None
+    keys = read_key(key) if key else None
     with (
         http_request_response(link.address, link.certificates is None, certificates, keys) as connection,
         ThreadPoolExecutor(1) as pool,
@@ -117,13 +117,6 @@ def _reply(reply: Message, send: Any, push_object: Any) -> None:
     with no_object_id_recompute():
         wanted, session = send(reply, get_object_tree(reply), 0.0)
         push_objects(get_all_nested_objects(reply), partial(push_object, run_id, session), object_ids_to_push=wanted)
-
-
-def _read_key(path: Path) -> Any:
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-    private = load_ssh_private_key(path.read_bytes(), None)
-    return private, private.public_key()
 
 
 def main() -> None:

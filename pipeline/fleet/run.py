@@ -21,7 +21,7 @@ from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
-from pipeline.fleet.flower import Link, given_link, last_line, make_quiet, own_link, served
+from pipeline.fleet.flower import Link, given_link, last_line, make_quiet, own_link, read_key, served
 from pipeline.fleet.records import FILE_NAME, append, of, read, rounds
 from pipeline.fleet.report import write_report
 from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
@@ -337,6 +337,9 @@ class Nodes:
         self._words += ["--root-certificates", str(link.certificates)] if link.certificates else []
         # A key is one node's: each device has a file of its own.
         self._keys = {seat.device: str(key).replace("{serial}", plain_name(seat)) for seat in seats if key}
+        for path in self._keys.values():
+            # A node that cannot read its key would end each time that it is started.
+            read_key(Path(path))
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
         self.running = {device: self._start(device) for device in self._folders}

@@ -34,9 +34,7 @@ class Table:
         why = "; ".join(f"{node.device}: {node.unready}" for node in nodes if node.unready) or "no node answers yet"
         if why != self._waiting:
             self._waiting = why
-            # Nodes need a moment to come up.
-            if nodes:
-                note(f"waiting for devices: {why}")
+            note(f"waiting for devices: {why}")
 
     def begin(self, number: int, chosen: Sequence[Node]) -> None:
         """A round begins with these devices."""
