@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.datasets.layouts.idx import find_files
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.faults import table
+from tests.faults.training import MODULE
 from tests.invoking import ROOT, invoke
 
 # What a script starts in its background ignores Ctrl-C, and so would the tasks that tests interrupt.
@@ -75,6 +79,20 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package(build: Path) -> Path:
     """The x86 package of `build`."""
     return build / "package-x86"
+
+
+@pytest.fixture(scope="session")
+def made_of(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Options of a package that trains fast, emulated too: a small model, the first images of MNIST."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.py").write_text(MODULE)
+    (folder / "data").mkdir()
+    for file, count in zip(find_files(shared_data / "mnist"), (400, 400, 40, 40), strict=True):
+        content = gzip.decompress(file.read_bytes())
+        header, size = (16, 784) if "images" in file.name else (8, 1)
+        head = content[:4] + struct.pack(">I", count) + content[8:header]
+        (folder / "data" / file.name.removesuffix(".gz")).write_bytes(head + content[header : header + count * size])
+    return ("--model", f"{folder / 'small.py'}:tiny", "--data", str(folder / "data"))
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from pipeline.fleet.records import of, read, rounds
 from tests.faults.training import wait_for
 from tests.invoking import ROOT, Invoked, invoke
 
-pytest_plugins = ["tests.faults.conftest"]
-
 TRAINING = ("--batch-size", "10", "--learning-rate", "0.01", "--local-epochs", "2")
 
 

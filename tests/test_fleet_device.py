@@ -20,8 +20,6 @@ from tests.invoking import ROOT
 from tests.test_fleet import TRAINING
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
-pytest_plugins = ["tests.faults.conftest"]
-
 OUTPUT = Path("train-on-device") / "fleet-arm64" / "output"
 
 

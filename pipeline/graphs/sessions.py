@@ -18,9 +18,12 @@ def open_session(model: Path | onnx.ModelProto) -> ort.InferenceSession:
     """
     import onnxruntime as ort
 
+    from device_runtime.engines.sessions import exact_products
+
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Which keeps what a run took, for the next one.
     options.enable_cpu_mem_arena = False
+    exact_products(options)
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

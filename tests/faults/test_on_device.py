@@ -26,7 +26,7 @@ from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import gone, kill_server, reboot, restart_adbd
 from tests.emulator.parts import SERVER_ENVIRONMENT
 from tests.faults.table import Tried
-from tests.faults.training import Host, check_as_if_nothing_had_been, curve, lost, wait_for
+from tests.faults.training import WAIT_S, Host, check_as_if_nothing_had_been, curve, lost, wait_for
 from tests.invoking import invoke
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -203,7 +203,7 @@ def test_the_device_is_away_for_longer_than_the_host_waits(
     job.start()
     host.wait_for_steps(20)
     with gone(device):
-        job.join(60)
+        job.join(WAIT_S)
     [said] = ended
     assert "`invoke attach` shows it, `invoke run --target arm64 --resume` goes on" in said
     assert "what runs there goes on (Ctrl-C leaves it running)" in capsys.readouterr().err
