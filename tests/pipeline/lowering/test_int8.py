@@ -15,6 +15,7 @@ from device_runtime.formats.checkpoint import untrained_name
 from device_runtime.formats.model import Pixels, read_model
 from pipeline.errors import UsageError
 from pipeline.files import read_record
+from pipeline.graphs.sessions import open_session
 from pipeline.lowering.inference import write_inference_model
 from pipeline.lowering.int8 import FEATURES_FILE, RECORD, Quantised, line_of, quantise_backbone
 from pipeline.recipe import Preprocessing, Recipe
@@ -59,8 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(file: Path, output: str, image: np.ndarray) -> np.ndarray:
-    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([output], {"image": image})[0])
+    return np.asarray(open_session(file).run([output], {"image": image})[0])
 
 
 def images() -> np.ndarray:
