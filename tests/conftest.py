@@ -19,6 +19,10 @@ from tests.faults import table
 from tests.faults.training import MODULE
 from tests.invoking import ROOT, invoke
 
+# Tests run beside each other, one on each core: threads of torch's would wait for the cores of the others, and wait
+# busily. Before it is imported, and for the tasks that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What a script starts in its background ignores Ctrl-C, and so would the tasks that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
