@@ -17,18 +17,18 @@ RESUME = "`invoke run --resume`"
 
 HEAD = f"""# What was done to it, and what it cost
 
-Each row is a fault that a test does to a real process, file or device, the emulated one. Of a run the test then
-compares the bytes of the final parameters and the steps in the metrics with those of a training that nothing happened
-to: they are equal, each step is there once, and nothing half-written stays. Of a build it looks that the next one is
-whole. *Lost* is what had to be computed again. A row is that of the last run of its test in
+Each row is a fault that a test does to a real process, file or device, the emulated one of x86-64. Of a run the test
+then compares the bytes of the final parameters and the steps in the metrics with those of a training that nothing
+happened to: they are equal, each step is there once, and nothing half-written stays. Of a build it looks that the next
+one is whole. *Lost* is what had to be computed again. A row is that of the last run of its test in
 
 ```sh
 {VARIABLE}=1 pytest tests/faults tests/test_x86.py
 ```
 
-The clock of a device cannot be set under qemu: set back it is on x86, where the training's beginning and its files lie
-in the future. That the host waits 15 minutes for a device which it follows is 3 s in the test of a longer absence. With
-no `--save-every` a checkpoint is saved every 10 s, and that much is lost at most.
+The clock of the emulated device is this machine's: set back it is on x86, where the training's beginning and its files
+lie in the future. That the host waits 15 minutes for a device which it follows is 3 s in the test of a longer absence.
+With no `--save-every` a checkpoint is saved every 10 s, and that much is lost at most.
 
 | fault | stage | target | lost | what goes on |
 |---|---|---|---|---|

@@ -49,7 +49,7 @@ class Host:
     @property
     def package(self) -> Path:
         """The package."""
-        return self.build / f"package-{self.target}"
+        return self.build / self.output.parent.name
 
     @property
     def last(self) -> int:
@@ -58,7 +58,8 @@ class Host:
 
     def words(self, task: str, *words: str) -> list[str]:
         """A task's command line; `train` and `run` have the training's options unless they go on with one."""
-        given = [task, "--target", self.target, "--build", str(self.build), *words]
+        serial = ["--serial", self.env["ANDROID_SERIAL"]] if "ANDROID_SERIAL" in self.env else []
+        given = [task, "--target", self.target, *serial, "--build", str(self.build), *words]
         if task in ("train", "run", "pull"):
             given += ["--runs", str(self.runs)]
         if task in ("run", "package") and "--resume" not in words:
