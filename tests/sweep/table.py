@@ -23,9 +23,10 @@ PARTS: tuple[tuple[str, str, Kinds], ...] = (
     ("As people write models", "ways", as_written.KINDS),
 )
 
-INTRODUCTION = """Each is tried within a small model between trained layers (`pytest tests/sweep`): it trains as torch
-trains it, with logits, loss, every gradient, buffers and the updated weights compared for batches of another size than
-the model was exported with, or it is refused by a line that says what to use instead."""
+INTRODUCTION = """Each is tried within a small model between trained layers (`SWEEP=all pytest tests/sweep`, without
+`SWEEP=all` a fixed part of them): it trains as torch trains it, with logits, loss, every gradient, buffers and the
+updated weights compared for batches of another size than the model was exported with, or it is refused by a line that
+says what to use instead."""
 
 
 def render() -> str:
