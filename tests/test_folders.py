@@ -134,13 +134,14 @@ def test_what_was_left_out_is_in_the_report_of_a_second_run_too(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_names_of_any_characters_reach_the_emulated_device(emulator: EmulatedDevice, tmp_path: Path) -> None:
+def test_names_of_any_characters_reach_the_emulated_device(x86_device: EmulatedDevice, tmp_path: Path) -> None:
     write_odd_names(tmp_path / "in")
-    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
+    env = {"ANDROID_ADB_SERVER_PORT": str(x86_device.adb_server_port)}
     for _ in range(2):
-        run = run_small(tmp_path, "--target", "arm64", env=env)
+        run = run_small(tmp_path, "--target", "x86", "--serial", x86_device.serial, env=env)
         assert run.code == 0, run.stderr
         assert len(run.accuracies) + run.stdout.count("accuracy on validation data = ") >= 3
     # The device's digests are those of the manifest: of the second run nothing but lists travels.
     (sent,) = [line for line in run.stderr.splitlines() if line.startswith("pushed ")]
     assert float(sent.split()[1]) < 1
+    x86_device.shell("rm -rf /data/local/tmp/*")

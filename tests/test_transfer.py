@@ -256,14 +256,16 @@ def test_without_photographs_it_says_what_to_give(tmp_path: Path) -> None:
 
 
 @pytest.mark.emulator
-def test_a_small_backbone_on_the_emulated_device(emulator: EmulatedDevice, photographs: Path, tmp_path: Path) -> None:
+def test_a_small_backbone_on_the_emulated_device(x86_device: EmulatedDevice, photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(SMALL_BACKBONE)
     run = invoke(
-        *("run", "--model", "transfer", "--backbone", f"{tmp_path / 'small.py'}:small", "--target", "arm64"),
+        *("run", "--model", "transfer", "--backbone", f"{tmp_path / 'small.py'}:small"),
+        *("--target", "x86", "--serial", x86_device.serial),
         *("--data", photographs, "--classes", "coast,office", "--cycles", "4"),
         *("--build", tmp_path / "build", "--runs", tmp_path / "runs"),
-        env={"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial},
+        env={"ANDROID_ADB_SERVER_PORT": str(x86_device.adb_server_port)},
     )
+    x86_device.shell("rm -rf /data/local/tmp/*")
     assert run.code == 0, run.stderr
     assert len(losses(run.results)) == 4
     assert len(accuracies(run)) == 3
