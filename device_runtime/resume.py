@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from device_runtime.formats.checkpoint import SUFFIX, Checkpoint, Run, read_checkpoint, trained_name, untrained_name
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.metrics import Record, last_start, read_metrics, until
+from device_runtime.formats.metrics import Record, last_start, read_metrics, score_in, until
 from device_runtime.formats.model import Model
 from device_runtime.plan import Plan
 
@@ -26,7 +27,7 @@ class Progress:
     """
 
     least_loss: float = float("inf")
-    best_accuracy: float = 0.0
+    best_accuracy: float = -math.inf
     accuracy: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
@@ -103,13 +104,13 @@ def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> P
     """What the records until update `step` sum up to."""
     losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
     evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
-    accuracies = [record["accuracy"] for record in records if record["event"] in ("report", "evaluation")]
+    scores = [score_in(record) for record in records if record["event"] in ("report", "evaluation")]
     return Progress(
         least_loss=min(losses.values(), default=float("inf")),
-        best_accuracy=max(accuracies, default=0.0),
-        accuracy=accuracies[-1] if accuracies else None,
+        best_accuracy=max(scores, default=-math.inf),
+        accuracy=scores[-1] if scores else None,
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
-        reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
+        reached=score_in(evaluated[-1]) if evaluated and evaluated[-1]["step"] == step else None,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from device_runtime.base_memory import base_memory_bytes
@@ -23,6 +24,7 @@ from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
 from device_runtime.formats.predictions import Heading, write_predictions
+from device_runtime.formats.sample import CLASS, Target
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
 from device_runtime.live import Live
@@ -94,10 +96,11 @@ def run(
                 began = time.perf_counter()
                 step = trainer.run()
                 trained_s = time.perf_counter() - began
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
                 trainer.check(evaluation, step, inputs.final)
-                heading = Heading(run.id, step, inputs.final, model.classes, evaluation.images)
-                write_predictions(options.output, evaluation.predictions, heading)
+                if evaluation.predictions:
+                    heading = Heading(run.id, step, inputs.final, model.target.count, evaluation.images)
+                    write_predictions(options.output, evaluation.predictions, heading)
                 if options.round_dtype and before:
                     is_of_test = inputs.final == "test"
                     after = evaluation if is_of_test else tested(engine, test, plan.batch_size, model)
@@ -107,8 +110,8 @@ def run(
                     write_round_of(options.output, options.round_dtype, engine, model, result)
             else:
                 step = start.step
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
-            say(final_line(inputs.final, evaluation.accuracy))
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
+            say(final_line(inputs.final, evaluation.score, evaluation.measure))
             evaluation.record(metrics, step, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
             memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
@@ -191,18 +194,24 @@ def _proximal(options: Options, folder: Path, model: Model, start: Checkpoint, p
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
     description = dataset.description
-    sizes = (description.height, description.width, description.channels)
-    wanted = (model.input.height, model.input.width, model.input.channels)
     problems: list[str] = []
-    if sizes != wanted:
-        problems.append(f"its images are {sizes} (height, width, channels), the model takes {wanted}")
-    if len(dataset.classes) > model.classes:
-        problems.append(f"it has {len(dataset.classes)} classes, the model {model.classes}")
+    if description.sample != model.input:
+        problems.append(f"its samples are {description.sample.text}, the model takes {model.input.text}")
+    if not _fits(description.target, model.target):
+        problems.append(f"it has {description.target.text}, the model {model.target.text}")
+    if options.augment and not model.input.is_picture:
+        problems.append("--augment changes pictures")
     missing = [split for split in ("train", "test") if not len(dataset.splits.get(split, ()))]
     if missing:
         problems.append(f"it has no images in {' and '.join(missing)}")
     if problems:
         raise FormatError(f"the dataset {options.data} does not fit {model.name}: {'; '.join(problems)}; package again")
+
+
+def _fits(given: Target, known: Target) -> bool:
+    """Whether a model knows such targets; of fewer classes too."""
+    fewer = given.kind == CLASS and given.count <= known.count
+    return given == known or (fewer and replace(given, count=known.count) == known)
 
 
 def _check_states(model: Model, start: Checkpoint, file: Path, engine: str) -> None:

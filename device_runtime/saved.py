@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
-from device_runtime.formats.metrics import Record
+from device_runtime.formats.metrics import Record, score_in
 from device_runtime.formats.model import Model
 from device_runtime.metrics import Metrics
 
@@ -32,7 +32,7 @@ class Saved:
         self._accuracies: dict[int, float] = {}
         for record in records:
             if record["event"] == "evaluation" and record["split"] == "test":
-                self.evaluated(record["step"], record["accuracy"])
+                self.evaluated(record["step"], score_in(record))
 
     @property
     def last(self) -> Path | None:

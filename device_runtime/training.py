@@ -26,6 +26,7 @@ from device_runtime.plan import Plan
 from device_runtime.resume import progress_of
 from device_runtime.saved import Saved
 from device_runtime.schedules import learning_rate_at
+from device_runtime.scores import SCORES
 
 # Where nothing else is asked for, so much of a training is lost at most when it is killed.
 AUTOMATIC_S = 10.0
@@ -53,6 +54,7 @@ class Trainer:
         """`history` is what was recorded of the training that goes on here."""
         self._engine = engine
         self._model = model
+        self._measure = SCORES[model.target.kind]
         self._train = inputs.train
         self._test = inputs.splits["test"]
         self._plan = plan
@@ -182,7 +184,7 @@ class Trainer:
         if plan.report_every and step % plan.report_every == 0:
             self._state(step)
             accuracy = None if plan.report_every == 1 else self._sampled_accuracy(step)
-            say(cycle_line(step, loss, progress.least_loss, accuracy))
+            say(cycle_line(step, loss, progress.least_loss, accuracy, self._measure))
         if plan.by_epochs:
             progress.epoch_losses.append(loss)
         if plan.by_epochs and step % self._batches.steps_per_epoch == 0:
@@ -190,18 +192,21 @@ class Trainer:
         if plan.evaluate_every and step % plan.evaluate_every == 0:
             accuracy = self._evaluate(step)
             progress.best_accuracy = max(progress.best_accuracy, accuracy)
-            say(evaluation_line(accuracy, progress.best_accuracy))
+            say(evaluation_line(accuracy, progress.best_accuracy, self._measure))
             self.save(step)
             return self._is_target(accuracy)
         return False
 
     def _sampled_accuracy(self, step: int) -> float:
         evaluation = evaluate(
-            self._engine, self._test, self._plan.batch_size, self._model.loss, REPORT_BATCHES * self._plan.batch_size
+            self._engine, self._test, self._plan.batch_size, self._model, REPORT_BATCHES * self._plan.batch_size
         )
-        self._progress.accuracy = evaluation.accuracy
-        best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.accuracy)
-        self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=best)
+        measure = evaluation.measure
+        self._progress.accuracy = evaluation.score
+        best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.score)
+        self._metrics.record(
+            "report", step=step, measure=measure, **{measure: evaluation.score, f"max_{measure}": best}
+        )
         return best
 
     def _finish_epoch(self, step: int) -> bool:
@@ -210,19 +215,20 @@ class Trainer:
         seconds = time.perf_counter() - self._epoch_started
         accuracy = self._evaluate(step)
         epoch = step // self._batches.steps_per_epoch
-        say(epoch_line(epoch, loss, accuracy, seconds))
-        self._metrics.record("epoch", epoch=epoch, step=step, loss=loss, accuracy=accuracy, seconds=round(seconds, 3))
+        say(epoch_line(epoch, loss, accuracy, seconds, self._measure))
+        own = {self._measure: accuracy}
+        self._metrics.record("epoch", epoch=epoch, step=step, loss=loss, **own, seconds=round(seconds, 3))
         losses.clear()
         self._epoch_started = time.perf_counter()
         return self._is_target(accuracy)
 
     def _evaluate(self, step: int) -> float:
-        evaluation = evaluate(self._engine, self._test, self._plan.batch_size, self._model.loss)
+        evaluation = evaluate(self._engine, self._test, self._plan.batch_size, self._model)
         self.check(evaluation, step, "test")
         evaluation.record(self._metrics, step, "test")
-        self._saved.evaluated(step, evaluation.accuracy)
-        self._progress.accuracy = evaluation.accuracy
-        return evaluation.accuracy
+        self._saved.evaluated(step, evaluation.score)
+        self._progress.accuracy = evaluation.score
+        return evaluation.score
 
     def _is_target(self, accuracy: float) -> bool:
         return self._plan.target_accuracy is not None and accuracy >= self._plan.target_accuracy

@@ -81,7 +81,7 @@ def test_a_report_is_written_again_as_it_was(lowered: Path, build: Path) -> None
 def test_runs_are_listed_and_compared(lowered: Path) -> None:
     listed = invoke("runs", "--runs", lowered.parent)
     line = next(line for line in listed.stdout.splitlines() if lowered.name in line)
-    assert line.split()[3:] == ["lenet", "x86", f"{read_training(lowered).accuracy:.4g}", "1000", "ended"]
+    assert line.split()[3:] == ["lenet", "x86", f"{read_training(lowered).score:.4g}", "1000", "ended"]
     compared = invoke("report", lowered.name, lowered, "--runs", lowered.parent)
     assert compared.stdout == f"{lowered.parent / 'comparison.html'}\n", compared.stderr
     assert "<p>Nothing.</p>" in (lowered.parent / "comparison.html").read_text()

@@ -56,7 +56,7 @@ class LoweredEngine:
         self._sink: ort.InferenceSession | None = None
         self._eval: EvalStep | None = None
 
-    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], rate: float, step: int) -> float:
         """See `Engine`; the batch has to have the size that the engine was made for."""
         gradients, update = self._opened()
         loss = gradients.run(inputs, label, step)
@@ -93,7 +93,7 @@ class LoweredEngine:
             vector[:] = values
         return [float(loss) for loss in losses]
 
-    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
         """See `Engine`; batches may differ in size."""
         if self._eval is None:
             self._eval = EvalStep(self._folder, self._model, self._vectors["parameters"], self._buffers, self._threads)

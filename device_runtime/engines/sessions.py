@@ -75,8 +75,8 @@ def bind_state(binding: ort.IOBinding, model: Model, parameters: Vector, buffers
 
 
 def bind_batch(
-    binding: ort.IOBinding, model: Model, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    binding: ort.IOBinding, model: Model, inputs: npt.NDArray[Any], label: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Has a step read a batch; returns what the caller holds until the run is over."""
     inputs, label = np.ascontiguousarray(inputs), np.ascontiguousarray(label)
     bind_input(binding, model.batch_input, inputs)

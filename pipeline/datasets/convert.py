@@ -26,7 +26,7 @@ from pipeline.stages import build_once
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def convert(
     """Converts `source` once: the folder is named after a digest of names, sizes and times of the input's files.
 
     Args:
-      source: the dataset's folder, or None for the sample.
+      source: the dataset's folder or file, or None for the sample.
       build: the build folder.
       options: how to convert.
       on_progress: takes photographs done and photographs in all.
@@ -81,7 +81,8 @@ def convert(
             converted = _converted(found, folder, temporary, options, on_progress, workers)
             dataset_format.write_description(temporary, converted.description)
             write_account(temporary, converted.account)
-            write_preparation(temporary, converted.preparation)
+            if converted.preparation:
+                write_preparation(temporary, converted.preparation)
 
     build_once(target, digest, make)
     for line in read_account(target).told:
@@ -115,9 +116,8 @@ def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
     Raises:
       DatasetError, UsageError: as `convert`.
     """
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
+    if not folder.exists():
+        raise DatasetError(f"the data {folder} does not exist: give --data a folder, or a file, that holds the dataset")
     with _readable(folder):
         return find(folder, wanted)
 

@@ -67,7 +67,8 @@ def _row(folder: Path) -> Row:
         name=folder.name,
         model=history.start["model"],
         target=f"fleet of {len(history.members):,}",
-        accuracy=accuracy[-1] if accuracy else None,
+        score=accuracy[-1] if accuracy else None,
+        measure="accuracy",
         steps=f"{max(history.costs, default=0):,} rounds",
         state=history.state,
     )

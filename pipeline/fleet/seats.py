@@ -206,12 +206,11 @@ def _description_there(place: Place, folder: PurePosixPath, settings: Settings) 
 def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -> None:
     first = descriptions[0]
     for description, place in zip(descriptions, places, strict=True):
-        sizes = (description.height, description.width, description.channels)
-        if sizes != (first.height, first.width, first.channels) or description.classes != first.classes:
+        if (description.sample, description.target, description.classes) != (first.sample, first.target, first.classes):
             raise DatasetError(
-                f"the images of {place.device} are {sizes} of {len(description.classes)} classes, those of "
-                f"{places[0].device} {(first.height, first.width, first.channels)} of {len(first.classes)}: one model "
-                "takes one size and the same classes; give --classes, or convert them alike"
+                f"the samples of {place.device} are {description.sample.text} of {description.target.text}, those of "
+                f"{places[0].device} {first.sample.text} of {first.target.text}: one model takes one size and the same "
+                "classes; give --classes, or convert them alike"
             )
 
 

@@ -42,19 +42,17 @@ class TrainedModel:
     probability: str
 
 
-def metadata_of(classes: Sequence[str], preparation: Preparation, loss: str) -> dict[str, str]:
+def metadata_of(classes: Sequence[str], preparation: Preparation | None, loss: str) -> dict[str, str]:
     """What an inference model says of itself.
 
     Args:
       classes: their names in the order of the logits.
-      preparation: how a picture becomes what it takes.
-      loss: by which the logits were trained.
+      preparation: how a picture becomes what it takes; None: it takes arrays as they are.
+      loss: by which the logits were trained; one that tells nothing of probabilities leaves them out.
     """
-    return {
-        CLASSES: json.dumps(list(classes)),
-        PREPROCESSING: text_of(preparation),
-        PROBABILITY: PROBABILITIES[loss],
-    }
+    prepared = {PREPROCESSING: text_of(preparation)} if preparation else {}
+    probability = {PROBABILITY: PROBABILITIES[loss]} if loss in PROBABILITIES else {}
+    return {CLASSES: json.dumps(list(classes)), **prepared, **probability}
 
 
 def named_run(name: str | None, runs: Path) -> Path:

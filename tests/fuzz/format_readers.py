@@ -20,7 +20,7 @@ from device_runtime.formats import answers, dataset, manifest, model
 from device_runtime.formats.answers import Answers
 from device_runtime.formats.bmp import BmpFile, write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_checkpoint, write_checkpoint
-from device_runtime.formats.dataset import Description, Strip
+from device_runtime.formats.dataset import Strip, pictures
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import File, Manifest, Version
 from device_runtime.formats.moment import PREFIX, Moment, read_moment
@@ -51,7 +51,7 @@ from tests.fuzz.readers import Reader
 from tests.pipeline.inference.written import write_linear_model
 
 IMAGES = np.arange(3 * 2 * 5 * 3, dtype=np.uint8).reshape(3, 2, 5, 3)
-DESCRIPTION = Description(
+DESCRIPTION = pictures(
     "made",
     2,
     5,

@@ -69,12 +69,14 @@ class Layout:
       find: takes the folder and the classes that were asked for, none for all, None for all even where that is one or
         very many; None where nothing looks like it.
       rank: of layouts that would take the same folder, the one of the lowest rank does.
+      files: how files are called, in small letters, that are such a dataset by themselves.
     """
 
     description: str
     photographs: bool
     find: Callable[[Path, Sequence[str] | None], Found | None]
     rank: int = 0
+    files: tuple[str, ...] = ()
 
 
 def layouts() -> list[Layout]:
@@ -88,7 +90,7 @@ def described(chosen: Sequence[Layout]) -> str:
 
 
 def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
-    """The dataset in a folder, or in the only folder within it, however deep.
+    """The dataset in a file, in a folder, or in the only folder within it, however deep.
 
     Raises:
       UsageError: a class is asked for that the dataset lacks.
@@ -96,6 +98,8 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
       OSError: a folder cannot be read.
     """
     known = layouts()
+    if not source.is_dir():
+        return _find_file(source, known, wanted)
     folder: Path | None = source
     been: set[str] = set()
     # A link may lead round.
@@ -110,6 +114,15 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
     loose = sum(is_image_name(path) for path in files_in(source))
     seen = f": {loose} images lie in it, but not in a folder for each class" if loose else ""
     raise DatasetError(f"{source} holds no dataset{seen}: expected {described(known)}")
+
+
+def _find_file(source: Path, known: Sequence[Layout], wanted: Sequence[str] | None) -> Found:
+    endings = [ending for layout in known for ending in layout.files]
+    of_file = [layout for layout in known if source.name.lower().endswith(layout.files or ("/",))]
+    found = of_file[0].find(source, wanted) if of_file else None
+    if found is None:
+        raise DatasetError(f"{source} is no folder and no file that is a dataset, which end with {', '.join(endings)}")
+    return found
 
 
 def _only_folder(folder: Path) -> Path | None:

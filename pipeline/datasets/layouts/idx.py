@@ -19,13 +19,12 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Strip
+from device_runtime.formats.dataset import Description, pictures
 from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.datasets.photographs.names import file_name
 from pipeline.datasets.photographs.preparation import grey_of
+from pipeline.datasets.strips import write_strips
 from pipeline.errors import DatasetError, brief
 
 KINDS = ("images-idx3", "labels-idx1")
@@ -142,16 +141,16 @@ def convert_idx(source: Path, known: IdxSet, classes: Sequence[str], name: str, 
         labels = _read(pair.labels, _LABELS_MAGIC, 1, problems)
         if images is not None and labels is not None:
             _check(pair, images, labels, known, problems)
-            arrays[split] = (images.transpose(0, 2, 1) if known.transposed else images, labels)
-    sizes = {images.shape[1:] for images, _ in arrays.values()}
+            arrays[split] = (images.transpose(0, 2, 1) if known.transposed else images)[..., None], labels
+    sizes = {images.shape[1:3] for images, _ in arrays.values()}
     if len(sizes) > 1:
         problems.append(f"the images of train and test differ in size: {sorted(sizes)}")
     if problems:
         raise DatasetError(f"{source}: {'; '.join(problems)}. Download the files again")
     numbers = [known.classes.index(name) + known.first_label for name in classes]
-    strips = {split: _strips(folder, split, classes, numbers, *pair) for split, pair in arrays.items()}
+    strips = {split: write_strips(folder, split, classes, numbers, *pair) for split, pair in arrays.items()}
     height, width = sizes.pop()
-    description = Description(name, height, width, 1, tuple(classes), strips)
+    description = pictures(name, height, width, 1, tuple(classes), strips)
     _refuse_empty(source, description)
     return Converted(description, Account(tuple(imbalance_lines(description))), grey_of(height, width))
 
@@ -247,22 +246,6 @@ def _check(pair: _Split, images: Bytes, labels: Bytes, known: IdxSet, problems: 
         problems.append(
             f"{pair.labels.name}: label {labels[first]} of image {first} is not one of {known.first_label} to {last}"
         )
-
-
-def _strips(
-    folder: Path | None, split: str, classes: Sequence[str], numbers: Sequence[int], images: Bytes, labels: Bytes
-) -> tuple[Strip, ...]:
-    strips: list[Strip] = []
-    for label, (name, number) in enumerate(zip(classes, numbers, strict=True)):
-        chosen = images[labels == number]
-        if not len(chosen):
-            continue
-        file = file_name(split, name, "images")
-        if folder:
-            (folder / file).parent.mkdir(parents=True)
-            write_bmp(folder / file, chosen[..., None])
-        strips.append(Strip(file, label, len(chosen)))
-    return tuple(strips)
 
 
 def _find_idx(source: Path, wanted: Sequence[str] | None) -> Found | None:

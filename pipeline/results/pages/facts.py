@@ -49,7 +49,8 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     """How it went, in a number each: pairs of a name and a value."""
     step, memory = training.median_step_seconds, _memory(training)
     return [
-        ("accuracy", "" if training.accuracy is None else f"{training.accuracy:.4g} ({training.evaluated})"),
+        (training.measure, "" if training.score is None else f"{training.score:.4g} ({training.evaluated})"),
+        *((name, f"{value:.4g}") for name, value in training.measures.items()),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
         ("time per step", "" if step is None else f"{1000 * step:.3g} ms"),

@@ -12,7 +12,7 @@ import pytest
 
 from device_runtime.formats import dataset as dataset_format
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Split, Strip, load_dataset, read_description, write_description
+from device_runtime.formats.dataset import Split, Strip, load_dataset, pictures, read_description, write_description
 from device_runtime.formats.errors import FormatError
 
 Images = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -27,7 +27,7 @@ def write(folder: Path, counts: list[int], channels: int, classes: int = 3, side
         strips.append(Strip(f"{index}.bmp", index % classes, count))
         start += count
     names = tuple(str(label) for label in range(classes))
-    write_description(folder, Description("made", side, side, channels, names, {"train": tuple(strips)}))
+    write_description(folder, pictures("made", side, side, channels, names, {"train": tuple(strips)}))
     return images
 
 
@@ -92,7 +92,7 @@ def test_a_batch_reads_nothing_but_its_own_images(tmp_path: Path) -> None:
 
 def test_a_description_reads_back_as_it_was_written(tmp_path: Path) -> None:
     strips = (Strip("train/a/x.bmp", 0, 1), Strip("train/b/y.bmp", 1, 7))
-    expected = Description("näme", 3, 4, 3, ("a", "b"), {"train": strips, "test": ()})
+    expected = pictures("näme", 3, 4, 3, ("a", "b"), {"train": strips, "test": ()})
     write_description(tmp_path, expected)
     assert read_description(tmp_path) == expected
 
