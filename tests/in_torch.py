@@ -45,7 +45,7 @@ def train(
         x, y = (torch.from_numpy(part) for part in split.batch(batches.indices(step)))
         loss = loss_of(module(x), y)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     return losses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -24,7 +25,8 @@ STEPS = 200
 
 
 def saved(name: str, folder: Path) -> Path:
-    np.savez_compressed(folder / f"{name}.npz", **of_arrays.data(name, SIZES[name]))
+    arrays: dict[str, Any] = of_arrays.data(name, SIZES[name])
+    np.savez_compressed(folder / f"{name}.npz", **arrays)
     return folder / f"{name}.npz"
 
 
