@@ -18,16 +18,16 @@ def cycle_line(step: int, loss: float, least_loss: float, best_accuracy: float |
     return f"{step}:\tLoss is {loss:.6g} [min={least_loss:.6g}]  max_acc={best_accuracy:.6g}"
 
 
-def epoch_line(epoch: int, loss: float, accuracy: float, seconds: float) -> str:
-    """One line at the end of an epoch: mean loss, accuracy on the test split and the time it took."""
-    return f"epoch {epoch}: Loss is {loss:.6g}  accuracy = {accuracy:.6g}  time = {seconds:.2f} s"
+def epoch_line(epoch: int, loss: float, split: str, accuracy: float, seconds: float) -> str:
+    """One line at the end of an epoch: mean loss, accuracy on a split and the time it took."""
+    return f"epoch {epoch}: Loss is {loss:.6g}  {accuracy_on(split, accuracy)}  time = {seconds:.2f} s"
 
 
-def evaluation_line(accuracy: float, best: float) -> str:
+def evaluation_line(split: str, accuracy: float, best: float) -> str:
     """An evaluation while training."""
-    return f"accuracy on test data = {accuracy:.6g} max accuracy = {best:.6g}"
+    return f"accuracy on {split} data = {accuracy:.6g} max accuracy = {best:.6g}"
 
 
-def final_line(split: str, accuracy: float) -> str:
-    """The last evaluation: `accuracy = 0.970553`, or on validation data where the dataset has such a split."""
+def accuracy_on(split: str, accuracy: float) -> str:
+    """`accuracy = 0.970553` on the test split; `accuracy on validation data = 0.970553` on the other."""
     return f"accuracy on validation data = {accuracy:.6g}" if split == "validation" else f"accuracy = {accuracy:.6g}"

@@ -23,6 +23,8 @@ class Plan:
       first, last: numbers of the first and the last update, from 1.
       report_every: 0 for no reports within an epoch.
       save_every, evaluate_every: 0 for never; `save_every` None: whenever some seconds have passed, only the last kept.
+      patience: the training stops when so many evaluations in a row were no better than the best; 0 for never.
+      best: it ends with the checkpoint that was best.
       keep: of the saved checkpoints so many, and the best one; None for all.
       accumulate: batches whose mean gradient makes one update.
       sink_size: updates of one call of the engine, as far as nothing is reported or saved between them.
@@ -48,6 +50,8 @@ class Plan:
     save_every: int | None
     keep: int | None
     evaluate_every: int
+    patience: int
+    best: bool
     target_accuracy: float | None
     by_epochs: bool
     augment: tuple[str, ...]
@@ -92,10 +96,14 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
             "invoke fleet --strategy fedprox"
         )
     by_epochs = options.epochs is not None or (options.cycles is None and bool(before.get("by_epochs")))
+    patience, best = chosen("patience", 0), options.best or bool(before.get("best"))
     target = options.target_accuracy or before.get("target_accuracy") or recipe.target_accuracy
-    evaluate_every = chosen("evaluate_every", recipe.evaluate_every)
-    if target and not evaluate_every:
+    # An epoch ends with an evaluation; others are made only where they are asked for.
+    evaluate_every = chosen("evaluate_every", 0 if by_epochs else recipe.evaluate_every)
+    if (target or patience or best) and not evaluate_every and not by_epochs:
         evaluate_every = recipe.report_every
+    if last > start.step and (patience or best) and not evaluate_every and not by_epochs:
+        raise FormatError("--patience and --best go by evaluations, and there would be none: give --evaluate-every")
     return Plan(
         first=start.step + 1,
         last=last,
@@ -108,7 +116,9 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         report_every=0 if by_epochs else recipe.report_every,
         save_every=chosen("save_every", None),
         keep=chosen("keep", None),
-        evaluate_every=0 if by_epochs else evaluate_every,
+        evaluate_every=evaluate_every,
+        patience=patience,
+        best=best,
         target_accuracy=target,
         by_epochs=by_epochs,
         augment=_augmentations(options, before),

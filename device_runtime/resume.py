@@ -19,17 +19,23 @@ class Progress:
     """What a training's lines and records sum up over its steps.
 
     Attributes:
-      least_loss, best_accuracy: of all steps and evaluations so far.
+      least_loss: of all steps so far.
+      best_accuracies: of all reports and evaluations so far, by split.
       accuracy: of the last report or evaluation.
       epoch_losses: of the steps of the epoch that has begun.
-      reached: accuracy of the evaluation after the last step, if there was one.
+      reached: accuracy on the test images after the last step, where they were evaluated then.
     """
 
     least_loss: float = float("inf")
-    best_accuracy: float = 0.0
+    best_accuracies: dict[str, float] = field(default_factory=dict)
     accuracy: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
+
+    def found(self, split: str, accuracy: float) -> None:
+        """Takes the accuracy of a report or an evaluation."""
+        self.accuracy = accuracy
+        self.best_accuracies[split] = max(accuracy, self.best_accuracies.get(split, 0.0))
 
 
 def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str) -> tuple[Checkpoint, Path]:
@@ -103,14 +109,16 @@ def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> P
     """What the records until update `step` sum up to."""
     losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
     evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
-    accuracies = [record["accuracy"] for record in records if record["event"] in ("report", "evaluation")]
-    return Progress(
+    progress = Progress(
         least_loss=min(losses.values(), default=float("inf")),
-        best_accuracy=max(accuracies, default=0.0),
-        accuracy=accuracies[-1] if accuracies else None,
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
         reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
     )
+    for record in records:
+        if record["event"] in ("report", "evaluation"):
+            # A report is of some of the test images.
+            progress.found(record.get("split", "test"), record["accuracy"])
+    return progress
 
 
 def seconds_of(records: Sequence[Record]) -> float:

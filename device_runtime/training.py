@@ -19,9 +19,10 @@ from device_runtime.formats.checkpoint import Checkpoint, Run
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model
+from device_runtime.formats.standing import Standing
 from device_runtime.inputs import Inputs
 from device_runtime.live import Live
-from device_runtime.metrics import Metrics
+from device_runtime.metrics import Field, Metrics
 from device_runtime.plan import Plan
 from device_runtime.resume import progress_of
 from device_runtime.saved import Saved
@@ -45,6 +46,7 @@ class Trainer:
         plan: Plan,
         run: Run,
         saved: Saved,
+        standing: Standing,
         metrics: Metrics,
         history: Sequence[Record],
         watch: Watch,
@@ -54,10 +56,11 @@ class Trainer:
         self._engine = engine
         self._model = model
         self._train = inputs.train
-        self._test = inputs.splits["test"]
+        self._splits = inputs.splits
         self._plan = plan
         self._run = run
         self._saved = saved
+        self._standing = standing
         self._metrics = metrics
         self._watch = watch
         self._live = live
@@ -66,7 +69,7 @@ class Trainer:
         self._saved_at = self._epoch_started = time.perf_counter()
 
     def run(self) -> int:
-        """Trains to the plan's end or its target accuracy; returns the number of the last update made.
+        """Trains to the plan's end, its target accuracy or the end of its patience; returns the last update's number.
 
         Raises:
           FormatError: the loss is no finite number.
@@ -74,15 +77,15 @@ class Trainer:
         plan = self._plan
         self._saved_at = self._epoch_started = time.perf_counter()
         step = plan.first - 1
-        reached = self._progress.reached is not None and self._is_target(self._progress.reached)
-        if reached:
-            say(f"step {step} had reached --target-accuracy {plan.target_accuracy:g} already: nothing is trained")
+        over = self._why_over(self._progress.reached)
+        if over:
+            say(f"step {step} had reached {over} already: nothing is trained")
         self._live.begin(self._progress.accuracy)
-        while step < plan.last and not reached:
+        while step < plan.last and not over:
             self._watch.after(step, partial(self.save, automatic=True))
             for loss in self._updates(step + 1):
                 step += 1
-                reached = self._after_step(step, loss)
+                over = self._after_step(step, loss)
             if plan.save_every and step % plan.save_every == 0:
                 self.save(step)
             elif plan.save_every is None and time.perf_counter() - self._saved_at > AUTOMATIC_S:
@@ -175,8 +178,8 @@ class Trainer:
             warmup=plan.warmup,
         )
 
-    def _after_step(self, step: int, loss: float) -> bool:
-        """Reports and evaluates where the plan says so; returns whether the target accuracy is reached."""
+    def _after_step(self, step: int, loss: float) -> str:
+        """Reports and evaluates where the plan says so; returns why the training is over, empty where it is not."""
         plan, progress = self._plan, self._progress
         progress.least_loss = min(progress.least_loss, loss)
         if plan.report_every and step % plan.report_every == 0:
@@ -186,46 +189,63 @@ class Trainer:
         if plan.by_epochs:
             progress.epoch_losses.append(loss)
         if plan.by_epochs and step % self._batches.steps_per_epoch == 0:
-            return self._finish_epoch(step)
-        if plan.evaluate_every and step % plan.evaluate_every == 0:
-            accuracy = self._evaluate(step)
-            progress.best_accuracy = max(progress.best_accuracy, accuracy)
-            say(evaluation_line(accuracy, progress.best_accuracy))
+            accuracy = self._finish_epoch(step)
+        elif plan.evaluate_every and step % plan.evaluate_every == 0:
+            accuracy = self._evaluate_and_say(step, self._standing.split)
+        else:
+            return ""
+        if plan.target_accuracy and self._standing.split != "test":
+            accuracy = self._evaluate_and_say(step, "test")
+        if plan.evaluate_every or (plan.best and self._standing.best == step):
             self.save(step)
-            return self._is_target(accuracy)
-        return False
+        over = self._why_over(accuracy)
+        if over:
+            say(f"stopped after step {step}: {over}")
+            self._metrics.record("stop", step=step, reason=over)
+        return over
 
     def _sampled_accuracy(self, step: int) -> float:
-        evaluation = evaluate(
-            self._engine, self._test, self._plan.batch_size, self._model.loss, REPORT_BATCHES * self._plan.batch_size
-        )
-        self._progress.accuracy = evaluation.accuracy
-        best = self._progress.best_accuracy = max(self._progress.best_accuracy, evaluation.accuracy)
+        size, test = self._plan.batch_size, self._splits["test"]
+        evaluation = evaluate(self._engine, test, size, self._model.loss, REPORT_BATCHES * size)
+        self._progress.found("test", evaluation.accuracy)
+        best = self._progress.best_accuracies["test"]
         self._metrics.record("report", step=step, accuracy=evaluation.accuracy, max_accuracy=best)
         return best
 
-    def _finish_epoch(self, step: int) -> bool:
+    def _finish_epoch(self, step: int) -> float:
         losses = self._progress.epoch_losses
         loss = sum(losses) / len(losses)
         seconds = time.perf_counter() - self._epoch_started
-        accuracy = self._evaluate(step)
+        split = self._standing.split
+        accuracy = self._evaluate(step, split)
         epoch = step // self._batches.steps_per_epoch
-        say(epoch_line(epoch, loss, accuracy, seconds))
-        self._metrics.record("epoch", epoch=epoch, step=step, loss=loss, accuracy=accuracy, seconds=round(seconds, 3))
+        say(epoch_line(epoch, loss, split, accuracy, seconds))
+        found: dict[str, Field] = {"loss": loss, "split": split, "accuracy": accuracy, "seconds": round(seconds, 3)}
+        self._metrics.record("epoch", epoch=epoch, step=step, **found)
         losses.clear()
         self._epoch_started = time.perf_counter()
-        return self._is_target(accuracy)
+        return accuracy
 
-    def _evaluate(self, step: int) -> float:
-        evaluation = evaluate(self._engine, self._test, self._plan.batch_size, self._model.loss)
-        self.check(evaluation, step, "test")
-        evaluation.record(self._metrics, step, "test")
-        self._saved.evaluated(step, evaluation.accuracy)
-        self._progress.accuracy = evaluation.accuracy
+    def _evaluate_and_say(self, step: int, split: str) -> float:
+        accuracy = self._evaluate(step, split)
+        say(evaluation_line(split, accuracy, self._progress.best_accuracies[split]))
+        return accuracy
+
+    def _evaluate(self, step: int, split: str) -> float:
+        evaluation = evaluate(self._engine, self._splits[split], self._plan.batch_size, self._model.loss)
+        self.check(evaluation, step, split)
+        evaluation.record(self._metrics, step, split)
+        if split == self._standing.split:
+            self._standing.note(step, evaluation.accuracy)
+        self._progress.found(split, evaluation.accuracy)
         return evaluation.accuracy
 
-    def _is_target(self, accuracy: float) -> bool:
-        return self._plan.target_accuracy is not None and accuracy >= self._plan.target_accuracy
+    def _why_over(self, accuracy: float | None) -> str:
+        """Why the training is over after an evaluation with this accuracy on the test images; empty where it is not."""
+        plan = self._plan
+        if plan.target_accuracy is not None and accuracy is not None and accuracy >= plan.target_accuracy:
+            return f"--target-accuracy {plan.target_accuracy:g}"
+        return f"--patience {plan.patience}" if 0 < plan.patience <= self._standing.since_best else ""
 
     def _diverge(self, step: int, what: str) -> NoReturn:
         """Ends the training: what is computed from here on is worth nothing."""

@@ -57,6 +57,14 @@ class Engine(Protocol):
         """Mean loss of the batch and the logits, float32 N×classes."""
         ...
 
+    def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:
+        """Goes on with a state of the same model, which it copies.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
     def parameters(self) -> Vector:
         """The flat vector of parameters, as it is until the next update."""
         ...

@@ -99,6 +99,13 @@ class LoweredEngine:
             self._eval = EvalStep(self._folder, self._model, self._vectors["parameters"], self._buffers, self._threads)
         return self._eval.run(inputs, label)
 
+    def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:
+        """See `Engine`; a state of the optimizer that is not given is as before the first update."""
+        self._vectors["parameters"][:] = parameters
+        self._buffers[:] = buffers
+        for name in self._model.optimizer.states:
+            self._vectors[name][:] = states.get(name, 0.0)
+
     def parameters(self) -> Vector:
         """See `Engine`."""
         return self._vectors["parameters"]

@@ -53,8 +53,7 @@ class ReferenceEngine:
             session_options=session_options(threads),
         )
         # Parameters exist only once the module has been made: before it, reading or writing one crashes.
-        for name, values in by_name(start.parameters, model.parameters).items():
-            self._state.parameters[name].data = values
+        self.restore(start.parameters, start.buffers, {})
         self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
@@ -83,6 +82,11 @@ class ReferenceEngine:
         self._module.eval()
         outputs = self._module(self.preprocess(inputs), label)
         return float(outputs[0]), np.asarray(outputs[1], np.float32)
+
+    def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:
+        """See `Engine`: the parameters alone; its optimizer's state cannot be written."""
+        for name, values in by_name(parameters, self._model.parameters).items():
+            self._state.parameters[name].data = values
 
     def parameters(self) -> Vector:
         """See `Engine`."""

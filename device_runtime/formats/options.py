@@ -116,7 +116,27 @@ class Options:
         ),
     ] = None
     warmup: Annotated[int | None, Option("steps over which the learning rate rises from 0", whole_number)] = None
-    evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
+    evaluate_every: Annotated[
+        int | None,
+        Option(
+            "evaluate the test images every so many steps; with --patience or --best the validation images, if any",
+            whole_number,
+            _TRAINING,
+            example="100",
+        ),
+    ] = None
+    patience: Annotated[
+        int | None,
+        Option(
+            "stop when so many evaluations in a row were no better than the best before (0: never, the default)",
+            whole_number,
+            _TRAINING,
+            example="5",
+        ),
+    ] = None
+    best: Annotated[
+        bool, Option("end with the checkpoint that was best in evaluations, not with the last one", bool, _TRAINING)
+    ] = False
     augment: Annotated[
         tuple[str, ...] | None,
         Option("change training images: flip, crop, both with a comma, or none", augmentations, _FLEET, example="none"),

@@ -49,13 +49,21 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     """How it went, in a number each: pairs of a name and a value."""
     step, memory = training.median_step_seconds, _memory(training)
     return [
-        ("accuracy", "" if training.accuracy is None else f"{training.accuracy:.4g} ({training.evaluated})"),
+        ("accuracy", _accuracy(training)),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
         ("time per step", "" if step is None else f"{1000 * step:.3g} ms"),
         ("peak memory", "" if memory is None else mebibytes(memory)),
         ("took", "" if training.seconds is None else duration(training.seconds)),
     ]
+
+
+def _accuracy(training: Training) -> str:
+    """With the split that it is of, and the step where that is not the last one."""
+    if training.accuracy is None:
+        return ""
+    after = f", after step {training.evaluated_step:,}" if training.evaluated_step != training.steps else ""
+    return f"{training.accuracy:.4g} ({training.evaluated}{after})"
 
 
 def mebibytes(size_bytes: float) -> str:

@@ -58,6 +58,7 @@ class Training:
       steps: number of the last update that was recorded.
       learning_rate, step_seconds: of each update, as `loss`.
       accuracy, evaluated: of the last evaluation, and the split that it was of; None and empty where there was none.
+      evaluated_step: number of the last update before it; of a training with `--best` that of the checkpoint.
       accuracies: over all images of a split, by its name.
       sampled: accuracy on some of the test images, which reports on the way have.
       resumed: after which updates it went on.
@@ -79,6 +80,7 @@ class Training:
     step_seconds: Curve
     accuracy: float | None
     evaluated: str
+    evaluated_step: int
     accuracies: Mapping[str, Curve]
     sampled: Curve
     sensors: Sensors
@@ -105,6 +107,7 @@ def read_training(folder: Path) -> Training:
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] == "evaluation"]
     end = records[-1]
+    last = steps[-1]["step"] if steps else start["first"] - 1
     peak = _number(end, "peak_memory_bytes")
     return Training(
         model=start["model"],
@@ -115,12 +118,13 @@ def read_training(folder: Path) -> Training:
         options={name: value for name, value in start.items() if name not in _TOLD_APART},
         state=_state(end),
         advice=f"step {end['step']}: {end.get('what', '')}: {end['advice']}" if end["event"] == "diverged" else "",
-        steps=steps[-1]["step"] if steps else start["first"] - 1,
+        steps=last,
         loss=_curve(steps, "loss"),
         learning_rate=_curve(steps, "learning_rate"),
         step_seconds=_curve(steps, "seconds"),
         accuracy=float(evaluations[-1]["accuracy"]) if evaluations else None,
         evaluated=evaluations[-1]["split"] if evaluations else "",
+        evaluated_step=evaluations[-1]["step"] if evaluations else last,
         accuracies=_by_split(evaluations),
         sampled=_curve(records, "accuracy", lambda record: record["event"] == "report"),
         sensors=_sensors(records),
