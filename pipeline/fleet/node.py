@@ -28,6 +28,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_WAIT_AWAY_S = 0.05, 0.25, 2.0
 _BACKOFF_S = 0.05
 
 
+# The exit code of a node that the SuperLink does not take.
+REFUSED = 3
+
+
 def run_node(link: Link, seat: Path, key: Path | None) -> None:
     """Answers the SuperLink's messages until the process is ended.
 
@@ -129,7 +133,11 @@ def main() -> None:
     given = parser.parse_args()
     make_quiet(given.seat.parent.parent)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    try:
+        run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    except SystemExit as ended:
+        # With 1 Flower ends a node that the SuperLink does not take.
+        sys.exit(REFUSED if ended.code == 1 else ended.code)
 
 
 if __name__ == "__main__":
