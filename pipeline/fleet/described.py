@@ -46,7 +46,7 @@ def write_stand_in(described: Path, into: Path) -> None:
       FormatError: the description is damaged.
     """
     description = read_description(described)
-    shape = (description.height, description.width, description.channels)
+    shape = description.sample.shape
     random = np.random.default_rng(0)
     with new_folder(into) as temporary:
         strips = []
