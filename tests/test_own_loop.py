@@ -86,7 +86,7 @@ def there(device: EmulatedDevice) -> dict[str, str]:
 def test_on_an_arm64_device_it_is_the_same_loop(
     emulator: EmulatedDevice, made_of: tuple[str, ...], tmp_path: Path
 ) -> None:
-    words = (*made_of, "--loop", REPTILE, "--cycles", "10", "--threads", "1")
+    words: tuple[str | Path, ...] = (*made_of, "--loop", REPTILE, "--cycles", "10", "--threads", "1")
     folders = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
     here = invoke("run", "--target", "x86", *words, *folders)
     assert here.code == 0, here.stderr
