@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from device_runtime.formats.errors import FormatError
 
 # Of a header, which holds a type and a shape.
 _MOST_HEADER = 2**16
+
+# What numpy's reader makes of headers that are none.
+_REFUSED = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError)
 
 
 class ArrayFile:
@@ -35,7 +39,7 @@ class ArrayFile:
             raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
         try:
             self.shape, self.dtype = _header(self._file)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        except _REFUSED as error:
             self._file.close()
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise FormatError(f"{path} is no array that can be read ({reason}): convert the dataset again") from error

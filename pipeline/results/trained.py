@@ -2,7 +2,8 @@
 
 Its metadata has `classes`, names in the order of the logits as a list in JSON, since a name may hold any character;
 `preprocessing`, how a picture becomes its pixels, as JSON (pipeline/datasets/photographs/preparation.py); and
-`probability`, what makes probabilities of the logits: softmax, sigmoid, or clip (to 0 and 1).
+`probability`, what makes probabilities of the logits: softmax, sigmoid, or clip (to 0 and 1). One that takes arrays has
+no `preprocessing`, one that gives values no `probability`.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ def read_model_file(file: Path) -> TrainedModel:
       FormatError: it is damaged or does not say how it is fed.
     """
     said = _metadata(file)
+    if CLASSES in said and PREPROCESSING not in said:
+        raise FormatError(
+            f"{file} takes arrays, no pictures: run it with ONNX Runtime, its input is called `input`; a table of how "
+            "well it does is in the report of its run"
+        )
     missing = [key for key in (CLASSES, PREPROCESSING, PROBABILITY) if key not in said]
     if missing:
         raise FormatError(

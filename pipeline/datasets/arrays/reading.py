@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,7 +21,11 @@ Array = npt.NDArray[Any]
 # Of a header: of one array's type and shape.
 _MOST_HEADER = 2**16
 
-_REFUSED = (ValueError, SyntaxError, TypeError, RecursionError, EOFError, OverflowError, struct.error)
+# What numpy's reader makes of headers that are none.
+_REFUSED = (
+    *(ValueError, SyntaxError, TypeError, RecursionError, EOFError, OverflowError),
+    *(struct.error, tokenize.TokenError),
+)
 
 
 def read_arrays(source: Path) -> dict[str, Array]:
