@@ -43,11 +43,8 @@ def kind_of(column: pa.ChunkedArray) -> str:
         return EMPTY
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return NUMBER
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-        if types.is_integer(kind):
-            return CATEGORY
-    if types.is_boolean(kind) or _is_text(kind):
+    # Parquet gives back as categories what was categories of texts.
+    if types.is_boolean(kind) or _is_text(kind.value_type if types.is_dictionary(kind) else kind):
         return CATEGORY
     if types.is_temporal(kind):
         raise ValueError("holds dates or times: make numbers of them, as days since the first, or remove the column")
@@ -74,10 +71,10 @@ def numbers_of(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
 
 
 def categories_of(column: pa.ChunkedArray) -> Categories:
-    """Of a column of texts, of true and false, of whole numbers, or of categories.
+    """Of a column of texts, of true and false, or of whole numbers.
 
     Raises:
-      ValueError: they are dates, or there are more than `MOST_CATEGORIES`.
+      ValueError: there are more than `MOST_CATEGORIES`.
     """
     import pyarrow as pa
     from pyarrow import compute, types

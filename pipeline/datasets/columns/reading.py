@@ -62,10 +62,10 @@ def _read_text(source: Path) -> pa.Table:
         raise ValueError("it is no text")
     delimiter = delimiter_of(text)
     content = text.encode()
-    # One block, in which the type of a column is that of all its values.
+    # One block, in which the type of a column is that of all its values; only without threads are rows counted.
     return csv.read_csv(
         io.BytesIO(content),
-        csv.ReadOptions(block_size=len(content) + 1),
+        csv.ReadOptions(block_size=len(content) + 1, use_threads=False),
         csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         csv.ConvertOptions(
             null_values=[*csv.ConvertOptions().null_values, _MISSING],
