@@ -36,6 +36,8 @@ class Evaluation:
       images: how many samples.
       seconds: that it took.
       predictions: where each sample is of one class.
+      split: the split that it is of, where that is known.
+      since_best: of the evaluations that steer a training, how many came since the best one: 0 where this is the best.
     """
 
     measures: Mapping[str, float]
@@ -44,6 +46,8 @@ class Evaluation:
     images: int
     seconds: float
     predictions: Predictions | None
+    split: str = ""
+    since_best: int = 0
 
     @property
     def score(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -20,17 +19,26 @@ class Progress:
     """What a training's lines and records sum up over its steps.
 
     Attributes:
-      least_loss, best_accuracy: of all steps and evaluations so far.
-      accuracy: of the last report or evaluation.
+      least_loss: of all steps so far.
+      best_scores: of all reports and evaluations so far, by split.
+      score: of the last report or evaluation.
       epoch_losses: of the steps of the epoch that has begun.
-      reached: accuracy of the evaluation after the last step, if there was one.
+      reached: score on the test images after the last step, where they were evaluated then.
+      since_best: evaluations since the best one of those that steer the training.
     """
 
     least_loss: float = float("inf")
-    best_accuracy: float = -math.inf
-    accuracy: float | None = None
+    best_scores: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
+    since_best: int = 0
+
+    def found(self, split: str, score: float) -> float:
+        """Takes the score of a report or an evaluation; returns the best one of the split."""
+        self.score = score
+        self.best_scores[split] = max(score, self.best_scores.get(split, score))
+        return self.best_scores[split]
 
 
 def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str) -> tuple[Checkpoint, Path]:
@@ -100,18 +108,21 @@ def kept_records(output: Path, start: Checkpoint, path: Path) -> list[Record]:
     return kept
 
 
-def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> Progress:
-    """What the records until update `step` sum up to."""
+def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int, since_best: int) -> Progress:
+    """What the records until update `step` sum up to, with how evaluations stand."""
     losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
     evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
-    scores = [score_in(record) for record in records if record["event"] in ("report", "evaluation")]
-    return Progress(
+    progress = Progress(
         least_loss=min(losses.values(), default=float("inf")),
-        best_accuracy=max(scores, default=-math.inf),
-        accuracy=scores[-1] if scores else None,
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
         reached=score_in(evaluated[-1]) if evaluated and evaluated[-1]["step"] == step else None,
+        since_best=since_best,
     )
+    for record in records:
+        if record["event"] in ("report", "evaluation"):
+            # A report is of some of the test images.
+            progress.found(record.get("split", "test"), score_in(record))
+    return progress
 
 
 def seconds_of(records: Sequence[Record]) -> float:

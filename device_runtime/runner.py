@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
-from device_runtime.console import final_line, say
+from device_runtime.console import say, score_on
 from device_runtime.engines.base import Engine, Proximal
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
@@ -20,21 +20,26 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import check_files, package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
-from device_runtime.formats.metrics import Record
+from device_runtime.formats.metrics import Record, last_start
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
 from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.sample import CLASS, Target
+from device_runtime.formats.standing import Standing
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
+from device_runtime.keeping import Keeping
 from device_runtime.live import Live
+from device_runtime.loop import TrainingRun
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
+from device_runtime.own_loop import load_loop
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
-from device_runtime.resume import began_with, interrupted, kept_records, seconds_of
+from device_runtime.resume import began_with, interrupted, kept_records, progress_of, seconds_of
 from device_runtime.rounds import losses_from, round_result, tested, write_round_of
 from device_runtime.saved import Saved
+from device_runtime.scores import SCORES
 from device_runtime.threads import Threads, with_threads
 from device_runtime.training import Trainer
 
@@ -72,10 +77,12 @@ def run(
         plan = make_plan(options, model, start, len(dataset.splits["train"]))
         plan, threads = with_threads(options, plan, folder, model, start, dataset)
         conditions = Conditions.of(plan)
-        training = plan.last >= plan.first
+        # One that was killed in its end has to come to it.
+        training = plan.last >= plan.first or options.resume
         inputs = open_inputs(plan, folder, model, dataset, package, training)
         engine = _engine(options, folder, model, start, plan)
         if training:
+            own_loop = load_loop(package, plan.loop) if plan.loop else None
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
             conditions.check(device)
@@ -87,19 +94,31 @@ def run(
 
                 describe_run(folder, model, inputs.splits, start, plan.batch_size, plan.seed)
             if training:
-                saved = Saved(options.output, model, plan.keep, metrics, history)
-                live = Live(plan.first - 1, plan.last, wanted=options.progress)
+                standing = _standing(options, plan, inputs.final, history)
+                saved = Saved(options.output, model, plan.keep, standing, metrics, history)
+                live = Live(plan.first - 1, plan.last, SCORES[model.target.kind], wanted=options.progress)
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
-                trainer = Trainer(engine, model, inputs, plan, run, saved, metrics, history, watch, live)
+                keeping = Keeping(engine, model, plan, run, saved, metrics)
+                progress = progress_of(history, plan.first - 1, plan.steps_per_epoch, standing.since_best)
+                loop = own_loop or Trainer(progress)
                 test = inputs.splits["test"]
                 before = tested(engine, test, plan.batch_size, model) if options.round_dtype else None
                 began = time.perf_counter()
-                step = trainer.run()
+                live.begin(progress.score)
+                of_loop = TrainingRun(
+                    engine, model, inputs, plan, keeping, standing, metrics, watch, live, progress.score
+                )
+                loop(of_loop)
+                step = of_loop.step
+                keeping.save(step)
+                watch.end(step)
                 trained_s = time.perf_counter() - began
+                trained = _end_with_best(engine, model, saved, standing, metrics) if plan.best else None
+                evaluated = step if trained is None else trained
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
-                trainer.check(evaluation, step, inputs.final)
+                keeping.check(evaluation, evaluated, inputs.final)
                 if evaluation.predictions:
-                    heading = Heading(run.id, step, inputs.final, model.target.count, evaluation.images)
+                    heading = Heading(run.id, evaluated, inputs.final, model.target.count, evaluation.images)
                     write_predictions(options.output, evaluation.predictions, heading)
                 if options.round_dtype and before:
                     is_of_test = inputs.final == "test"
@@ -109,10 +128,10 @@ def run(
                     result = round_result(images, losses, before, after, trained_s)
                     write_round_of(options.output, options.round_dtype, engine, model, result)
             else:
-                step = start.step
+                step = evaluated = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
-            say(final_line(inputs.final, evaluation.score, evaluation.measure))
-            evaluation.record(metrics, step, inputs.final)
+            say(score_on(inputs.final, evaluation.score, evaluation.measure))
+            evaluation.record(metrics, evaluated, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
             memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
             metrics.record("end", step=step, **memory, seconds=seconds)
@@ -143,6 +162,31 @@ def _recorded(
     replace_records(path, [*records, first])
     with Metrics(path) as metrics:
         yield metrics, records, run
+
+
+def _standing(options: Options, plan: Plan, final: str, history: Sequence[Record]) -> Standing:
+    """The evaluations by which the training is steered: those on the test images, unless it is asked to choose.
+
+    What a loop of the user's own does with them nobody knows.
+    """
+    start = last_start(history) if options.resume else None
+    began = (plan.first if start is None else start["first"]) - 1
+    return Standing(final if plan.patience or plan.best or plan.loop else "test", history, began)
+
+
+def _end_with_best(engine: Engine, model: Model, saved: Saved, standing: Standing, metrics: Metrics) -> int | None:
+    """Has the engine hold the checkpoint that was best, and says so; returns its step, None where none was evaluated.
+
+    Raises:
+      FormatError: it is no whole checkpoint any more.
+    """
+    if saved.best is None:
+        return None
+    best = read_checkpoint(saved.best, model)
+    engine.restore(best.parameters, best.buffers, best.states)
+    metrics.record("best", step=best.step, file=saved.best.name)
+    say(f"best on {standing.split} data after step {best.step}: that is the trained model")
+    return best.step
 
 
 def _start(options: Options, folder: Path, model: Model, digest: str) -> tuple[Checkpoint, Path]:

@@ -6,42 +6,47 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device_runtime.formats.checkpoint import Checkpoint, trained_name, write_checkpoint
-from device_runtime.formats.metrics import Record, score_in
+from device_runtime.formats.metrics import Record
 from device_runtime.formats.model import Model
+from device_runtime.formats.standing import Standing
 from device_runtime.metrics import Metrics
 
 
 class Saved:
     """Writes checkpoints into `output` and records them.
 
-    An automatic one goes when the next one is there. Of the others all stay, or the newest `keep` and the best one: the
-    first of the highest accuracy on the test images, among those that were evaluated.
+    An automatic one goes when the next one is there. Of the others all stay, or the newest `keep` and the best one.
     """
 
     def __init__(
-        self, output: Path, model: Model, keep: int | None, metrics: Metrics, records: Sequence[Record] = ()
+        self,
+        output: Path,
+        model: Model,
+        keep: int | None,
+        standing: Standing,
+        metrics: Metrics,
+        records: Sequence[Record] = (),
     ) -> None:
-        """`records` are those of the training that goes on here."""
+        """`standing` says which is best, `records` are those of the training that goes on here."""
         self._output = output
         self._model = model
         self._keep = keep
+        self._standing = standing
         self._metrics = metrics
         found = {r["step"]: bool(r.get("automatic")) for r in records if r["event"] == "checkpoint"}
         # Steps, oldest first; whether the next checkpoint takes its place.
         self._steps = {step: automatic for step, automatic in found.items() if self._path(step).is_file()}
-        self._accuracies: dict[int, float] = {}
-        for record in records:
-            if record["event"] == "evaluation" and record["split"] == "test":
-                self.evaluated(record["step"], score_in(record))
 
     @property
     def last(self) -> Path | None:
         """The newest."""
         return self._path(max(self._steps)) if self._steps else None
 
-    def evaluated(self, step: int, accuracy: float) -> None:
-        """Notes the accuracy on all test images after update `step`."""
-        self._accuracies[step] = accuracy
+    @property
+    def best(self) -> Path | None:
+        """The best of those that stay and were evaluated."""
+        step = self._best()
+        return None if step is None else self._path(step)
 
     def add(self, checkpoint: Checkpoint, *, automatic: bool) -> None:
         """Writes a checkpoint, unless it is there, and removes those that do not stay.
@@ -60,6 +65,10 @@ class Saved:
             self._steps[step] = automatic
             self._remove()
 
+    def forget(self, step: int) -> None:
+        """Has the checkpoint of a step written anew when it is saved."""
+        self._steps.pop(step, None)
+
     def discard(self, step: int) -> None:
         """Removes the checkpoint of a step that turned out to be worth nothing, if there is one."""
         if self._steps.pop(step, None) is not None:
@@ -69,12 +78,14 @@ class Saved:
         newest_first = sorted(self._steps, reverse=True)
         chosen = [step for step in newest_first if not self._steps[step]]
         stay = {newest_first[0], *chosen[: self._keep]}
-        evaluated = [step for step in chosen if step in self._accuracies]
-        if evaluated:
-            stay.add(min(evaluated, key=lambda step: (-self._accuracies[step], step)))
+        if (best := self._best()) is not None:
+            stay.add(best)
         for step in set(self._steps) - stay:
             self._path(step).unlink(missing_ok=True)
             del self._steps[step]
+
+    def _best(self) -> int | None:
+        return self._standing.best_of(step for step, automatic in self._steps.items() if not automatic)
 
     def _path(self, step: int) -> Path:
         return self._output / trained_name(self._model, step)

@@ -133,6 +133,18 @@ def test_the_trained_model_runs_from_raw_pixels(lowered: Path, build: Path) -> N
     assert accuracy_from_raw_pixels(lowered / "lenet_trained.onnx", build) == pytest.approx(accuracy, abs=1e-3)
 
 
+def test_the_checkpoint_that_was_best_is_the_trained_model(build: Path, tmp_path: Path) -> None:
+    words = ("--patience", "2", "--best", "--evaluate-every", "20", "--learning-rate", "0.005")
+    run = invoke("run", *words, "--build", build, "--runs", tmp_path)
+    assert run.code == 0, run.stderr
+    training = read_training(run.results)
+    assert training.evaluated_step < training.steps < 1000
+    best = max(training.scores["test"].values)
+    assert run.accuracies[-2:] == [best, best]
+    assert f"({training.evaluated}, after step {training.evaluated_step})" in (run.results / "report.html").read_text()
+    assert accuracy_from_raw_pixels(run.results / "lenet_trained.onnx", build) == pytest.approx(best, abs=1e-3)
+
+
 def test_the_state_dict_gives_the_same_accuracy_in_torch_and_starts_another_training(
     lowered: Path, build: Path, tmp_path: Path
 ) -> None:

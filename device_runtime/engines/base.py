@@ -53,8 +53,32 @@ class Engine(Protocol):
         """
         ...
 
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """Mean loss and a copy of the mean gradient of batches of equal size, for update number `step`; renews buffers.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """Makes update number `step` with a gradient at learning rate `rate`.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
         """Mean loss of the batch and the output: of one class for a sample the logits, float32 N×classes."""
+        ...
+
+    def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:
+        """Goes on with a state of the same model, which it copies.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
         ...
 
     def parameters(self) -> Vector:

@@ -53,8 +53,7 @@ class ReferenceEngine:
             session_options=session_options(threads),
         )
         # Parameters exist only once the module has been made: before it, reading or writing one crashes.
-        for name, values in by_name(start.parameters, model.parameters).items():
-            self._state.parameters[name].data = values
+        self.restore(start.parameters, start.buffers, {})
         self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
 
     def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], rate: float, step: int) -> float:
@@ -68,6 +67,14 @@ class ReferenceEngine:
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
         raise FormatError("--engine reference cannot take --accumulate: use --engine lowered")
+
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """See `Engine`: onnxruntime-training does not hand gradients out."""
+        raise FormatError("--engine reference gives no gradients: use --engine lowered")
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """See `Engine`: onnxruntime-training takes no gradients."""
+        raise FormatError("--engine reference takes no gradients: use --engine lowered")
 
     def step_on_image(self, image: Vector, label: npt.NDArray[Any], rate: float) -> float:
         """One update on preprocessed images, float32 N×C×H×W."""
@@ -83,6 +90,11 @@ class ReferenceEngine:
         self._module.eval()
         outputs = self._module(self.preprocess(inputs), label)
         return float(outputs[0]), np.asarray(outputs[1], np.float32)
+
+    def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:
+        """See `Engine`: the parameters alone; its optimizer's state cannot be written."""
+        for name, values in by_name(parameters, self._model.parameters).items():
+            self._state.parameters[name].data = values
 
     def parameters(self) -> Vector:
         """See `Engine`."""

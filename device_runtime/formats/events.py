@@ -33,11 +33,16 @@ _READ: Mapping[str, Mapping[str, Any]] = {
         "battery_celsius": float | None,
     },
     "checkpoint": {"step": int, "file": str},
+    # The checkpoint that a training with `--best` ends with.
+    "best": {"step": int, "file": str},
     "diverged": {"step": int, "advice": str},
 }
 
+# What the runner records of any training; a loop has other events of its own.
+OF_THE_RUNNER = _READ.keys() - {"report"} | {"resume", "end", "pause", "continue", "gap", "threads"}
+
 # What is, or becomes, a name of a file or folder.
-_NAMES = {"checkpoint": "file", "start": "run"}
+_NAMES = {"checkpoint": "file", "best": "file", "start": "run"}
 
 
 def parse_event(line: str) -> dict[str, Any]:

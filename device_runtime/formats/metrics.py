@@ -67,6 +67,12 @@ def diverged(records: Sequence[Record]) -> bool:
     return bool(records) and records[-1]["event"] == "diverged"
 
 
+def trained_file(records: Sequence[Record]) -> str | None:
+    """Name of the checkpoint that a training ended with, or until now has: the best one, or else the last."""
+    files = (record["file"] for record in reversed(records) if record["event"] in ("best", "checkpoint"))
+    return next(files, None)
+
+
 def until(records: Sequence[Record], run: str, step: int) -> list[Record]:
     """What the training `run` had recorded when it saved the checkpoint after update `step`, and all before it began.
 

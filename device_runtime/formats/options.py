@@ -13,6 +13,7 @@ from device_runtime.formats.option_values import (
     augmentations,
     celsius,
     fraction,
+    loop_file,
     percent,
     positive_whole_number,
     proximal_weight,
@@ -116,7 +117,27 @@ class Options:
         ),
     ] = None
     warmup: Annotated[int | None, Option("steps over which the learning rate rises from 0", whole_number)] = None
-    evaluate_every: Annotated[int | None, Option("evaluate the test images every so many steps", whole_number)] = None
+    evaluate_every: Annotated[
+        int | None,
+        Option(
+            "evaluate the test images every so many steps; with --patience or --best the validation images, if any",
+            whole_number,
+            _TRAINING,
+            example="100",
+        ),
+    ] = None
+    patience: Annotated[
+        int | None,
+        Option(
+            "stop when so many evaluations in a row were no better than the best before (0: never, the default)",
+            whole_number,
+            _TRAINING,
+            example="5",
+        ),
+    ] = None
+    best: Annotated[
+        bool, Option("end with the checkpoint that was best in evaluations, not with the last one", bool, _TRAINING)
+    ] = False
     augment: Annotated[
         tuple[str, ...] | None,
         Option("change training images: flip, crop, both with a comma, or none", augmentations, _FLEET, example="none"),
@@ -129,6 +150,16 @@ class Options:
             ("export", "artifacts", "package", *_FLEET, "join"),
             dict.fromkeys(("export", "artifacts", "package", "run", "fleet", "join"), _DRAWS),
             example="1",
+        ),
+    ] = None
+    loop: Annotated[
+        str | None,
+        Option(
+            "a Python file whose `def loop(run)` trains on the target, in place of the built-in loop; or none",
+            loop_file,
+            ("package", *_TRAINING),
+            {"package": "a Python file with a loop of your own, for `train --loop`; or none"},
+            example="none",
         ),
     ] = None
     verbose: Annotated[
@@ -221,6 +252,8 @@ class Options:
             raise OptionsError("give --accumulate or --sink-size, not both")
         if self.engine == "reference" and (self.round_dtype or self.proximal_mu):
             raise OptionsError("a fleet trains with the lowered engine: leave out --engine reference")
+        if self.engine == "reference" and self.loop:
+            raise OptionsError("--loop trains with the lowered engine: leave out --engine reference")
         if self.resume and self.round_dtype:
             raise OptionsError("--round-dtype: a round begins with the model it is given: leave out --resume")
         if self.engine == "reference" and max(accumulate, sink_size) > 1:

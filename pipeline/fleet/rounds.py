@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import TargetError
 from pipeline.fleet.device import Arrays
-from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, in_float64, record_of
+from pipeline.fleet.messages import answers
+from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, in_float64, packed, record_of, unpacked
 
 if TYPE_CHECKING:
     from flwr.app import Message
     from flwr.serverapp import Grid
     from flwr.serverapp.strategy import Strategy
+    from flwr.superlink.grid.http_grid import HttpGrid
 
 # A node on loopback answers a question at once; one that does not is away.
 _ANSWER_S = 10.0
@@ -80,7 +82,13 @@ class Rounds:
     """
 
     def __init__(
-        self, grid: Grid, strategy: Strategy, digest: str, conditions: Mapping[str, Any], timeout_s: float, seed: int
+        self,
+        grid: HttpGrid,
+        strategy: Strategy,
+        digest: str,
+        conditions: Mapping[str, Any],
+        timeout_s: float,
+        seed: int,
     ) -> None:
         self._grid = grid
         self._strategy = strategy
@@ -161,15 +169,15 @@ class Rounds:
         travelling = record_of(arrays, dtype)
         for message in messages:
             message.content[ARRAYS] = travelling
-        answers, missing = self._answers(messages, nodes, tell)
+        given, missing = self._answers(messages, nodes, tell)
         outcome = Outcome(None, missing=missing)
-        for device, answer in answers:
+        for device, answer in given:
             answer.content[ARRAYS] = in_float64(answer.content.array_records[ARRAYS])
             outcome.updates.append(Update(device, dict(answer.content.metric_records[METRICS])))
-        if answers:
-            record, _ = self._strategy.aggregate_train(number, [answer for _, answer in answers])
+        if given:
+            record, _ = self._strategy.aggregate_train(number, [answer for _, answer in given])
             if record is None:
-                raise TargetError(f"round {number}: the strategy made nothing of {len(answers)} updates")
+                raise TargetError(f"round {number}: the strategy made nothing of {len(given)} updates")
             outcome.arrays = arrays_of(record)
         return outcome
 
@@ -183,8 +191,8 @@ class Rounds:
             {ARRAYS: record_of(arrays, "float32"), CONFIG: ConfigRecord({**config, "digest": self._digest})}
         )
         messages = [Message(content, dst_node_id=node.id, message_type="evaluate") for node in nodes]
-        answers, missing = self._answers(messages, nodes, tell)
-        return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in answers], missing
+        given, missing = self._answers(messages, nodes, tell)
+        return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in given], missing
 
     def _answers(
         self, messages: Sequence[Message], nodes: Sequence[Node], tell: OnAnswer
@@ -195,19 +203,24 @@ class Rounds:
             names.values(), f"it did not answer within --round-timeout {self._timeout_s:g}"
         )
         good: dict[str, Message] = {}
+        # A strategy gives all of them the same.
+        contents = {id(message.content): message.content for message in messages}
+        travelling = {key: packed(content) for key, content in contents.items()}
         for message in messages:
             # What is read later than that is of no round any more.
             message.metadata.ttl = self._timeout_s
+            message.content = travelling[id(message.content)]
         for answer in self._exchange(messages, self._timeout_s):
             device = names.get(answer.metadata.src_node_id)
             if device is None:
                 continue
-            tell(device, answer)
             if answer.has_error():
                 missing[device] = str(answer.error.reason)
             else:
+                answer.content = unpacked(answer.content)
                 good[device] = answer
                 del missing[device]
+            tell(device, answer)
         return sorted(good.items(), key=lambda item: _natural(item[0])), missing
 
     def _exchange(self, messages: Sequence[Message], timeout_s: float) -> Iterator[Message]:
@@ -215,7 +228,7 @@ class Rounds:
         asked = set(self._grid.push_messages(messages)) if messages else set()
         end = time.monotonic() + timeout_s
         while asked and time.monotonic() < end:
-            for answer in self._grid.pull_messages(asked):
+            for answer in answers(self._grid, asked):
                 asked.discard(answer.metadata.reply_to_message_id)
                 yield answer
             if asked:
@@ -225,7 +238,7 @@ class Rounds:
 class _Chosen:
     """The grid as a strategy sees it, which asks it for nodes to choose of: they are chosen."""
 
-    def __init__(self, grid: Grid, nodes: Sequence[Node]) -> None:
+    def __init__(self, grid: HttpGrid, nodes: Sequence[Node]) -> None:
         self._grid = grid
         self._ids = [node.id for node in nodes]
 

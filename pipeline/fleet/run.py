@@ -37,8 +37,8 @@ from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from flwr.serverapp import Grid
     from flwr.serverapp.strategy import Strategy
+    from flwr.superlink.grid.http_grid import HttpGrid
 
 # What a fleet was asked for, in its results: options by name, as they are typed.
 ASKED = "asked.json"
@@ -142,7 +142,7 @@ class _Training:
         write_report(self._results)
         print(f"results: {self._results}", flush=True)
 
-    def _rounds(self, grid: Grid, own: Nodes, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
+    def _rounds(self, grid: HttpGrid, own: Nodes, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
         asked, settings = self._asked, self._settings
         conditions = _given(settings, CONDITIONS)
         running = Rounds(grid, self._strategy, self._model.digest, conditions, asked.round_timeout, settings.seed)

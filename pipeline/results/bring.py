@@ -14,7 +14,7 @@ from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
-from device_runtime.formats.metrics import Record, diverged, last_start, read_metrics
+from device_runtime.formats.metrics import Record, diverged, last_start, read_metrics, trained_file
 from device_runtime.formats.model import read_model
 from device_runtime.formats.paths import check_name
 from pipeline.datasets.columns.encoding import FILE_NAME as COLUMNS
@@ -173,14 +173,14 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
     write_about(results, about)
     write_report(results, dataset)
     # Not the one of the most steps: an earlier, longer training may have left its own there.
-    saved = [results / record["file"] for record in records if record["event"] == "checkpoint"]
-    if not saved or not saved[-1].is_file():
+    trained = trained_file(records)
+    if not trained or not (results / trained).is_file():
         if records[-1]["event"] != "end":
             note("no checkpoint was saved before the training ended: there is no trained model among its results")
             return
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
-    made_of = (settings.build / name / "export", package / "model", saved[-1])
+    made_of = (settings.build / name / "export", package / "model", results / trained)
     # Arrays have none, and tables alone have columns.
     preparation = read_preparation(dataset) if (dataset / PREPARATION).is_file() else None
     columns = read_encoding(dataset) if (dataset / COLUMNS).is_file() else None

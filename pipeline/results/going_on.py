@@ -13,12 +13,16 @@ from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, diverged, ended, last_start, read_metrics
 from device_runtime.formats.model import read_model
+from device_runtime.formats.standing import Standing
 from pipeline.errors import TargetError
 from pipeline.progress import note
 from pipeline.results.bring import held
 from pipeline.results.records.results import results_folder_of, results_folders
 from pipeline.settings import Settings
 from pipeline.targets import Target
+
+# Splits on whose images a training may find out which checkpoint is best.
+STEERING = ("validation", "test")
 
 
 def on_target(settings: Settings, target: Target) -> Sequence[Record]:
@@ -62,14 +66,19 @@ def to_bring_back(settings: Settings, package: Path) -> list[Path]:
             "package them as they were, with the options of then"
         )
     model = read_model(package / "model")
-    saved = [folder / r["file"] for r in records if r["event"] == "checkpoint" and (folder / r["file"]).is_file()]
-    for path in reversed(saved):
+    saved = {
+        record["step"]: folder / record["file"]
+        for record in records
+        if record["event"] == "checkpoint" and (folder / record["file"]).is_file()
+    }
+    for step, path in reversed(saved.items()):
         try:
             read_checkpoint(path, model)
         except FormatError as error:
             note(f"warning: {error}; going on from the one before")
             continue
-        return [folder / METRICS, path]
+        best = {Standing(split, records).best_of(saved) for split in STEERING} if start.get("best") else set()
+        return [folder / METRICS, path, *(saved[other] for other in best - {None, step})]
     return [folder / METRICS]
 
 

@@ -20,6 +20,7 @@ READ = {
     "README": ("README.md",),
     "configuration": ("docs/configuration.md",),
     "own data and model": ("docs/your-data.md", "docs/your-model.md"),
+    "own loop": ("docs/your-loop.md",),
     "MindSpore": ("docs/from-mindspore.md",),
     "fleet": ("docs/fleet.md",),
 }

@@ -49,7 +49,7 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     """How it went, in a number each: pairs of a name and a value."""
     step, memory = training.median_step_seconds, _memory(training)
     return [
-        (training.measure, "" if training.score is None else f"{training.score:.4g} ({training.evaluated})"),
+        (training.measure, _score(training)),
         *((name, f"{value:.4g}") for name, value in training.measures.items()),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
@@ -57,6 +57,14 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
         ("peak memory", "" if memory is None else mebibytes(memory)),
         ("took", "" if training.seconds is None else duration(training.seconds)),
     ]
+
+
+def _score(training: Training) -> str:
+    """With the split that it is of, and the step where that is not the last one."""
+    if training.score is None:
+        return ""
+    after = f", after step {training.evaluated_step:,}" if training.evaluated_step != training.steps else ""
+    return f"{training.score:.4g} ({training.evaluated}{after})"
 
 
 def mebibytes(size_bytes: float) -> str:

@@ -96,7 +96,7 @@ def results_folder_of(runs: Path, given: Path) -> Path:
 
 
 def _predicted(folder: Path, training: Training) -> tuple[Predicted | None, str]:
-    path = folder / predictions_name(training.steps)
+    path = folder / predictions_name(training.evaluated_step)
     if not path.is_file():
         return None, f"there is no {path.name}: the training did not come to its end, or is of an older version"
     heading, predictions = read_predictions(path)

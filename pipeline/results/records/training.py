@@ -59,6 +59,7 @@ class Training:
       learning_rate, step_seconds: of each update, as `loss`.
       measure: the name of the number by which it is judged: accuracy, f1 or r2.
       score, evaluated: that of the last evaluation, and the split that it was of; None and empty where there was none.
+      evaluated_step: number of the last update before it; of a training with `--best` that of the checkpoint.
       measures: what else the last evaluation found, by name.
       scores: over all samples of a split, by its name.
       sampled: that of some of the test samples, which reports on the way have.
@@ -82,6 +83,7 @@ class Training:
     measure: str
     score: float | None
     evaluated: str
+    evaluated_step: int
     measures: Mapping[str, float]
     scores: Mapping[str, Curve]
     sampled: Curve
@@ -110,6 +112,7 @@ def read_training(folder: Path) -> Training:
     evaluations = [record for record in records if record["event"] == "evaluation"]
     measure = measure_of([record for record in records if record["event"] in ("report", "evaluation")])
     end = records[-1]
+    last = steps[-1]["step"] if steps else start["first"] - 1
     peak = _number(end, "peak_memory_bytes")
     return Training(
         model=start["model"],
@@ -120,13 +123,14 @@ def read_training(folder: Path) -> Training:
         options={name: value for name, value in start.items() if name not in _TOLD_APART},
         state=_state(end),
         advice=f"step {end['step']}: {end.get('what', '')}: {end['advice']}" if end["event"] == "diverged" else "",
-        steps=steps[-1]["step"] if steps else start["first"] - 1,
+        steps=last,
         loss=_curve(steps, "loss"),
         learning_rate=_curve(steps, "learning_rate"),
         step_seconds=_curve(steps, "seconds"),
         measure=measure,
         score=score_in(evaluations[-1]) if evaluations else None,
         evaluated=evaluations[-1]["split"] if evaluations else "",
+        evaluated_step=evaluations[-1]["step"] if evaluations else last,
         measures=_others(evaluations[-1], measure) if evaluations else {},
         scores=_by_split(evaluations, measure),
         sampled=_curve(records, measure, lambda record: record["event"] == "report"),
