@@ -15,6 +15,7 @@ from PIL import Image
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.paths import check_name, check_path
+from pipeline.datasets.arrays.pickles import array_of, read_pickle
 from pipeline.datasets.columns.encoding import encoded, fitted, read_columns
 from pipeline.datasets.columns.reading import read_table as read_file
 from pipeline.datasets.columns.roles import roles_of, splits_of
@@ -26,7 +27,6 @@ from pipeline.datasets.layouts.table import NAME, find_table
 from pipeline.datasets.photographs.listing import Listing
 from pipeline.datasets.photographs.names import file_name
 from pipeline.datasets.photographs.photograph import BrokenImageError, read_photograph
-from pipeline.datasets.pickles import array_of, read_pickle
 from pipeline.errors import DatasetError, UsageError, in_line
 from pipeline.sources.model_source import plain_name
 from tests.fuzz.mutations import NAMES, damaged, odd_lines

@@ -18,9 +18,9 @@ from pipeline.datasets.arrays.samples import (
     sample_of,
     target_array,
 )
+from pipeline.datasets.arrays.strips import write_pictures
 from pipeline.datasets.photographs.account import Account, Converted
 from pipeline.datasets.photographs.split import SHARES, Item, split_images
-from pipeline.datasets.strips import write_pictures
 from pipeline.errors import DatasetError
 
 

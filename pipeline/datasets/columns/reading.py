@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.dataset import MOST_IMAGES
-from pipeline.datasets.text import decoded, delimiter_of
+from pipeline.datasets.columns.text import decoded, delimiter_of
 from pipeline.errors import DatasetError, brief, in_line
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.columns.kinds import CATEGORY, categories_of, kind_of
-from pipeline.datasets.layouts.split_folders import SPLITS
+from pipeline.datasets.photographs.split import SPLITS
 from pipeline.errors import DatasetError, UsageError, brief, in_line, nearest
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.arrays.pickles import array_of, read_pickle
+from pipeline.datasets.arrays.strips import Pictures, refuse_empty, write_pictures
 from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Converted
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.datasets.pickles import array_of, read_pickle
-from pipeline.datasets.strips import Pictures, refuse_empty, write_pictures
 from pipeline.errors import DatasetError, brief
 
 _SIDE, _CHANNELS = 32, 3

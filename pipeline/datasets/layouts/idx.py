@@ -19,10 +19,10 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.arrays.strips import refuse_empty, write_pictures
 from pipeline.datasets.layouts import Conversion, Found, Layout
 from pipeline.datasets.photographs.account import Converted
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.datasets.strips import refuse_empty, write_pictures
 from pipeline.errors import DatasetError
 
 KINDS = ("images-idx3", "labels-idx1")

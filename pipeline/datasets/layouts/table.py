@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_runtime.formats.paths import LONGEST_NAME
+from pipeline.datasets.columns.text import decoded, delimiter_of
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.layouts.split_folders import SPLITS
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
+from pipeline.datasets.photographs.split import SPLITS
 from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, walk
-from pipeline.datasets.text import decoded, delimiter_of
 from pipeline.errors import DatasetError, brief, in_line, readable
 
 NAME = "labels.csv"
