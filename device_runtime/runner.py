@@ -79,7 +79,7 @@ def run(
         conditions = Conditions.of(plan)
         # One that was killed in its end has to come to it.
         training = plan.last >= plan.first or options.resume
-        inputs = open_inputs(plan, folder, model, dataset, package, training)
+        inputs = open_inputs(plan, folder, model, dataset, package, training, options.on_test)
         engine = _engine(options, folder, model, start, plan)
         if training:
             own_loop = load_loop(package, plan.loop) if plan.loop else None

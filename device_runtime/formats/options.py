@@ -236,6 +236,12 @@ class Options:
         ),
     ] = None
 
+    # A fleet's, too: what its devices say of a model is of their test images, by which it is weighted.
+    on_test: Annotated[
+        bool,
+        Option("evaluate on the test images at last, whatever there is to validate with", bool, scripts=("eval.sh",)),
+    ] = False
+
     # A fleet's, too, and of a model that is packaged for fedprox.
     proximal_mu: Annotated[
         float | None, Option("weight of FedProx's term, which draws to what the training started from", proximal_weight)

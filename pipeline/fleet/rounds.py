@@ -98,7 +98,12 @@ class Rounds:
         self._seed = seed
 
     def ready(
-        self, least: int, expected: Collection[str], patience_s: float, on_wait: Callable[[Sequence[Node]], None]
+        self,
+        least: int,
+        expected: Collection[str],
+        patience_s: float,
+        on_wait: Callable[[Sequence[Node]], None],
+        on_look: Callable[[], object] = lambda: None,
     ) -> list[Node]:
         """All nodes, by the names of their devices, when at least so many of them can take part.
 
@@ -107,9 +112,11 @@ class Rounds:
           expected: devices whose nodes come up now.
           patience_s: so long they are waited for.
           on_wait: told of all nodes each time there are too few.
+          on_look: called before each look at who is there.
         """
         end = time.monotonic() + patience_s
         while True:
+            on_look()
             nodes = self.nodes()
             complete = set(expected) <= {node.device for node in nodes} or time.monotonic() > end
             if complete and sum(not node.unready for node in nodes) >= least:

@@ -50,11 +50,11 @@ class Line:
 def charts_of(training: Training) -> list[Picture]:
     """A chart for each number that was recorded."""
     sensors, resumed = training.sensors, training.resumed
-    scores = [Line(f"all {split} images", curve) for split, curve in training.scores.items()]
+    scores = [Line(f"all of {split}", curve) for split, curve in training.scores.items()]
     measure = training.measure
     wanted = (
         ("loss", "Loss", "loss", [Line("", training.loss, noisy=True)]),
-        (measure, title_of(measure), measure, [*scores, Line("some test images", training.sampled, noisy=True)]),
+        (measure, title_of(measure), measure, [*scores, Line("some of test", training.sampled, noisy=True)]),
         ("learning_rate", "Learning rate", "learning rate", [Line("", training.learning_rate)]),
         ("step_time", "Time of a step", "ms", [Line("", scaled(training.step_seconds, 1000), noisy=True)]),
         ("memory", "Memory of the runner", "MiB", [Line("", scaled(sensors.rss_bytes, 1 / _MIB))]),

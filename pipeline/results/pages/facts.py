@@ -50,7 +50,6 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     step, memory = training.median_step_seconds, _memory(training)
     return [
         (training.measure, _score(training)),
-        *((name, f"{value:.4g}") for name, value in training.measures.items()),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
         ("time per step", "" if step is None else f"{1000 * step:.3g} ms"),
@@ -102,6 +101,7 @@ def _model_rows(results: Results) -> list[tuple[str, str]]:
         *made,
         ("began", f"{began:%Y-%m-%d %H:%M:%S}" if began else ""),
         ("engine", training.engine),
+        ("measures", ", ".join(f"{name} {value:.4g}" for name, value in training.measures.items())),
         ("checked", about.check.removeprefix("checked ") if about else ""),
     ]
 
