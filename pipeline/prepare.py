@@ -75,10 +75,9 @@ def convert_data(settings: Settings) -> Path:
     Raises:
       DatasetError, UsageError: the dataset cannot be read.
     """
-    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
         # What it warns of is said below, with the rest.
-        folder = convert(settings.data, settings.build, how, on_progress, lambda line: None)
+        folder = convert(settings.data, settings.build, _how(settings), on_progress, lambda line: None)
     _tell(read_description(folder), read_account(folder), settings)
     return folder
 
@@ -89,10 +88,18 @@ def look_at_data(settings: Settings) -> None:
     Raises:
       DatasetError, UsageError: it would be refused.
     """
-    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
-        looked = look_at(settings.data, how, on_progress)
+        looked = look_at(settings.data, _how(settings), on_progress)
     _tell(looked.description, looked.account, settings)
+
+
+def _how(settings: Settings) -> ConvertOptions:
+    return ConvertOptions(
+        classes=settings.classes,
+        background=settings.background,
+        target_column=settings.target_column,
+        group_column=settings.group_column,
+    )
 
 
 def _tell(description: Description, account: Account, settings: Settings) -> None:

@@ -158,6 +158,24 @@ class Settings:
         tuple[int, int, int],
         Option("what transparent images stand on: white, black, #ff8800", colour, ("convert", *_CHOICE)),
     ] = (255, 255, 255)
+    target_column: Annotated[
+        str | None,
+        Option(
+            "of a table, the column to learn (default: the last that is called target, label, class or y, or the last)",
+            str,
+            ("convert", *_CHOICE),
+            example="price",
+        ),
+    ] = None
+    group_column: Annotated[
+        str | None,
+        Option(
+            "of a table, a column whose rows of one value are all trained on or none of them",
+            str,
+            ("convert", *_CHOICE),
+            example="patient",
+        ),
+    ] = None
     check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False
     optimizer: Annotated[
         Optimizer | None,

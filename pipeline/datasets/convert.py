@@ -18,7 +18,7 @@ from device_runtime.formats import dataset as dataset_format
 from pipeline.datasets.layouts import Conversion, Found, find
 from pipeline.datasets.photographs.account import Converted, read_account, write_account
 from pipeline.datasets.photographs.preparation import write_preparation
-from pipeline.errors import DatasetError, readable
+from pipeline.errors import DatasetError, UsageError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
 from pipeline.stages import build_once
@@ -38,12 +38,15 @@ class ConvertOptions:
       classes: the classes to take, in their order; none: all, of Places the first ten.
       seed: of photographs, decides which image is in which split; 1, as every other seed by default.
       background: RGB; what is transparent shows it.
+      target_column, group_column: of a table; see `Conversion`.
     """
 
     name: str | None = None
     classes: tuple[str, ...] = ()
     seed: int = 1
     background: tuple[int, int, int] = (255, 255, 255)
+    target_column: str | None = None
+    group_column: str | None = None
 
 
 def convert(
@@ -125,6 +128,9 @@ def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
 def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
     """What is in a folder, and a digest of all that decides the dataset."""
     found = find_in(folder, options.classes)
+    if (options.target_column or options.group_column) and not found.has_columns:
+        option = "--target-column" if options.target_column else "--group-column"
+        raise UsageError(f"{option} belongs to tables, {folder} is none: leave it out")
     with _readable(folder):
         return found, _digest(found, options)
 
@@ -146,7 +152,15 @@ def _converted(
     workers: int | None,
 ) -> Converted:
     name = options.name or found.name or readable(source.resolve().name)
-    conversion = Conversion(name, options.seed, options.background, workers, on_progress or _no_progress)
+    conversion = Conversion(
+        name,
+        options.seed,
+        options.background,
+        workers,
+        on_progress or _no_progress,
+        options.target_column,
+        options.group_column,
+    )
     converted = found.write(folder, conversion)
     told = (*found.told, *converted.account.told)
     return replace(converted, account=replace(converted.account, told=told))

@@ -3,7 +3,8 @@
 Its metadata has `classes`, names in the order of the logits as a list in JSON, since a name may hold any character;
 `preprocessing`, how a picture becomes its pixels, as JSON (pipeline/datasets/photographs/preparation.py); and
 `probability`, what makes probabilities of the logits: softmax, sigmoid, or clip (to 0 and 1). One that takes arrays has
-no `preprocessing`, one that gives values no `probability`.
+no `preprocessing`, one that gives values no `probability`; one of a table has `columns`, how a row becomes its
+numbers, as JSON (pipeline/datasets/columns/encoding.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from device_runtime.formats.answers import PROBABILITIES
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
+from pipeline.datasets.columns.encoding import Encoding
+from pipeline.datasets.columns.encoding import text_of as encoding_text
 from pipeline.datasets.photographs.preparation import Preparation, parse_preparation, text_of
 from pipeline.errors import UsageError
 from pipeline.results.records.results import results_folder_of
@@ -23,7 +26,7 @@ from pipeline.results.records.results import results_folder_of
 # The file's name behind the model's.
 TRAINED = "_trained.onnx"
 
-CLASSES, PREPROCESSING, PROBABILITY = "classes", "preprocessing", "probability"
+CLASSES, PREPROCESSING, PROBABILITY, COLUMNS = "classes", "preprocessing", "probability", "columns"
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,21 @@ class TrainedModel:
     probability: str
 
 
-def metadata_of(classes: Sequence[str], preparation: Preparation | None, loss: str) -> dict[str, str]:
+def metadata_of(
+    classes: Sequence[str], preparation: Preparation | None, loss: str, columns: Encoding | None = None
+) -> dict[str, str]:
     """What an inference model says of itself.
 
     Args:
       classes: their names in the order of the logits.
       preparation: how a picture becomes what it takes; None: it takes arrays as they are.
       loss: by which the logits were trained; one that tells nothing of probabilities leaves them out.
+      columns: how a row of a table becomes what it takes, or None.
     """
     prepared = {PREPROCESSING: text_of(preparation)} if preparation else {}
+    encoded = {COLUMNS: encoding_text(columns)} if columns else {}
     probability = {PROBABILITY: PROBABILITIES[loss]} if loss in PROBABILITIES else {}
-    return {CLASSES: json.dumps(list(classes)), **prepared, **probability}
+    return {CLASSES: json.dumps(list(classes)), **prepared, **encoded, **probability}
 
 
 def named_run(name: str | None, runs: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from device_runtime.formats.dataset import SAMPLES, TARGETS, Description, pictures
+from device_runtime.formats.dataset import SAMPLES, TARGETS, Description
 from pipeline.datasets.arrays.samples import (
     Array,
     Meaning,
@@ -18,10 +18,9 @@ from pipeline.datasets.arrays.samples import (
     sample_of,
     target_array,
 )
-from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
-from pipeline.datasets.photographs.preparation import RGB, grey_of
+from pipeline.datasets.arrays.strips import write_pictures
+from pipeline.datasets.photographs.account import Account, Converted
 from pipeline.datasets.photographs.split import SHARES, Item, split_images
-from pipeline.datasets.strips import write_strips
 from pipeline.errors import DatasetError
 
 
@@ -56,17 +55,31 @@ def write_tables(
     }
     _check(prepared)
     meaning = meaning_of(prepared, kind, ignore, names)
-    splits = _completed(prepared, meaning, seed)
-    first = next(iter(splits.values())).x
+    return write_splits(completed(prepared, meaning, seed), meaning, name, folder, lines)
+
+
+def write_splits(
+    splits: Mapping[str, Table], meaning: Meaning, name: str, folder: Path | None, lines: Sequence[str]
+) -> Converted:
+    """Writes splits that are whole: samples as `prepared_samples` gives them, targets of which the meaning is known.
+
+    Args:
+      splits: train and test, and perhaps validation.
+      meaning: of their targets.
+      name: the dataset's.
+      folder: an existing one, or None.
+      lines: what there is to say.
+    """
     if meaning.target.is_one_class and (shaped := _as_pictures(splits)):
-        targets = {split: target_array(table.y, meaning) for split, table in splits.items()}
-        return _of_pictures(shaped, targets, meaning.names, name, folder, lines)
+        pairs = {split: (x, target_array(splits[split].y, meaning)) for split, x in shaped.items()}
+        return write_pictures(folder, name, meaning.names, range(len(meaning.names)), pairs, lines)
     for split, table in splits.items():
         if folder:
             (folder / split).mkdir()
             np.save(folder / split / SAMPLES, table.x)
             np.save(folder / split / TARGETS, target_array(table.y, meaning))
     counts = {split: len(table.x) for split, table in splits.items()}
+    first = next(iter(splits.values())).x
     description = Description(name, sample_of(first), meaning.target, meaning.names, {}, counts)
     return Converted(description, Account(tuple(dict.fromkeys(lines))), None)
 
@@ -82,8 +95,8 @@ def _check(tables: Mapping[str, Table]) -> None:
         raise DatasetError(f"the samples of the splits differ: {'; '.join(sorted(kinds))}")
 
 
-def _completed(tables: Mapping[str, Table], meaning: Meaning, seed: int) -> dict[str, Table]:
-    """With the splits that lack, taken from train; samples of a group are on one side.
+def completed(tables: Mapping[str, Table], meaning: Meaning, seed: int) -> dict[str, Table]:
+    """Tables with the splits that lack, taken from train; samples of a group are on one side.
 
     Raises:
       DatasetError: there are too few samples.
@@ -127,20 +140,3 @@ def _as_pictures(splits: Mapping[str, Table]) -> dict[str, Array] | None:
         for split, table in splits.items()
     }
     return shaped if all(sample_of(x).is_picture for x in shaped.values()) else None
-
-
-def _of_pictures(
-    shaped: Mapping[str, Array],
-    targets: Mapping[str, Array],
-    classes: tuple[str, ...],
-    name: str,
-    folder: Path | None,
-    told: Sequence[str],
-) -> Converted:
-    numbers = range(len(classes))
-    strips = {split: write_strips(folder, split, classes, numbers, x, targets[split]) for split, x in shaped.items()}
-    height, width, channels = next(iter(shaped.values())).shape[1:]
-    description = pictures(name, height, width, channels, classes, strips)
-    grey = grey_of(height, width)
-    preparation = grey if channels == 1 else replace(grey, mode=RGB)
-    return Converted(description, Account((*dict.fromkeys(told), *imbalance_lines(description))), preparation)

@@ -29,6 +29,8 @@ class Conversion:
       background: RGB; what is transparent shows it.
       workers: processes; None: one for each core.
       on_progress: takes images done and images in all.
+      target_column: of a table, the column that is to be learnt; None: as its name says, or the last.
+      group_column: of a table, rows of one value in it are in one split; None: each row stands alone.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Conversion:
     background: tuple[int, int, int]
     workers: int | None
     on_progress: OnProgress
+    target_column: str | None = None
+    group_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Found:
       name: what the dataset is called; None: as its folder.
       listing: of photographs, which they are.
       told: lines about where it lay.
+      has_columns: whether it is a table, of which one can choose.
     """
 
     inputs: tuple[Path, ...]
@@ -57,6 +62,7 @@ class Found:
     name: str | None = None
     listing: Listing | None = None
     told: tuple[str, ...] = ()
+    has_columns: bool = False
 
 
 @dataclass(frozen=True)

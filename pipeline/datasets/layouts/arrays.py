@@ -9,8 +9,8 @@ from pipeline.datasets.arrays.reading import Array, read_arrays, texts_of
 from pipeline.datasets.arrays.samples import Table
 from pipeline.datasets.arrays.writing import write_tables
 from pipeline.datasets.layouts import Conversion, Found, Layout
-from pipeline.datasets.layouts.split_folders import SPLITS
 from pipeline.datasets.photographs.account import Converted
+from pipeline.datasets.photographs.split import SPLITS
 from pipeline.datasets.photographs.walk import files_in
 from pipeline.errors import DatasetError, UsageError, brief
 

@@ -19,13 +19,11 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.dataset import Description, pictures
+from pipeline.datasets.arrays.strips import refuse_empty, write_pictures
 from pipeline.datasets.layouts import Conversion, Found, Layout
-from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
+from pipeline.datasets.photographs.account import Converted
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.datasets.photographs.preparation import grey_of
-from pipeline.datasets.strips import write_strips
-from pipeline.errors import DatasetError, brief
+from pipeline.errors import DatasetError
 
 KINDS = ("images-idx3", "labels-idx1")
 
@@ -148,11 +146,9 @@ def convert_idx(source: Path, known: IdxSet, classes: Sequence[str], name: str, 
     if problems:
         raise DatasetError(f"{source}: {'; '.join(problems)}. Download the files again")
     numbers = [known.classes.index(name) + known.first_label for name in classes]
-    strips = {split: write_strips(folder, split, classes, numbers, *pair) for split, pair in arrays.items()}
-    height, width = sizes.pop()
-    description = pictures(name, height, width, 1, tuple(classes), strips)
-    _refuse_empty(source, description)
-    return Converted(description, Account(tuple(imbalance_lines(description))), grey_of(height, width))
+    converted = write_pictures(folder, name, classes, numbers, arrays)
+    refuse_empty(source, converted.description)
+    return converted
 
 
 def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
@@ -175,16 +171,6 @@ def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{file} is not a label and its character's code in each line ({error})") from error
     return replace(known, classes=names, first_label=labels[0])
-
-
-def _refuse_empty(source: Path, description: Description) -> None:
-    trained = {strip.label for strip in description.splits["train"]}
-    tested = bool(description.splits["test"])
-    if tested and trained.issuperset(strip.label for strip in description.splits["test"]):
-        return
-    lacking = [name for label, name in enumerate(description.classes) if label not in trained]
-    what = f"no training image of {brief(lacking)}" if tested else "no test image of these classes"
-    raise DatasetError(f"{source}: {what}: name other classes with --classes")
 
 
 def _find(source: Path, split: str, prefix: str, kind: str) -> Path | None:
