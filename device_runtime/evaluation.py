@@ -35,13 +35,20 @@ ImagesOfEpoch = Callable[[int], Images]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy (share of images whose largest logit is their label's) and mean loss over `images` images."""
+    """Accuracy (share of images whose largest logit is their label's) and mean loss over `images` images.
+
+    Attributes:
+      split: the split that it is of, where that is known.
+      since_best: of the evaluations that steer a training, how many came since the best one: 0 where this is the best.
+    """
 
     accuracy: float
     loss: float
     images: int
     seconds: float
     predictions: Predictions
+    split: str = ""
+    since_best: int = 0
 
     def record(self, metrics: Metrics, step: int, split: str) -> None:
         """Records it as that of the whole of `split` after update `step`."""

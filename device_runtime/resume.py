@@ -24,6 +24,7 @@ class Progress:
       accuracy: of the last report or evaluation.
       epoch_losses: of the steps of the epoch that has begun.
       reached: accuracy on the test images after the last step, where they were evaluated then.
+      since_best: evaluations since the best one of those that steer the training.
     """
 
     least_loss: float = float("inf")
@@ -31,11 +32,13 @@ class Progress:
     accuracy: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
+    since_best: int = 0
 
-    def found(self, split: str, accuracy: float) -> None:
-        """Takes the accuracy of a report or an evaluation."""
+    def found(self, split: str, accuracy: float) -> float:
+        """Takes the accuracy of a report or an evaluation; returns the best one of the split."""
         self.accuracy = accuracy
         self.best_accuracies[split] = max(accuracy, self.best_accuracies.get(split, 0.0))
+        return self.best_accuracies[split]
 
 
 def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str) -> tuple[Checkpoint, Path]:
@@ -105,14 +108,15 @@ def kept_records(output: Path, start: Checkpoint, path: Path) -> list[Record]:
     return kept
 
 
-def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> Progress:
-    """What the records until update `step` sum up to."""
+def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int, since_best: int) -> Progress:
+    """What the records until update `step` sum up to, with how evaluations stand."""
     losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
     evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
     progress = Progress(
         least_loss=min(losses.values(), default=float("inf")),
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
         reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
+        since_best=since_best,
     )
     for record in records:
         if record["event"] in ("report", "evaluation"):

@@ -26,12 +26,15 @@ from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.standing import Standing
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
+from device_runtime.keeping import Keeping
 from device_runtime.live import Live
+from device_runtime.loop import TrainingRun
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
+from device_runtime.own_loop import load_loop
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
-from device_runtime.resume import began_with, interrupted, kept_records, seconds_of
+from device_runtime.resume import began_with, interrupted, kept_records, progress_of, seconds_of
 from device_runtime.rounds import losses_from, round_result, tested, write_round_of
 from device_runtime.saved import Saved
 from device_runtime.threads import Threads, with_threads
@@ -73,9 +76,10 @@ def run(
         conditions = Conditions.of(plan)
         # One that was killed in its end has to come to it.
         training = plan.last >= plan.first or options.resume
-        inputs = open_inputs(plan, folder, model, dataset, package, training)
+        inputs = open_inputs(plan, folder, model, dataset, package, training, options.on_test)
         engine = _engine(options, folder, model, start, plan)
         if training:
+            own_loop = load_loop(package, plan.loop) if plan.loop else None
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
             conditions.check(device)
@@ -91,16 +95,25 @@ def run(
                 saved = Saved(options.output, model, plan.keep, standing, metrics, history)
                 live = Live(plan.first - 1, plan.last, wanted=options.progress)
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
-                trainer = Trainer(engine, model, inputs, plan, run, saved, standing, metrics, history, watch, live)
+                keeping = Keeping(engine, model, plan, run, saved, metrics)
+                progress = progress_of(history, plan.first - 1, plan.steps_per_epoch, standing.since_best)
+                loop = own_loop or Trainer(progress)
                 test = inputs.splits["test"]
                 before = tested(engine, test, plan.batch_size, model) if options.round_dtype else None
                 began = time.perf_counter()
-                step = trainer.run()
+                live.begin(progress.accuracy)
+                of_loop = TrainingRun(
+                    engine, model, inputs, plan, keeping, standing, metrics, watch, live, progress.accuracy
+                )
+                loop(of_loop)
+                step = of_loop.step
+                keeping.save(step)
+                watch.end(step)
                 trained_s = time.perf_counter() - began
                 trained = _end_with_best(engine, model, saved, standing, metrics) if plan.best else None
                 evaluated = step if trained is None else trained
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
-                trainer.check(evaluation, evaluated, inputs.final)
+                keeping.check(evaluation, evaluated, inputs.final)
                 heading = Heading(run.id, evaluated, inputs.final, model.classes, evaluation.images)
                 write_predictions(options.output, evaluation.predictions, heading)
                 if options.round_dtype and before:
@@ -148,10 +161,13 @@ def _recorded(
 
 
 def _standing(options: Options, plan: Plan, final: str, history: Sequence[Record]) -> Standing:
-    """The evaluations by which the training is steered: those on the test images, unless it is asked to choose."""
+    """The evaluations by which the training is steered: those on the test images, unless it is asked to choose.
+
+    What a loop of the user's own does with them nobody knows.
+    """
     start = last_start(history) if options.resume else None
     began = (plan.first if start is None else start["first"]) - 1
-    return Standing(final if plan.patience or plan.best else "test", history, began)
+    return Standing(final if plan.patience or plan.best or plan.loop else "test", history, began)
 
 
 def _end_with_best(engine: Engine, model: Model, saved: Saved, standing: Standing, metrics: Metrics) -> int | None:

@@ -23,6 +23,7 @@ from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.settings import Settings
+from pipeline.sources.loop_file import loop_files
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
 from pipeline.stages import build_once, key_of, program_digest
 
@@ -64,6 +65,7 @@ def prepare(settings: Settings) -> Prepared:
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     chosen(Recipe(Preprocessing(1, 1)), settings)
+    loop_files(settings.runner.loop)
     return prepared_on(convert_data(settings), source, settings)
 
 
@@ -236,7 +238,7 @@ def make_package(
             prepared.dataset,
             into or settings.build,
             settings.kind.engines,
-            extra,
+            {**extra, **loop_files(settings.runner.loop)},
         )
 
 

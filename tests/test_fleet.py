@@ -14,6 +14,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
+from PIL import Image
 
 from pipeline.fleet.parting import histogram
 from pipeline.fleet.records import of, read, rounds
@@ -101,6 +102,26 @@ def test_its_results_are_as_those_of_a_run(made: tuple[Path, Invoked]) -> None:
     assert {f"tiny_round_{number}.safetensors" for number in (1, 2, 3)} <= names
     [image] = ort.InferenceSession(results / "tiny_trained.onnx").get_inputs()
     assert image.shape[1:] == [28, 28, 1]
+
+
+def test_its_model_answers_and_is_evaluated_as_that_of_a_run(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...]
+) -> None:
+    folder, done = made
+    places = ("--runs", folder / "runs", "--build", folder / "build")
+    picture = folder / "picture.png"
+    Image.new("L", (28, 28)).save(picture)
+    for run in ((), ("--run", done.results.name)):
+        answered = invoke("infer", *run, picture, "--json", *places)
+        assert answered.code == 0, answered.stderr
+        said = json.loads(answered.stdout)
+        assert said["model"] == str(done.results / "tiny_trained.onnx")
+        assert len(said["images"]) == 1
+    # The test images of the whole dataset, as after the last round.
+    evaluated = invoke("eval", "--run", done.results, "--data", made_of[-1], *places)
+    assert evaluated.code == 0, evaluated.stderr
+    last = of(read(done.results), "global")[-1]["accuracy"]
+    assert evaluated.accuracies == [pytest.approx(last, abs=1e-6)]
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(

@@ -53,6 +53,22 @@ class Engine(Protocol):
         """
         ...
 
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """Mean loss and a copy of the mean gradient of batches of equal size, for update number `step`; renews buffers.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """Makes update number `step` with a gradient at learning rate `rate`.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
     def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
         """Mean loss of the batch and the logits, float32 N×classes."""
         ...

@@ -66,6 +66,25 @@ class LoweredEngine:
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: each batch adds to one gradient, then one update."""
         gradients, update = self._opened()
+        loss = self._add_up(batches, step)
+        update.run(rate, step, self._share(gradients.gradient, 1 / len(batches)))
+        return loss
+
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """See `Engine`."""
+        gradients, _ = self._opened()
+        loss = self._add_up(batches, step)
+        return loss, gradients.gradient / np.float32(len(batches))
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """See `Engine`."""
+        gradients, update = self._opened()
+        gradients.gradient[:] = gradient
+        update.run(rate, step, self._share(gradients.gradient, 1.0))
+
+    def _add_up(self, batches: Sequence[Batch], step: int) -> float:
+        """Leaves the sum of the gradients of batches where the update takes it; returns their mean loss."""
+        gradients, _ = self._opened()
         losses: list[float] = []
         for number, (inputs, label) in enumerate(batches):
             before = gradients.gradient.copy() if losses else None
@@ -73,7 +92,6 @@ class LoweredEngine:
             losses.append(gradients.run(inputs, label, step * len(batches) + number))
             if before is not None:
                 gradients.gradient += before
-        update.run(rate, step, self._share(gradients.gradient, 1 / len(batches)))
         return sum(losses) / len(losses)
 
     def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:

@@ -68,6 +68,14 @@ class ReferenceEngine:
         """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
         raise FormatError("--engine reference cannot take --accumulate: use --engine lowered")
 
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """See `Engine`: onnxruntime-training does not hand gradients out."""
+        raise FormatError("--engine reference gives no gradients: use --engine lowered")
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """See `Engine`: onnxruntime-training takes no gradients."""
+        raise FormatError("--engine reference takes no gradients: use --engine lowered")
+
     def step_on_image(self, image: Vector, label: npt.NDArray[np.int64], rate: float) -> float:
         """One update on preprocessed images, float32 N×C×H×W."""
         self._module.train()

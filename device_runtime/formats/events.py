@@ -38,6 +38,9 @@ _READ: Mapping[str, Mapping[str, Any]] = {
     "diverged": {"step": int, "advice": str},
 }
 
+# What the runner records of any training; a loop has other events of its own.
+OF_THE_RUNNER = _READ.keys() - {"report"} | {"resume", "end", "pause", "continue", "gap", "threads"}
+
 # What is, or becomes, a name of a file or folder.
 _NAMES = {"checkpoint": "file", "best": "file", "start": "run"}
 

@@ -158,7 +158,7 @@ class Device:
           PipelineError, FormatError: the device went away, or its evaluation failed.
         """
         with self._at_work(arrays, "float32") as (target, _, _):
-            run_script(target, "eval.sh", [*self._file(target), *self._own_words()], _silent)
+            run_script(target, "eval.sh", [*self._file(target), "--on-test", *self._own_words()], _silent)
             with tempfile.TemporaryDirectory() as folder:
                 [file] = target.pull(Path(folder), "evaluation_0.jsonl")
                 records = read_records(file)

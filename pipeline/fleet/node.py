@@ -30,6 +30,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_WAIT_AWAY_S = 0.05, 0.25, 2.0
 _BUSY_WAIT_S = 1.0
 
 
+# The exit code of a node that the SuperLink does not take.
+REFUSED = 3
+
+
 def run_node(link: Link, seat: Path, key: Path | None) -> None:
     """Answers the SuperLink's messages until the process is ended.
 
@@ -110,7 +114,11 @@ def main() -> None:
     for module in ("client_app", "privacy"):
         importlib.import_module(f"pipeline.fleet.{module}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    try:
+        run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    except SystemExit as ended:
+        # With 1 Flower ends a node that the SuperLink does not take.
+        sys.exit(REFUSED if ended.code == 1 else ended.code)
 
 
 if __name__ == "__main__":

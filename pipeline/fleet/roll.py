@@ -80,6 +80,7 @@ class Roll:
         starting: Collection[str],
         patience_s: float,
         on_wait: Callable[[Sequence[Node]], None],
+        on_look: Callable[[], object] = lambda: None,
     ) -> Drawn:
         """Who takes part in a round, when there are enough.
 
@@ -90,11 +91,13 @@ class Roll:
           starting: devices whose nodes come up now.
           patience_s: so long these are waited for.
           on_wait: told of those that cannot take part, each time there are too few.
+          on_look: called before each look at who is there.
         """
         end = time.monotonic() + patience_s
         self._gone |= {node.id for node in self._known.values() if node.device in starting}
         fresh: dict[str, Node] = {}
         while True:
+            on_look()
             fresh |= self._meet()
             complete = set(starting) <= {node.device for node in self._known.values()} or time.monotonic() > end
             if complete:

@@ -18,10 +18,11 @@ from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
 from pipeline.commands import Process, beside
 from pipeline.datasets.photographs.preparation import read_preparation
-from pipeline.errors import UsageError
+from pipeline.errors import TargetError, UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
-from pipeline.fleet.flower import Link, given_link, last_line, make_quiet, own_link, read_key, served
+from pipeline.fleet.flower import Link, check_answers, given_link, last_line, make_quiet, own_link, read_key, served
+from pipeline.fleet.node import REFUSED
 from pipeline.fleet.records import FILE_NAME, append, of, read, rounds
 from pipeline.fleet.report import write_report
 from pipeline.fleet.roll import SILENT, Node, Roll
@@ -63,7 +64,7 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     make_quiet(settings.build / "fleet")
     check_writable(settings.runs)
     if settings.fleet.superlink:
-        _given_link(settings)
+        check_answers(_given_link(settings))
     strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     _check_privacy(settings, fleet)
@@ -151,7 +152,9 @@ class _Training:
         starting = list(self._seats)
         for number in range(self._done + 1, asked.rounds + 1):
             starting += own.revive()
-            drawn = roll.draw(number, asked.fraction, asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits)
+            drawn = roll.draw(
+                number, asked.fraction, asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits, own.revive
+            )
             starting.clear()
             self._note_devices(roll.known)
             began = time.perf_counter()
@@ -334,18 +337,36 @@ class Nodes:
             read_key(Path(path))
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
+        self._address = link.address
+        self._revived = set[str]()
         self.running = {device: self._start(device) for device in self._folders}
 
     def revive(self) -> list[str]:
-        """Starts those again that ended; returns their devices."""
+        """Starts those again that ended; returns their devices.
+
+        Raises:
+          TargetError: the SuperLink did not take one from the beginning.
+        """
         started = list[str]()
         for device, process in list(self.running.items()):
-            if process.poll() is not None:
+            code = process.poll()
+            if code is not None:
                 log = self._folders[device] / LOG
+                # Of one that was killed the SuperLink knows for a while only that it is there already.
+                if code == REFUSED and device not in self._revived:
+                    raise TargetError(self._refusal(device, log))
+                self._revived.add(device)
                 note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
                 self.running[device] = self._start(device)
                 started.append(device)
         return started
+
+    def _refusal(self, device: str, log: Path) -> str:
+        if device not in self._keys:
+            advice = "where it asks nodes for keys, give --auth-supernode-private-key"
+        else:
+            advice = f"has it {self._keys[device]}.pub (`flwr supernode register`), and has no other node that key?"
+        return f"the SuperLink at {self._address} does not take the node of {device}: {advice} ({log} has the rest)"
 
     def _start(self, device: str) -> Process:
         folder = self._folders[device]
@@ -414,7 +435,7 @@ def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dic
         "strategy": str(asked.strategy),
         "rounds": asked.rounds,
         "local_epochs": asked.local_epochs,
-        "partition": str(asked.partition or "iid") if fleet.whole else None,
+        "partition": str(asked.partition or "iid") if fleet.whole and fleet.seats else None,
         "fraction": asked.fraction,
         "compress": asked.compress,
         "seed": settings.seed,

@@ -68,7 +68,10 @@ def named_run(name: str | None, runs: Path) -> Path:
         if newest is None:
             raise UsageError(f"{runs} holds no trained model: run `invoke run` first, or name a results folder: --run")
         return newest.parent
-    return results_folder_of(runs, Path(name))
+    # A fleet's folder has a model and no record of one training.
+    places = (Path(name), runs / name)
+    trained = next((folder for folder in places if any(folder.glob(f"[!.]*{TRAINED}"))), None)
+    return trained or results_folder_of(runs, Path(name))
 
 
 def read_trained(folder: Path) -> TrainedModel:

@@ -20,13 +20,14 @@ READ = {
     "README": ("README.md",),
     "configuration": ("docs/configuration.md",),
     "own data and model": ("docs/your-data.md", "docs/your-model.md"),
+    "own loop": ("docs/your-loop.md",),
     "MindSpore": ("docs/from-mindspore.md",),
     "fleet": ("docs/fleet.md",),
 }
 
 # What may be typed: these work in the reader's folder and on the emulated device. Tests run as root, so a command of a
 # page that begins with another program, as apt-get, is refused and not typed.
-PROGRAMS = ("invoke", "train-on-device", "python", "adb", "mkdir", "cp", "rm", "head", "echo")
+PROGRAMS = ("invoke", "train-on-device", "python", "adb", "mkdir", "cp", "rm", "head", "echo", "openssl", "printf")
 
 _INSTALLS = ".ci/run does it, in an environment of its own"
 

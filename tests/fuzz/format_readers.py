@@ -85,6 +85,7 @@ METRICS: list[dict[str, Any]] = [
     {"event": "device", "step": 2, "seconds": 1.5, "rss_bytes": 1000, "battery_percent": 50.0, "battery_celsius": 30.0},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
+    {"event": "best", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]

@@ -16,7 +16,10 @@ from pipeline.options import positive_number
 
 FLEET, JOIN = "fleet", "join"
 _BOTH = (FLEET, JOIN)
-_HERE, _FEDAVG = Devices(local=4), Strategy()
+_FEDAVG = Strategy()
+
+# Devices where none are named.
+HERE = Devices(local=4)
 
 # Of the fleets that `bench` measures.
 COUNTS = "1,2,4,8"
@@ -42,9 +45,15 @@ class FleetOptions:
     """What a user asks for of a fleet."""
 
     devices: Annotated[
-        Devices,
-        Option("serials of adb, all that it sees, or local:4 (trainings on this machine)", parse_devices, _BOTH),
-    ] = _HERE
+        Devices | None,
+        Option(
+            "serials of adb, all that it sees, or local:4 (trainings on this machine; default without --superlink)",
+            parse_devices,
+            _BOTH,
+            {JOIN: "serials of adb, all that it sees, or local:4 (trainings on this machine; default)"},
+            example="local:4",
+        ),
+    ] = None
     rounds: Annotated[int, Option("of training and aggregation", positive_whole_number, (FLEET,))] = 10
     fleet: Annotated[
         tuple[int, ...],
@@ -133,3 +142,8 @@ class FleetOptions:
     centralised: Annotated[
         bool, Option("train as long on all images in one place, too, to compare with", bool, (FLEET,))
     ] = False
+
+    @property
+    def own_devices(self) -> Devices:
+        """Those of this machine; a command that leads a fleet elsewhere has none that were not asked for."""
+        return self.devices or (Devices() if self.superlink else HERE)
