@@ -84,7 +84,7 @@ class Settings:
             (*_DATA, "eval", "bench"),
             {
                 "eval": "with --run: the folder with the images to evaluate it on",
-                "bench": "folder with photographs to convert and train on; without it, some are generated",
+                "bench": "photographs to convert and train on (with --fleet a dataset); without it, some are generated",
             },
             apart=("eval", "bench"),
             example="FOLDER",
@@ -290,7 +290,8 @@ class Settings:
         ),
     ] = None
     repeats: Annotated[
-        int, Option("interleaved rounds, of which the median is taken", positive_whole_number, ("bench",))
+        int,
+        Option("rounds, interleaved or of a fleet, of which the median is taken", positive_whole_number, ("bench",)),
     ] = 10
     seconds: Annotated[float, Option("least duration of an engine's turn in a round", positive_number, ("bench",))] = (
         0.2

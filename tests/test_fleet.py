@@ -135,6 +135,25 @@ def test_the_same_seed_gives_the_same_model_and_another_another(
     assert (other / name).read_bytes() != (first.results / name).read_bytes()
 
 
+def test_a_fleet_that_goes_on_draws_the_devices_that_it_would_have_drawn(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = (*made_of, *TRAINING, "--devices", "local:3", "--fraction", "0.4", "--build", str(made[0] / "build"))
+    whole, part = (
+        invoke("fleet", *words, "--rounds", rounds, "--runs", tmp_path / rounds).results for rounds in ("3", "1")
+    )
+    # As if the second had been asked for three rounds, and ended after the first.
+    asked = json.loads((part / "asked.json").read_text())
+    (part / "asked.json").write_text(json.dumps({**asked, "rounds": "3"}))
+    lines = (part / "fleet.jsonl").read_text().splitlines(keepends=True)
+    (part / "fleet.jsonl").write_text("".join(line for line in lines if json.loads(line)["event"] != "end"))
+    fleet(tmp_path, "--resume", str(part))
+    drawn = [[(update["round"], update["device"]) for update in of(read(r), "update")] for r in (whole, part)]
+    assert drawn[0] == drawn[1]
+    assert [number for number, _ in drawn[0]] == [1, 2, 3]
+    assert (part / "tiny_round_3.safetensors").read_bytes() == (whole / "tiny_round_3.safetensors").read_bytes()
+
+
 @pytest.mark.slow
 def test_killed_five_times_at_random_moments_it_ends_with_the_same_model(
     made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path

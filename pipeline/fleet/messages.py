@@ -5,7 +5,8 @@ Flower's own grid waits a second, then two, for an object that is still on its w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from flwr.app import Message
     from flwr.superlink.grid.http_grid import HttpGrid
 
+POLL_S = 0.1
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 0.5
 
 
@@ -37,7 +39,19 @@ def whole(message_id: str, tree: Any, pull: Callable[[str], bytes]) -> Message |
     return message
 
 
-def answers(grid: HttpGrid, asked: Collection[str]) -> Iterator[Message]:
+def exchange(grid: HttpGrid, messages: Sequence[Message], timeout_s: float) -> Iterator[Message]:
+    """Sends messages and gives the answers that come in time. Flower's own waits 3 s between two looks."""
+    asked = set(grid.push_messages(messages)) if messages else set()
+    end = time.monotonic() + timeout_s
+    while asked and time.monotonic() < end:
+        for answer in _answers(grid, asked):
+            asked.discard(answer.metadata.reply_to_message_id)
+            yield answer
+        if asked:
+            time.sleep(POLL_S)
+
+
+def _answers(grid: HttpGrid, asked: Collection[str]) -> Iterator[Message]:
     """The answers that came to those messages since it was asked before.
 
     Args:

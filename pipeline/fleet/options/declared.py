@@ -21,12 +21,23 @@ _FEDAVG = Strategy()
 # Devices where none are named.
 HERE = Devices(local=4)
 
+# Of the fleets that `bench` measures.
+COUNTS = "1,2,4,8"
+
 
 def _seconds(text: str) -> float:
     try:
         return positive_number(text)
     except ValueError as error:
         raise ValueError(f"seconds, {error}") from None
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """So many devices, and so many more."""
+    try:
+        return tuple(positive_whole_number(word) for word in (text or COUNTS).split(","))
+    except ValueError:
+        raise ValueError(f"numbers of local devices, as {COUNTS}") from None
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,16 @@ class FleetOptions:
         ),
     ] = None
     rounds: Annotated[int, Option("of training and aggregation", positive_whole_number, (FLEET,))] = 10
+    fleet: Annotated[
+        tuple[int, ...],
+        Option(
+            f"instead: rounds of fleets of so many local devices (default: {COUNTS}), and what float16 loses",
+            _counts,
+            ("bench",),
+            alone=True,
+            example=COUNTS,
+        ),
+    ] = ()
     local_epochs: Annotated[
         int, Option("passes of each device over its own images in a round", positive_whole_number, (FLEET,))
     ] = 1

@@ -21,7 +21,8 @@ from pipeline.errors import TargetError, UsageError
 from pipeline.fleet.device import Arrays, Device
 from pipeline.fleet.options.strategy import STRATEGIES, Strategy
 from pipeline.fleet.records import of
-from pipeline.fleet.rounds import Node, Rounds
+from pipeline.fleet.roll import Node, Roll
+from pipeline.fleet.rounds import Rounds
 from pipeline.fleet.run import Nodes
 from pipeline.fleet.seats import Fleet
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
@@ -48,11 +49,15 @@ class Running:
         self.seats = made.seats
 
     def rounds(self, strategy: Any, timeout_s: float = 120.0) -> Rounds:
-        return Rounds(self.grid, strategy, self.digest, {}, timeout_s, SEED)
+        return Rounds(self.grid, strategy, self.digest, timeout_s)
+
+    def ready(self) -> list[Node]:
+        """All devices, when their nodes are up."""
+        return Roll(self.grid, self.digest, {}, SEED).draw(1, 1.0, 3, DEVICES, 60, lambda nodes: None).chosen
 
     def train(self, strategy: Any, number: int = 1, arrays: Arrays | None = None, dtype: str = "float32") -> Any:
         rounds = self.rounds(strategy)
-        found = rounds.ready(3, DEVICES, 60, lambda nodes: None)
+        found = self.ready()
         config = {"epochs": 1, "seed": number, "batch_size": BATCH_SIZE}
         return rounds.train(number, arrays or self.start, found, config, dtype, lambda device, answer: None)
 
@@ -198,32 +203,21 @@ def test_a_device_whose_node_was_killed_is_left_out_and_comes_back(fleet: Runnin
     os.kill(fleet.own.running["local:2"].pid, signal.SIGKILL)
     fleet.own.running["local:2"].wait()
     rounds = fleet.rounds(make_strategy(Strategy()), timeout_s=8)
-    chosen = [Node(0, "nobody", "", {}), *rounds.nodes()]
-    outcome = rounds.train(1, fleet.start, chosen[1:], {"epochs": 1}, "float32", lambda device, answer: None)
+    chosen = Roll(fleet.grid, fleet.digest, {}, SEED).draw(1, 1.0, 0, [], 0, lambda nodes: None).chosen
+    outcome = rounds.train(1, fleet.start, chosen, {"epochs": 1}, "float32", lambda device, answer: None)
     assert {update.device for update in outcome.updates} | outcome.missing.keys() >= {"local:1", "local:3"}
     looks: list[list[str]] = []
     # As one that ends while it is waited for: at the first look nobody sees it yet.
-    back = fleet.rounds(make_strategy(Strategy())).ready(
-        3, DEVICES, 60, lambda nodes: None, lambda: looks.append(fleet.own.revive() if looks else [])
+    back = Roll(fleet.grid, fleet.digest, {}, SEED).draw(
+        1, 1.0, 3, DEVICES, 60, lambda nodes: None, lambda: looks.append(fleet.own.revive() if looks else [])
     )
     assert ["local:2"] in looks
-    assert [node.device for node in back] == DEVICES
-
-
-def test_who_takes_part_follows_from_the_seed(fleet: Running) -> None:
-    rounds = fleet.rounds(make_strategy(Strategy()))
-    nodes = [Node(number, f"local:{number}", "away" if number == 3 else "", {}) for number in range(1, 12)]
-    chosen = [rounds.choose(number, nodes, 0.3, 1) for number in range(1, 20)]
-    assert chosen == [rounds.choose(number, list(nodes), 0.3, 1) for number in range(1, 20)]
-    assert {len(some) for some in chosen} == {3}
-    assert {node.device for some in chosen for node in some} == {node.device for node in nodes if not node.unready}
-    assert [node.device for node in rounds.choose(1, nodes, 1.0, 1)][-2:] == ["local:10", "local:11"]
+    assert [node.device for node in back.chosen] == DEVICES
 
 
 def test_what_a_device_cannot_take_is_told_by_it(fleet: Running) -> None:
     rounds = fleet.rounds(make_strategy(Strategy()))
-    found = rounds.ready(3, DEVICES, 60, lambda nodes: None)
-    outcome = rounds.train(1, fleet.start, found, {"epochs": 0}, "float32", lambda device, answer: None)
+    outcome = rounds.train(1, fleet.start, fleet.ready(), {"epochs": 0}, "float32", lambda device, answer: None)
     assert outcome.arrays is None
     assert outcome.missing.keys() == set(DEVICES)
     assert all("--epochs 0, which is not" in why for why in outcome.missing.values())
