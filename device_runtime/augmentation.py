@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ class Augmented:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """The images at `indices`, changed: uint8 N×H×W×C, contiguous, and their labels, int64 N."""
         pixels, labels = self._images.batch(indices)
         height, width = pixels.shape[1:3]

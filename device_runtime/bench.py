@@ -23,6 +23,7 @@ from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
 from device_runtime.formats.dataset import load_dataset
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import drawn, drawn_targets
 from device_runtime.timing import LEARNING_RATE, Measure, Record, answer, median_ms, serve, timed
 
 PRODUCT_FILE = "product.onnx"
@@ -73,8 +74,7 @@ def _step(package: Path, options: Options) -> Measure:
     model = read_model(folder)
     batch = model.recipe.batch_size
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (batch, model.input.height, model.input.width, model.input.channels), np.uint8)
-    label = random.integers(0, model.classes, batch)
+    inputs, label = drawn(model.input, batch, random), drawn_targets(model.target, batch, random)
     start = read_checkpoint(folder / untrained_name(model), model)
     engine = LoweredEngine(folder, model, start, batch, options.threads)
     done = 0
@@ -82,7 +82,7 @@ def _step(package: Path, options: Options) -> Measure:
     def step() -> None:
         nonlocal done
         done += 1
-        engine.train_step(pixels, label, LEARNING_RATE, done)
+        engine.train_step(inputs, label, LEARNING_RATE, done)
 
     return lambda: timed(step, options.seconds, base)
 

@@ -1,33 +1,25 @@
-"""Accuracy over a split."""
+"""What a model is worth on a split."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from device_runtime.engines.base import Engine, Vector
 from device_runtime.formats.answers import PROBABILITIES
+from device_runtime.formats.dataset import Split
+from device_runtime.formats.model import Model
 from device_runtime.formats.predictions import Predictions
 from device_runtime.metrics import Metrics
 from device_runtime.probabilities import probabilities_of
+from device_runtime.scores import SCORES, scores_of
 
-
-class Images(Protocol):
-    """A split of the dataset, or its cached features."""
-
-    labels: npt.NDArray[np.int64]
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """What the engine takes for these images, and their labels."""
-        ...
-
+# A split of the dataset, or its features.
+Images = Split
 
 # The training images as they are in an epoch, counted from 0.
 ImagesOfEpoch = Callable[[int], Images]
@@ -35,13 +27,32 @@ ImagesOfEpoch = Callable[[int], Images]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy (share of images whose largest logit is their label's) and mean loss over `images` images."""
+    """What came of an evaluation.
 
-    accuracy: float
+    Attributes:
+      measures: by their names, as `scores` has them.
+      measure: the name of the one by which a training is judged: accuracy, f1 or r2.
+      loss: the mean.
+      images: how many samples.
+      seconds: that it took.
+      predictions: where each sample is of one class.
+      split: the split that it is of, where that is known.
+      since_best: of the evaluations that steer a training, how many came since the best one: 0 where this is the best.
+    """
+
+    measures: Mapping[str, float]
+    measure: str
     loss: float
     images: int
     seconds: float
-    predictions: Predictions
+    predictions: Predictions | None
+    split: str = ""
+    since_best: int = 0
+
+    @property
+    def score(self) -> float:
+        """By which a training is judged: the larger, the better."""
+        return self.measures[self.measure]
 
     def record(self, metrics: Metrics, step: int, split: str) -> None:
         """Records it as that of the whole of `split` after update `step`."""
@@ -49,46 +60,49 @@ class Evaluation:
             "evaluation",
             step=step,
             split=split,
-            accuracy=self.accuracy,
+            measure=self.measure,
+            **self.measures,
             loss=self.loss,
             images=self.images,
             seconds=round(self.seconds, 3),
         )
 
 
-def evaluate(
-    engine: Engine, images: Images, batch_size: int, trained_by: str, at_most: int | None = None
-) -> Evaluation:
-    """Evaluates every image of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller.
+def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_most: int | None = None) -> Evaluation:
+    """Evaluates every sample of a split, or `at_most` so many, which `spread` picks; the last batch may be smaller.
 
     Args:
       engine: what evaluates.
       images: the split.
-      batch_size: images of one call.
-      trained_by: name of the loss, which says what makes probabilities of logits.
-      at_most: so many images of it alone.
+      batch_size: samples of one call.
+      model: says what its outputs mean.
+      at_most: so many samples of it alone.
     """
     started = time.perf_counter()
     order = np.arange(len(images)) if at_most is None else spread(len(images), at_most)
-    count, loss_sum = len(order), 0.0
+    count, loss_sum, target = len(order), 0.0, model.target
+    scores = scores_of(target)
     guesses, probabilities = np.empty(count, np.int32), np.empty(count, np.float32)
     for start in range(0, count, batch_size):
         part = slice(start, start + batch_size)
         inputs, label = images.batch(order[part])
-        loss, logits = engine.evaluate(inputs, label)
+        loss, outputs = engine.evaluate(inputs, label)
         loss_sum += loss * len(label)
-        guesses[part] = np.argmax(logits, axis=1)
-        probabilities[part] = _largest_probability(logits, trained_by)
-    labels = images.labels[order].astype(np.int32)
-    accuracy = int(np.count_nonzero(guesses == labels)) / count
-    predictions = Predictions(labels, guesses, probabilities)
-    return Evaluation(accuracy, loss_sum / count, count, time.perf_counter() - started, predictions)
+        scores.add(outputs, label)
+        if target.is_one_class:
+            guesses[part] = np.argmax(outputs, axis=1)
+            probabilities[part] = _largest_probability(outputs, model.loss)
+    predictions = None
+    if target.is_one_class:
+        predictions = Predictions(images.labels[order].astype(np.int32), guesses, probabilities)
+    seconds = time.perf_counter() - started
+    return Evaluation(scores.result(), SCORES[target.kind], loss_sum / count, count, seconds, predictions)
 
 
 def _largest_probability(logits: Vector, trained_by: str) -> Vector:
     """Of logits, float32 N×classes, the probability of each image's largest one: float32 N; 0 where it is no number."""
     with np.errstate(all="ignore"):
-        largest = probabilities_of(logits, PROBABILITIES[trained_by]).max(axis=1)
+        largest = probabilities_of(logits, PROBABILITIES.get(trained_by, "softmax")).max(axis=1)
         return np.asarray(np.nan_to_num(largest, nan=0.0), np.float32)
 
 

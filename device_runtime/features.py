@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +27,19 @@ class Network(Protocol):
 
     digest: str
 
-    def features(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Features, float32 N×…, of a batch, uint8 N×H×W×C."""
+    def features(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Features, float32 N×…, of a batch, of pictures uint8 N×H×W×C."""
         ...
 
 
 class Backbone:
-    """features.onnx: pixels, uint8 N×H×W×C, to features, float32 N×…."""
+    """features.onnx: samples, of pictures uint8 N×H×W×C, to features, float32 N×…."""
 
     def __init__(self, file: Path, threads: int) -> None:
         self._session = open_session(file, session_options(threads))
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
 
-    def features(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def features(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Features of a batch."""
         return np.asarray(self._session.run(["features"], {"image": pixels})[0], np.float32)
 
@@ -55,7 +55,7 @@ class LiveFeatures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """Features and labels of these images."""
         pixels, labels = self._images.batch(indices)
         return self._backbone.features(pixels), labels
@@ -122,7 +122,7 @@ class CachedFeatures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def batch(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """Features and labels of these images."""
         return np.stack([self._rows[index] for index in indices.tolist()]), self.labels[indices]
 

@@ -96,7 +96,7 @@ def _runner(session: ort.InferenceSession, dataset: Dataset) -> Callable[[npt.ND
       FormatError: the model takes something else, or gives no logits.
     """
     description = dataset.description
-    shape = [description.height, description.width, description.channels]
+    shape = list(description.sample.shape)
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     if [(i.type, i.shape[1:]) for i in inputs] != [("tensor(uint8)", shape)] or LOGITS not in outputs:
         raise FormatError(f"{MODEL} does not make logits of uint8 pixels N×{'×'.join(map(str, shape))}: train again")

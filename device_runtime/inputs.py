@@ -30,7 +30,9 @@ class Inputs:
     final: str
 
 
-def open_inputs(plan: Plan, folder: Path, model: Model, dataset: Dataset, package: Path, training: bool) -> Inputs:
+def open_inputs(
+    plan: Plan, folder: Path, model: Model, dataset: Dataset, package: Path, training: bool, on_test: bool = False
+) -> Inputs:
     """Opens what a run needs; images whose features are kept and not yet known pass the backbone now.
 
     Args:
@@ -40,8 +42,9 @@ def open_inputs(plan: Plan, folder: Path, model: Model, dataset: Dataset, packag
       dataset: the images.
       package: its `cache/` takes the features.
       training: False where only the final split is evaluated.
+      on_test: the final split is test, whatever there is to validate with.
     """
-    final = "validation" if len(dataset.splits.get("validation", ())) else "test"
+    final = "validation" if len(dataset.splits.get("validation", ())) and not on_test else "test"
     splits: dict[str, Images] = dict(dataset.splits)
     through: Callable[[Images], Images] = _as_they_are
     if model.features is not None:

@@ -19,29 +19,30 @@ class Live:
     Args:
       step: number of the last update before it.
       steps: number of its last update.
+      measure: what the score is.
       wanted: whether anybody shows it; nothing is printed otherwise.
     """
 
-    def __init__(self, step: int, steps: int, *, wanted: bool) -> None:
+    def __init__(self, step: int, steps: int, measure: str = "accuracy", *, wanted: bool) -> None:
         self._wanted = wanted
-        self._last = Moment(step, steps)
+        self._last = Moment(step, steps, measure=measure)
         self._first = step
         self._images, self._seconds = 0, 0.0
         # Pauses move the beginning: how long the rest takes follows from the time in which it trained.
         self._began = self._told = self._paused = 0.0
 
-    def begin(self, accuracy: float | None) -> None:
-        """Before the first update; `accuracy` is the last one that is known of a training that goes on."""
+    def begin(self, score: float | None) -> None:
+        """Before the first update; `score` is the last one that is known of a training that goes on."""
         self._began = time.monotonic()
-        self._tell(replace(self._last, accuracy=accuracy))
+        self._tell(replace(self._last, score=score))
 
-    def after(self, step: int, loss: float, accuracy: float | None, images: int, seconds: float) -> None:
+    def after(self, step: int, loss: float, score: float | None, images: int, seconds: float) -> None:
         """After one update or some.
 
         Args:
           step: number of the last one.
           loss: of that one.
-          accuracy: the last one that is known.
+          score: the last one that is known.
           images: that were trained with.
           seconds: that this took.
         """
@@ -56,7 +57,7 @@ class Live:
         rate = self._images / self._seconds if self._seconds else None
         left = spent / (step - self._first) * (self._last.steps - step)
         self._images, self._seconds = 0, 0.0
-        self._tell(Moment(step, self._last.steps, loss, accuracy, rate, left))
+        self._tell(Moment(step, self._last.steps, loss, score, rate, left, measure=self._last.measure))
 
     def pause(self) -> None:
         """When the training begins to wait."""

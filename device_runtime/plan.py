@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any, get_type_hints
 
 from device_runtime.batches import Batches
@@ -11,8 +12,10 @@ from device_runtime.formats.checkpoint import Checkpoint
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model
 from device_runtime.formats.option import options_of
+from device_runtime.formats.option_values import NO_LOOP
 from device_runtime.formats.options import DEFAULT_SEED, Options
 from device_runtime.formats.records import LARGEST, typed
+from device_runtime.schedules import learning_rate_at
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Plan:
       schedule_first, schedule_last: the updates over which the learning rate changes.
       warmup: updates from `schedule_first` on over which it rises.
       by_epochs: print a line per epoch.
+      steps_per_epoch: updates in which every training image is seen once.
+      loop: file name of the user's own loop in the package, empty for the built-in one.
       proximal_mu: weight of the term that draws to what the training started from; 0 for none.
       while_charging, between, min_battery, max_battery_temp: when it may run, as in the runner's options.
     """
@@ -54,6 +59,8 @@ class Plan:
     best: bool
     target_accuracy: float | None
     by_epochs: bool
+    steps_per_epoch: int
+    loop: str
     augment: tuple[str, ...]
     threads: int
     no_cache: bool
@@ -62,6 +69,16 @@ class Plan:
     between: str | None
     min_battery: int | None
     max_battery_temp: float | None
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of update `step`."""
+        return learning_rate_at(
+            step - self.schedule_first + 1,
+            base=self.learning_rate,
+            schedule=self.schedule,
+            cycles=self.schedule_last - self.schedule_first + 1,
+            warmup=self.warmup,
+        )
 
     def record(self) -> dict[str, Any]:
         """As it is recorded in metrics and checkpoints."""
@@ -121,6 +138,8 @@ def make_plan(options: Options, model: Model, start: Checkpoint, images: int) ->
         best=best,
         target_accuracy=target,
         by_epochs=by_epochs,
+        steps_per_epoch=steps_per_epoch,
+        loop=_loop(options, before),
         augment=_augmentations(options, before),
         threads=chosen("threads", 1),
         no_cache=options.no_cache or bool(before.get("no_cache")),
@@ -179,6 +198,12 @@ def _schedule(options: Options, start: Checkpoint, last: int) -> dict[str, Any]:
         return {name: before[name] for name in ("schedule", "schedule_first", "schedule_last", "warmup")}
     schedule, first = options.schedule or before.get("schedule", "constant"), start.step + 1
     return {"schedule": schedule, "schedule_first": first, "schedule_last": last, "warmup": options.warmup or 0}
+
+
+def _loop(options: Options, before: Mapping[str, Any]) -> str:
+    """The name of the loop's file: where it was on the host is of no matter here."""
+    chosen = str(before.get("loop", "")) if options.loop is None else options.loop
+    return "" if chosen == NO_LOOP else PurePath(chosen).name
 
 
 def _augmentations(options: Options, before: Mapping[str, Any]) -> tuple[str, ...]:

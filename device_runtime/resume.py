@@ -9,7 +9,7 @@ from pathlib import Path
 
 from device_runtime.formats.checkpoint import SUFFIX, Checkpoint, Run, read_checkpoint, trained_name, untrained_name
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.metrics import Record, last_start, read_metrics, until
+from device_runtime.formats.metrics import Record, last_start, read_metrics, score_in, until
 from device_runtime.formats.model import Model
 from device_runtime.plan import Plan
 
@@ -20,22 +20,25 @@ class Progress:
 
     Attributes:
       least_loss: of all steps so far.
-      best_accuracies: of all reports and evaluations so far, by split.
-      accuracy: of the last report or evaluation.
+      best_scores: of all reports and evaluations so far, by split.
+      score: of the last report or evaluation.
       epoch_losses: of the steps of the epoch that has begun.
-      reached: accuracy on the test images after the last step, where they were evaluated then.
+      reached: score on the test images after the last step, where they were evaluated then.
+      since_best: evaluations since the best one of those that steer the training.
     """
 
     least_loss: float = float("inf")
-    best_accuracies: dict[str, float] = field(default_factory=dict)
-    accuracy: float | None = None
+    best_scores: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
     epoch_losses: list[float] = field(default_factory=list)
     reached: float | None = None
+    since_best: int = 0
 
-    def found(self, split: str, accuracy: float) -> None:
-        """Takes the accuracy of a report or an evaluation."""
-        self.accuracy = accuracy
-        self.best_accuracies[split] = max(accuracy, self.best_accuracies.get(split, 0.0))
+    def found(self, split: str, score: float) -> float:
+        """Takes the score of a report or an evaluation; returns the best one of the split."""
+        self.score = score
+        self.best_scores[split] = max(score, self.best_scores.get(split, score))
+        return self.best_scores[split]
 
 
 def interrupted(output: Path, untrained: Checkpoint, model: Model, package: str) -> tuple[Checkpoint, Path]:
@@ -105,19 +108,20 @@ def kept_records(output: Path, start: Checkpoint, path: Path) -> list[Record]:
     return kept
 
 
-def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int) -> Progress:
-    """What the records until update `step` sum up to."""
+def progress_of(records: Sequence[Record], step: int, steps_per_epoch: int, since_best: int) -> Progress:
+    """What the records until update `step` sum up to, with how evaluations stand."""
     losses = {record["step"]: record["loss"] for record in records if record["event"] == "step"}
     evaluated = [r for r in records if r["event"] == "evaluation" and r["split"] == "test"]
     progress = Progress(
         least_loss=min(losses.values(), default=float("inf")),
         epoch_losses=[losses[n] for n in range(step - step % steps_per_epoch + 1, step + 1) if n in losses],
-        reached=evaluated[-1]["accuracy"] if evaluated and evaluated[-1]["step"] == step else None,
+        reached=score_in(evaluated[-1]) if evaluated and evaluated[-1]["step"] == step else None,
+        since_best=since_best,
     )
     for record in records:
         if record["event"] in ("report", "evaluation"):
             # A report is of some of the test images.
-            progress.found(record.get("split", "test"), record["accuracy"])
+            progress.found(record.get("split", "test"), score_in(record))
     return progress
 
 

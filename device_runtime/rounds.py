@@ -21,7 +21,7 @@ def tested(engine: Engine, test: Images, batch_size: int, model: Model) -> Evalu
     Raises:
       FormatError: its loss is no finite number, which no round goes on from.
     """
-    found = evaluate(engine, test, batch_size, model.loss)
+    found = evaluate(engine, test, batch_size, model)
     if not math.isfinite(found.loss):
         raise FormatError(
             f"the loss on the test images is {found.loss}: the fleet diverged: "
@@ -51,9 +51,9 @@ def round_result(
         images=images,
         steps=len(losses),
         loss=sum(losses) / len(losses),
-        accuracy=after.accuracy,
+        accuracy=after.score,
         test_loss=after.loss,
-        accuracy_before=before.accuracy,
+        accuracy_before=before.score,
         test_loss_before=before.loss,
         seconds=round(seconds, 6),
     )

@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
-from device_runtime.console import accuracy_on, say
+from device_runtime.console import say, score_on
 from device_runtime.engines.base import Engine, Proximal
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
@@ -23,17 +24,22 @@ from device_runtime.formats.metrics import Record, last_start
 from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.options import Options
 from device_runtime.formats.predictions import Heading, write_predictions
+from device_runtime.formats.sample import CLASS, Target
 from device_runtime.formats.standing import Standing
 from device_runtime.formats.whole_file import remove_leftovers
 from device_runtime.inputs import open_inputs
+from device_runtime.keeping import Keeping
 from device_runtime.live import Live
+from device_runtime.loop import TrainingRun
 from device_runtime.metrics import Metrics, peak_memory_bytes, replace_records
 from device_runtime.output import one_training_in, set_aside
+from device_runtime.own_loop import load_loop
 from device_runtime.plan import Plan, make_plan, schedule_is_over
 from device_runtime.power import Device
-from device_runtime.resume import began_with, interrupted, kept_records, seconds_of
+from device_runtime.resume import began_with, interrupted, kept_records, progress_of, seconds_of
 from device_runtime.rounds import losses_from, round_result, tested, write_round_of
 from device_runtime.saved import Saved
+from device_runtime.scores import SCORES
 from device_runtime.threads import Threads, with_threads
 from device_runtime.training import Trainer
 
@@ -73,9 +79,10 @@ def run(
         conditions = Conditions.of(plan)
         # One that was killed in its end has to come to it.
         training = plan.last >= plan.first or options.resume
-        inputs = open_inputs(plan, folder, model, dataset, package, training)
+        inputs = open_inputs(plan, folder, model, dataset, package, training, options.on_test)
         engine = _engine(options, folder, model, start, plan)
         if training:
+            own_loop = load_loop(package, plan.loop) if plan.loop else None
             _check_states(model, start, file, options.engine)
             _say_how(plan, start, threads)
             conditions.check(device)
@@ -89,20 +96,30 @@ def run(
             if training:
                 standing = _standing(options, plan, inputs.final, history)
                 saved = Saved(options.output, model, plan.keep, standing, metrics, history)
-                live = Live(plan.first - 1, plan.last, wanted=options.progress)
+                live = Live(plan.first - 1, plan.last, SCORES[model.target.kind], wanted=options.progress)
                 watch = Watch(conditions, metrics, device, pace, live, seconds_of(history))
-                trainer = Trainer(engine, model, inputs, plan, run, saved, standing, metrics, history, watch, live)
+                keeping = Keeping(engine, model, plan, run, saved, metrics)
+                progress = progress_of(history, plan.first - 1, plan.steps_per_epoch, standing.since_best)
+                loop = own_loop or Trainer(progress)
                 test = inputs.splits["test"]
                 before = tested(engine, test, plan.batch_size, model) if options.round_dtype else None
                 began = time.perf_counter()
-                step = trainer.run()
+                live.begin(progress.score)
+                of_loop = TrainingRun(
+                    engine, model, inputs, plan, keeping, standing, metrics, watch, live, progress.score
+                )
+                loop(of_loop)
+                step = of_loop.step
+                keeping.save(step)
+                watch.end(step)
                 trained_s = time.perf_counter() - began
                 trained = _end_with_best(engine, model, saved, standing, metrics) if plan.best else None
                 evaluated = step if trained is None else trained
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
-                trainer.check(evaluation, evaluated, inputs.final)
-                heading = Heading(run.id, evaluated, inputs.final, model.classes, evaluation.images)
-                write_predictions(options.output, evaluation.predictions, heading)
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
+                keeping.check(evaluation, evaluated, inputs.final)
+                if evaluation.predictions:
+                    heading = Heading(run.id, evaluated, inputs.final, model.target.count, evaluation.images)
+                    write_predictions(options.output, evaluation.predictions, heading)
                 if options.round_dtype and before:
                     is_of_test = inputs.final == "test"
                     after = evaluation if is_of_test else tested(engine, test, plan.batch_size, model)
@@ -112,8 +129,8 @@ def run(
                     write_round_of(options.output, options.round_dtype, engine, model, result)
             else:
                 step = evaluated = start.step
-                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model.loss)
-            say(accuracy_on(inputs.final, evaluation.accuracy))
+                evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
+            say(score_on(inputs.final, evaluation.score, evaluation.measure))
             evaluation.record(metrics, evaluated, inputs.final)
             seconds = round(time.perf_counter() - started, 3)
             memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
@@ -148,10 +165,13 @@ def _recorded(
 
 
 def _standing(options: Options, plan: Plan, final: str, history: Sequence[Record]) -> Standing:
-    """The evaluations by which the training is steered: those on the test images, unless it is asked to choose."""
+    """The evaluations by which the training is steered: those on the test images, unless it is asked to choose.
+
+    What a loop of the user's own does with them nobody knows.
+    """
     start = last_start(history) if options.resume else None
     began = (plan.first if start is None else start["first"]) - 1
-    return Standing(final if plan.patience or plan.best else "test", history, began)
+    return Standing(final if plan.patience or plan.best or plan.loop else "test", history, began)
 
 
 def _end_with_best(engine: Engine, model: Model, saved: Saved, standing: Standing, metrics: Metrics) -> int | None:
@@ -218,18 +238,24 @@ def _proximal(options: Options, folder: Path, model: Model, start: Checkpoint, p
 
 def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
     description = dataset.description
-    sizes = (description.height, description.width, description.channels)
-    wanted = (model.input.height, model.input.width, model.input.channels)
     problems: list[str] = []
-    if sizes != wanted:
-        problems.append(f"its images are {sizes} (height, width, channels), the model takes {wanted}")
-    if len(dataset.classes) > model.classes:
-        problems.append(f"it has {len(dataset.classes)} classes, the model {model.classes}")
+    if description.sample != model.input:
+        problems.append(f"its samples are {description.sample.text}, the model takes {model.input.text}")
+    if not _fits(description.target, model.target):
+        problems.append(f"it has {description.target.text}, the model {model.target.text}")
+    if options.augment and not model.input.is_picture:
+        problems.append("--augment changes pictures")
     missing = [split for split in ("train", "test") if not len(dataset.splits.get(split, ()))]
     if missing:
         problems.append(f"it has no images in {' and '.join(missing)}")
     if problems:
         raise FormatError(f"the dataset {options.data} does not fit {model.name}: {'; '.join(problems)}; package again")
+
+
+def _fits(given: Target, known: Target) -> bool:
+    """Whether a model knows such targets; of fewer classes too."""
+    fewer = given.kind == CLASS and given.count <= known.count
+    return given == known or (fewer and replace(given, count=known.count) == known)
 
 
 def _check_states(model: Model, start: Checkpoint, file: Path, engine: str) -> None:

@@ -65,6 +65,10 @@ class Saved:
             self._steps[step] = automatic
             self._remove()
 
+    def forget(self, step: int) -> None:
+        """Has the checkpoint of a step written anew when it is saved."""
+        self._steps.pop(step, None)
+
     def discard(self, step: int) -> None:
         """Removes the checkpoint of a step that turned out to be worth nothing, if there is one."""
         if self._steps.pop(step, None) is not None:

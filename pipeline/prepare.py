@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import CLASS, Sample, Target
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
@@ -21,8 +21,9 @@ from pipeline.graphs.files import is_joint
 from pipeline.machine.memory import return_what_is_freed
 from pipeline.packing.package import build_package
 from pipeline.progress import counted, note, stage
-from pipeline.recipe import Preprocessing, Recipe
+from pipeline.recipe import Preprocessing, Recipe, fitting
 from pipeline.settings import Settings
+from pipeline.sources.loop_file import loop_files
 from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
 from pipeline.stages import build_once, key_of, program_digest
 
@@ -38,8 +39,8 @@ class Prepared:
 
     source: ModelSource
     recipe: Recipe
-    pixels: Pixels
-    classes: int
+    sample: Sample
+    target: Target
     seed: int
     dataset: Path
     images: int
@@ -52,7 +53,7 @@ class Prepared:
     def key(self) -> str:
         """A digest of all that the export is made of."""
         files = [sha256_of(path) for path in self.source.files()]
-        return key_of(program_digest(), self.source, files, self.recipe, self.pixels, self.classes, self.seed)
+        return key_of(program_digest(), self.source, files, self.recipe, self.sample, self.target, self.seed)
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -64,6 +65,7 @@ def prepare(settings: Settings) -> Prepared:
     # Before the conversion, which may take long: a wrong name is to be told at once.
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     chosen(Recipe(Preprocessing(1, 1)), settings)
+    loop_files(settings.runner.loop)
     return prepared_on(convert_data(settings), source, settings)
 
 
@@ -73,10 +75,9 @@ def convert_data(settings: Settings) -> Path:
     Raises:
       DatasetError, UsageError: the dataset cannot be read.
     """
-    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
         # What it warns of is said below, with the rest.
-        folder = convert(settings.data, settings.build, how, on_progress, lambda line: None)
+        folder = convert(settings.data, settings.build, _how(settings), on_progress, lambda line: None)
     _tell(read_description(folder), read_account(folder), settings)
     return folder
 
@@ -87,10 +88,18 @@ def look_at_data(settings: Settings) -> None:
     Raises:
       DatasetError, UsageError: it would be refused.
     """
-    how = ConvertOptions(classes=settings.classes, background=settings.background)
     with counted("convert") as on_progress:
-        looked = look_at(settings.data, how, on_progress)
+        looked = look_at(settings.data, _how(settings), on_progress)
     _tell(looked.description, looked.account, settings)
+
+
+def _how(settings: Settings) -> ConvertOptions:
+    return ConvertOptions(
+        classes=settings.classes,
+        background=settings.background,
+        target_column=settings.target_column,
+        group_column=settings.group_column,
+    )
 
 
 def _tell(description: Description, account: Account, settings: Settings) -> None:
@@ -103,16 +112,16 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     return_what_is_freed()
     description = read_description(dataset)
     _check_channels(description, source, settings)
-    pixels = Pixels(description.height, description.width, description.channels)
+    _check_counts(description)
     folder = settings.build / source.name
     return Prepared(
         source,
-        chosen(recipe_of(source, pixels), settings),
-        pixels,
-        _classes(description),
+        fitting(chosen(recipe_of(source, description.sample), settings), description.target),
+        description.sample,
+        description.target,
         settings.seed,
         dataset,
-        sum(strip.count for strip in description.splits.get("train", ())),
+        description.counts.get("train", 0),
         folder / "export",
         folder / "artifacts",
         folder / "model",
@@ -146,8 +155,8 @@ def export_model(prepared: Prepared) -> Path:
             lambda: export(
                 prepared.source,
                 prepared.recipe,
-                prepared.pixels,
-                prepared.classes,
+                prepared.sample,
+                prepared.target,
                 prepared.seed,
                 prepared.export,
                 prepared.reference,
@@ -163,7 +172,7 @@ def make_artifacts(prepared: Prepared) -> Path:
         build_once(
             prepared.artifacts,
             key_of("artifacts", prepared.key),
-            lambda: build_artifacts(prepared.export, prepared.recipe, prepared.classes, prepared.artifacts),
+            lambda: build_artifacts(prepared.export, prepared.recipe, prepared.target.count, prepared.artifacts),
         )
     return prepared.artifacts
 
@@ -197,8 +206,8 @@ def make_model(prepared: Prepared, settings: Settings) -> Path:
             lambda: build_model_folder(
                 prepared.source.name,
                 prepared.recipe,
-                prepared.pixels,
-                prepared.classes,
+                prepared.sample,
+                prepared.target,
                 prepared.export,
                 artifacts,
                 prepared.model,
@@ -236,7 +245,7 @@ def make_package(
             prepared.dataset,
             into or settings.build,
             settings.kind.engines,
-            extra,
+            {**extra, **loop_files(settings.runner.loop)},
         )
 
 
@@ -270,7 +279,7 @@ def check_made(prepared: Prepared) -> str:
             folder,
             key_of("check", prepared.key, prepared.dataset.name),
             lambda: check_model(
-                prepared.source, prepared.recipe, prepared.classes, prepared.seed, prepared.dataset, made, folder
+                prepared.source, prepared.recipe, prepared.target, prepared.seed, prepared.dataset, made, folder
             ),
         )
     line = line_of(folder)
@@ -295,7 +304,7 @@ def check_reference_made(prepared: Prepared) -> None:
         prepared.dataset, sizes_for(prepared.recipe.batch_size, made.export), made.export / "preprocess.onnx"
     )
     with stage("check"):
-        check_reference(prepared.recipe, prepared.classes, batches, made)
+        check_reference(prepared.recipe, prepared.target.count, batches, made)
 
 
 def make_runtime(settings: Settings) -> Path:
@@ -324,15 +333,14 @@ def _check_channels(description: Description, source: ModelSource, settings: Set
     """Refuses MNIST, which is the data where none is given, for a backbone of photographs."""
     # The input of an ONNX file is known, and compared with the images later.
     own = source.backbone is not None and source.backbone.onnx_file is not None
-    if settings.model == "transfer" and not own and description.channels != COLOURS:
+    if settings.model == "transfer" and not own and description.sample.shape[2:] != (COLOURS,):
         expected = described([layout for layout in layouts() if layout.photographs])
         raise UsageError(
-            f"--model transfer trains on photographs, the images of {description.name} have {description.channels} "
-            f"channel: give --data a folder that holds {expected}"
+            f"--model transfer trains on photographs, the samples of {description.name} are {description.sample.text}: "
+            f"give --data a folder that holds {expected}"
         )
 
 
-def _classes(description: Description) -> int:
-    if len(description.classes) < 2:
+def _check_counts(description: Description) -> None:
+    if description.target.kind == CLASS and len(description.classes) < 2:
         raise UsageError(f"the dataset {description.name} has {len(description.classes)} class: training needs two")
-    return len(description.classes)

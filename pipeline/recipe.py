@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Literal, get_args
 
+from device_runtime.formats.sample import CLASS, LABELS, VALUES, Target
 from pipeline.errors import UsageError
 from pipeline.optimizers import Optimizer
 
 # What a user's file imports from here.
 __all__ = ["Optimizer", "Preprocessing", "Recipe"]
 
-Loss = Literal["cross_entropy", "mean_squared_error", "binary_cross_entropy"]
+Loss = Literal[
+    "cross_entropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "binary_cross_entropy",
+    "cosine_embedding",
+    "custom",
+]
 FrozenDtype = Literal["float32", "float16", "int8"]
 
-LOSSES, FROZEN_DTYPES = get_args(Loss), get_args(FrozenDtype)
+FROZEN_DTYPES = get_args(FrozenDtype)
+# Those that can be chosen: a loss of its own is a model's.
+CUSTOM: Loss = "custom"
+LOSSES = tuple(loss for loss in get_args(Loss) if loss != CUSTOM)
 
 
 def _wrong(name: str, value: object, wanted: str) -> UsageError:
@@ -75,7 +87,12 @@ class Recipe:
     """How a model is trained where the user does not say otherwise.
 
     Attributes:
-      loss: torch's of that name; mean squared error and binary cross entropy (with logits) against one-hot labels.
+      loss: torch's of that name, of cosine embedding for a target of 1. Where a sample is of one class, mean squared
+        error and binary cross entropy (with logits) are against one-hot labels. Where targets are values or labels,
+        cross entropy stands for mean squared error and for binary cross entropy. With a function `LOSS` beside
+        `RECIPE`, of the model's output and the targets, it is `custom`.
+      class_weights: of cross entropy, one for each class; of binary cross entropy, that of each label where it holds.
+      huber_delta: from which error on the loss `huber` grows in proportion.
       label_smoothing: of cross entropy, the share of each target that is spread over all classes.
       auxiliary: of a torch module with several outputs, the weight of each further one's loss in training, by its
         key in a dictionary, its name or its place: `{"aux": 0.3}`, `{1: 0.3}`. The logits' own loss has the weight 1.
@@ -95,6 +112,8 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     loss: Loss = "cross_entropy"
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    huber_delta: float = 1.0
     auxiliary: Mapping[str | int, float] = field(default_factory=dict)
     clip_norm: float | None = None
     trainable: tuple[str, ...] = ("*",)
@@ -117,6 +136,12 @@ class Recipe:
         _check_kind("recompute", self.recompute, bool)
         _check_kind("proximal", self.proximal, bool)
         _check_numbers("auxiliary", tuple(self.auxiliary.values()))
+        _check_numbers("class_weights", self.class_weights)
+        _check_number("huber_delta", self.huber_delta)
+        if self.huber_delta <= 0:
+            raise _wrong("huber_delta", self.huber_delta, "a number above 0")
+        if min(self.class_weights, default=0) < 0:
+            raise _wrong("class_weights", self.class_weights, "numbers of at least 0")
         _check_whole("batch_size", self.batch_size, 1)
         _check_whole("cycles", self.cycles, 1)
         _check_whole("report_every", self.report_every, 0)
@@ -134,9 +159,38 @@ class Recipe:
                 raise _wrong("target_accuracy", self.target_accuracy, "a number above 0 and at most 1")
         if self.frozen_dtype not in FROZEN_DTYPES:
             raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(FROZEN_DTYPES)}")
-        if self.loss not in LOSSES:
+        if self.loss not in (*LOSSES, CUSTOM):
             raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(LOSSES)}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"a label smoothing of {self.label_smoothing:g}: give a number from 0 to below 1")
         if self.label_smoothing and self.loss != "cross_entropy":
             raise UsageError(f"label smoothing belongs to the loss cross_entropy, not to {self.loss}: leave it out")
+
+
+# Of each kind of targets, the losses that they can have; the first is taken where the recipe says cross entropy.
+_LOSSES_OF: Mapping[str, tuple[Loss, ...]] = {
+    CLASS: ("cross_entropy", "mean_squared_error", "binary_cross_entropy"),
+    LABELS: ("binary_cross_entropy", "mean_squared_error"),
+    VALUES: ("mean_squared_error", "mean_absolute_error", "huber", "cosine_embedding"),
+}
+
+
+def fitting(recipe: Recipe, target: Target) -> Recipe:
+    """The recipe with a loss that such targets have.
+
+    Raises:
+      UsageError: they cannot have the one that was chosen, or its weights are not one for each class.
+    """
+    if recipe.loss == CUSTOM:
+        return recipe
+    known = _LOSSES_OF[target.kind] if target.kind != CLASS or not target.shape else ("cross_entropy",)
+    loss = known[0] if recipe.loss == "cross_entropy" else recipe.loss
+    if loss not in known:
+        raise UsageError(f"the targets are {target.text}, which have no loss {loss}: give {' or '.join(known)}")
+    if recipe.class_weights and loss not in ("cross_entropy", "binary_cross_entropy"):
+        raise UsageError(f"the recipe's class_weights belong to cross entropy, not to {loss}: leave them out")
+    if recipe.class_weights and len(recipe.class_weights) != target.count:
+        raise UsageError(f"the recipe's class_weights are {len(recipe.class_weights)}, the data has {target.text}")
+    if recipe.label_smoothing and loss != "cross_entropy":
+        raise UsageError(f"label smoothing belongs to the loss cross_entropy, not to {loss}: leave it out")
+    return replace(recipe, loss=loss)

@@ -84,7 +84,7 @@ class Settings:
             (*_DATA, "eval", "bench"),
             {
                 "eval": "with --run: the folder with the images to evaluate it on",
-                "bench": "folder with photographs to convert and train on; without it, some are generated",
+                "bench": "photographs to convert and train on (with --fleet a dataset); without it, some are generated",
             },
             apart=("eval", "bench"),
             example="FOLDER",
@@ -158,6 +158,24 @@ class Settings:
         tuple[int, int, int],
         Option("what transparent images stand on: white, black, #ff8800", colour, ("convert", *_CHOICE)),
     ] = (255, 255, 255)
+    target_column: Annotated[
+        str | None,
+        Option(
+            "of a table, the column to learn (default: the last that is called target, label, class or y, or the last)",
+            str,
+            ("convert", *_CHOICE),
+            example="price",
+        ),
+    ] = None
+    group_column: Annotated[
+        str | None,
+        Option(
+            "of a table, a column whose rows of one value are all trained on or none of them",
+            str,
+            ("convert", *_CHOICE),
+            example="patient",
+        ),
+    ] = None
     check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False
     optimizer: Annotated[
         Optimizer | None,
@@ -272,7 +290,8 @@ class Settings:
         ),
     ] = None
     repeats: Annotated[
-        int, Option("interleaved rounds, of which the median is taken", positive_whole_number, ("bench",))
+        int,
+        Option("rounds, interleaved or of a fleet, of which the median is taken", positive_whole_number, ("bench",)),
     ] = 10
     seconds: Annotated[float, Option("least duration of an engine's turn in a round", positive_number, ("bench",))] = (
         0.2

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import find_model
 from tests.networks import kinds
@@ -25,7 +26,7 @@ from tests.pipeline import stages
 STEPS, SEED, BATCH = 20, 3, 16
 TIED = ("second.weight",)
 RECIPE = Recipe(Preprocessing(8, 8), Optimizer("adam"), batch_size=BATCH, learning_rate=3e-3)
-PIXELS = Pixels(8, 8, 3)
+PIXELS = picture(8, 8, 3)
 FILE = Path(str(kinds.__file__))
 
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]

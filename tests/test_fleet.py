@@ -14,6 +14,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
+from PIL import Image
 
 from pipeline.fleet.parting import histogram
 from pipeline.fleet.records import of, read, rounds
@@ -103,6 +104,26 @@ def test_its_results_are_as_those_of_a_run(made: tuple[Path, Invoked]) -> None:
     assert image.shape[1:] == [28, 28, 1]
 
 
+def test_its_model_answers_and_is_evaluated_as_that_of_a_run(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...]
+) -> None:
+    folder, done = made
+    places = ("--runs", folder / "runs", "--build", folder / "build")
+    picture = folder / "picture.png"
+    Image.new("L", (28, 28)).save(picture)
+    for run in ((), ("--run", done.results.name)):
+        answered = invoke("infer", *run, picture, "--json", *places)
+        assert answered.code == 0, answered.stderr
+        said = json.loads(answered.stdout)
+        assert said["model"] == str(done.results / "tiny_trained.onnx")
+        assert len(said["images"]) == 1
+    # The test images of the whole dataset, as after the last round.
+    evaluated = invoke("eval", "--run", done.results, "--data", made_of[-1], *places)
+    assert evaluated.code == 0, evaluated.stderr
+    last = of(read(done.results), "global")[-1]["accuracy"]
+    assert evaluated.accuracies == [pytest.approx(last, abs=1e-6)]
+
+
 def test_the_same_seed_gives_the_same_model_and_another_another(
     made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -112,6 +133,25 @@ def test_the_same_seed_gives_the_same_model_and_another_another(
     name = "tiny_round_1.safetensors"
     assert (same / name).read_bytes() == (first.results / name).read_bytes()
     assert (other / name).read_bytes() != (first.results / name).read_bytes()
+
+
+def test_a_fleet_that_goes_on_draws_the_devices_that_it_would_have_drawn(
+    made: tuple[Path, Invoked], made_of: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = (*made_of, *TRAINING, "--devices", "local:3", "--fraction", "0.4", "--build", str(made[0] / "build"))
+    whole, part = (
+        invoke("fleet", *words, "--rounds", rounds, "--runs", tmp_path / rounds).results for rounds in ("3", "1")
+    )
+    # As if the second had been asked for three rounds, and ended after the first.
+    asked = json.loads((part / "asked.json").read_text())
+    (part / "asked.json").write_text(json.dumps({**asked, "rounds": "3"}))
+    lines = (part / "fleet.jsonl").read_text().splitlines(keepends=True)
+    (part / "fleet.jsonl").write_text("".join(line for line in lines if json.loads(line)["event"] != "end"))
+    fleet(tmp_path, "--resume", str(part))
+    drawn = [[(update["round"], update["device"]) for update in of(read(r), "update")] for r in (whole, part)]
+    assert drawn[0] == drawn[1]
+    assert [number for number, _ in drawn[0]] == [1, 2, 3]
+    assert (part / "tiny_round_3.safetensors").read_bytes() == (whole / "tiny_round_3.safetensors").read_bytes()
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ ROOMS = (
     *("pipeline.capture.joint.arithmetic", "pipeline.capture.joint.operators", "pipeline.capture.joint"),
     *("pipeline.capture", "pipeline.capture.onnx"),
     *("pipeline.lowering.convolutions", "pipeline.lowering.rules", "pipeline.lowering"),
-    *("pipeline.datasets.photographs", "pipeline.datasets.layouts", "pipeline.datasets"),
+    *("pipeline.datasets.photographs", "pipeline.datasets.arrays", "pipeline.datasets.columns"),
+    *("pipeline.datasets.layouts", "pipeline.datasets"),
     "pipeline.checking",
     *("pipeline.results.records", "pipeline.results.pages"),
     *(

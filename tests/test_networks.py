@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import Sample, picture
 from pipeline.bench.models import mobilenet_v2, mobilenet_v3_small, resnet18
 from pipeline.lowering.inference import write_inference_model
 from pipeline.recipe import Preprocessing, Recipe
@@ -92,18 +93,18 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Trained(losses, expected_losses, state, network, recipe, image, logits, inference_model)
 
 
-def pixels_of(recipe: Recipe) -> Pixels:
+def pixels_of(recipe: Recipe) -> Sample:
     """Images that need no resizing: colour but for a text, which is one line of bytes."""
     size = recipe.preprocessing
-    return Pixels(size.height, size.width, 1 if size.height == 1 else 3)
+    return picture(size.height, size.width, 1 if size.height == 1 else 3)
 
 
 def batches_for(recipe: Recipe) -> list[tuple[Image, Label]]:
     """One batch more than steps, the same few again and again, so that any network learns them: one colour in noise."""
     random = np.random.default_rng(SEED)
     pixels = pixels_of(recipe)
-    shape = (recipe.batch_size, pixels.height, pixels.width, pixels.channels)
-    colours = random.integers(0, 256, (CLASSES, 1, 1, pixels.channels), np.uint8)
+    shape = (recipe.batch_size, pixels.shape[0], pixels.shape[1], pixels.shape[2])
+    colours = random.integers(0, 256, (CLASSES, 1, 1, pixels.shape[2]), np.uint8)
     batches: list[tuple[Image, Label]] = []
     for _ in range(DISTINCT_BATCHES):
         label = random.integers(0, CLASSES, recipe.batch_size)

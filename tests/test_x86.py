@@ -81,7 +81,7 @@ def test_a_report_is_written_again_as_it_was(lowered: Path, build: Path) -> None
 def test_runs_are_listed_and_compared(lowered: Path) -> None:
     listed = invoke("runs", "--runs", lowered.parent)
     line = next(line for line in listed.stdout.splitlines() if lowered.name in line)
-    assert line.split()[3:] == ["lenet", "x86", f"{read_training(lowered).accuracy:.4g}", "1000", "ended"]
+    assert line.split()[3:] == ["lenet", "x86", f"{read_training(lowered).score:.4g}", "1000", "ended"]
     compared = invoke("report", lowered.name, lowered, "--runs", lowered.parent)
     assert compared.stdout == f"{lowered.parent / 'comparison.html'}\n", compared.stderr
     assert "<p>Nothing.</p>" in (lowered.parent / "comparison.html").read_text()
@@ -139,7 +139,7 @@ def test_the_checkpoint_that_was_best_is_the_trained_model(build: Path, tmp_path
     assert run.code == 0, run.stderr
     training = read_training(run.results)
     assert training.evaluated_step < training.steps < 1000
-    best = max(training.accuracies["test"].values)
+    best = max(training.scores["test"].values)
     assert run.accuracies[-2:] == [best, best]
     assert f"({training.evaluated}, after step {training.evaluated_step})" in (run.results / "report.html").read_text()
     assert accuracy_from_raw_pixels(run.results / "lenet_trained.onnx", build) == pytest.approx(best, abs=1e-3)

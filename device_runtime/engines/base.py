@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
-Batch = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+Batch = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Proximal:
 class Engine(Protocol):
     """A model that can be trained and evaluated.
 
-    `inputs` are what the graphs take for one image: uint8 N×H×W×C pixels, or float32 N×… features where a frozen
-    backbone stands apart; `label` is int64 N.
+    `inputs` are what the graphs take: N× the dataset's sample, uint8 N×H×W×C of pictures, or float32 N×… features where
+    a frozen backbone stands apart; `label` is N× the target, int64 N where a sample is of one class.
     """
 
-    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], rate: float, step: int) -> float:
         """Makes update number `step` (from 1) at learning rate `rate`; returns the batch's mean loss before it."""
         ...
 
@@ -53,8 +53,24 @@ class Engine(Protocol):
         """
         ...
 
-    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
-        """Mean loss of the batch and the logits, float32 N×classes."""
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """Mean loss and a copy of the mean gradient of batches of equal size, for update number `step`; renews buffers.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """Makes update number `step` with a gradient at learning rate `rate`.
+
+        Raises:
+          FormatError: the engine cannot.
+        """
+        ...
+
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
+        """Mean loss of the batch and the output: of one class for a sample the logits, float32 N×classes."""
         ...
 
     def restore(self, parameters: Vector, buffers: Vector, states: Mapping[str, Vector]) -> None:

@@ -1,4 +1,4 @@
-"""eval_step.onnx: loss and logits of a batch, with the parameters where they lie."""
+"""eval_step.onnx: loss and output of a batch, with the parameters where they lie."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class EvalStep:
         bind_state(self._binding, model, parameters, buffers)
         bind_output(self._binding, "loss", self._loss)
 
-    def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
-        """Mean loss and logits, float32 N×classes."""
+    def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
+        """Mean loss and output, of one class for a sample the logits, float32 N×classes."""
         self._batch = bind_batch(self._binding, self._model, inputs, label)
         # Not the arena's memory, which a training step takes as one block: what is kept of it would be in the way.
-        logits = np.empty((len(label), self._model.classes), np.float32)
+        logits = np.empty((len(label), *self._model.target.output), np.float32)
         bind_output(self._binding, "logits", logits)
         self._session.run_with_iobinding(self._binding)
         return float(self._loss), logits

@@ -69,7 +69,7 @@ class GradientStep:
         """Has the next run give back to the system what memory it leaves unused."""
         self._run_options = shrinking()
 
-    def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], step: int) -> float:
+    def run(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], step: int) -> float:
         """Puts the mean gradient of a batch into `gradient` and renews the buffers; returns the mean loss."""
         self._batch = bind_batch(self._binding, self._model, inputs, label)
         self._step[...] = step

@@ -56,7 +56,7 @@ class LoweredEngine:
         self._sink: ort.InferenceSession | None = None
         self._eval: EvalStep | None = None
 
-    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], rate: float, step: int) -> float:
         """See `Engine`; the batch has to have the size that the engine was made for."""
         gradients, update = self._opened()
         loss = gradients.run(inputs, label, step)
@@ -66,6 +66,25 @@ class LoweredEngine:
     def train_batches(self, batches: Sequence[Batch], rate: float, step: int) -> float:
         """See `Engine`: each batch adds to one gradient, then one update."""
         gradients, update = self._opened()
+        loss = self._add_up(batches, step)
+        update.run(rate, step, self._share(gradients.gradient, 1 / len(batches)))
+        return loss
+
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """See `Engine`."""
+        gradients, _ = self._opened()
+        loss = self._add_up(batches, step)
+        return loss, gradients.gradient / np.float32(len(batches))
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """See `Engine`."""
+        gradients, update = self._opened()
+        gradients.gradient[:] = gradient
+        update.run(rate, step, self._share(gradients.gradient, 1.0))
+
+    def _add_up(self, batches: Sequence[Batch], step: int) -> float:
+        """Leaves the sum of the gradients of batches where the update takes it; returns their mean loss."""
+        gradients, _ = self._opened()
         losses: list[float] = []
         for number, (inputs, label) in enumerate(batches):
             before = gradients.gradient.copy() if losses else None
@@ -73,7 +92,6 @@ class LoweredEngine:
             losses.append(gradients.run(inputs, label, step * len(batches) + number))
             if before is not None:
                 gradients.gradient += before
-        update.run(rate, step, self._share(gradients.gradient, 1 / len(batches)))
         return sum(losses) / len(losses)
 
     def train_steps(self, batches: Sequence[Batch], rates: Sequence[float], first: int) -> list[float]:
@@ -93,7 +111,7 @@ class LoweredEngine:
             vector[:] = values
         return [float(loss) for loss in losses]
 
-    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
         """See `Engine`; batches may differ in size."""
         if self._eval is None:
             self._eval = EvalStep(self._folder, self._model, self._vectors["parameters"], self._buffers, self._threads)

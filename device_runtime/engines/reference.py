@@ -56,7 +56,7 @@ class ReferenceEngine:
         self.restore(start.parameters, start.buffers, {})
         self._optimizer = api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
 
-    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64], rate: float, step: int) -> float:
+    def train_step(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any], rate: float, step: int) -> float:
         """See `Engine`; `step` is counted by onnxruntime-training itself."""
         return self.step_on_image(self.preprocess(inputs), label, rate)
 
@@ -68,7 +68,15 @@ class ReferenceEngine:
         """See `Engine`: onnxruntime-training adds gradients up and cannot divide the sum."""
         raise FormatError("--engine reference cannot take --accumulate: use --engine lowered")
 
-    def step_on_image(self, image: Vector, label: npt.NDArray[np.int64], rate: float) -> float:
+    def gradient(self, batches: Sequence[Batch], step: int) -> tuple[float, Vector]:
+        """See `Engine`: onnxruntime-training does not hand gradients out."""
+        raise FormatError("--engine reference gives no gradients: use --engine lowered")
+
+    def update(self, gradient: Vector, rate: float, step: int) -> None:
+        """See `Engine`: onnxruntime-training takes no gradients."""
+        raise FormatError("--engine reference takes no gradients: use --engine lowered")
+
+    def step_on_image(self, image: Vector, label: npt.NDArray[Any], rate: float) -> float:
         """One update on preprocessed images, float32 N×C×H×W."""
         self._module.train()
         self._optimizer.set_learning_rate(rate)
@@ -77,7 +85,7 @@ class ReferenceEngine:
         self._module.lazy_reset_grad()
         return loss
 
-    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> tuple[float, Vector]:
+    def evaluate(self, inputs: npt.NDArray[Any], label: npt.NDArray[Any]) -> tuple[float, Vector]:
         """See `Engine`."""
         self._module.eval()
         outputs = self._module(self.preprocess(inputs), label)

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from device_runtime.engines.base import Vector
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.model import Model, by_name
-from device_runtime.formats.steps import BUFFER, PARAMETER
+from device_runtime.formats.steps import BUFFER, EXACT_INT8, PARAMETER
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -27,14 +27,9 @@ def session_options(threads: int) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     # They would look for work for tens of milliseconds, in the way of the next session's threads.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    exact_products(options)
+    options.add_session_config_entry(*EXACT_INT8)
     options.log_severity_level = 3
     return options
-
-
-def exact_products(options: ort.SessionOptions) -> None:
-    """Has products in int8 be exact on x86 processors without VNNI, whose fast way adds pairs up in 16 bits."""
-    options.add_session_config_entry("session.x64quantprecision", "1")
 
 
 @cache
@@ -75,8 +70,8 @@ def bind_state(binding: ort.IOBinding, model: Model, parameters: Vector, buffers
 
 
 def bind_batch(
-    binding: ort.IOBinding, model: Model, inputs: npt.NDArray[Any], label: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    binding: ort.IOBinding, model: Model, inputs: npt.NDArray[Any], label: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Has a step read a batch; returns what the caller holds until the run is over."""
     inputs, label = np.ascontiguousarray(inputs), np.ascontiguousarray(label)
     bind_input(binding, model.batch_input, inputs)

@@ -22,8 +22,8 @@ _READ: Mapping[str, Mapping[str, Any]] = {
         "last": int,
     },
     "step": {"step": int, "loss": float, "learning_rate": float | None, "seconds": float | None},
-    "report": {"step": int, "accuracy": float},
-    "evaluation": {"step": int, "accuracy": float, "split": str, "loss": float | None},
+    "report": {"step": int, "measure": str | None},
+    "evaluation": {"step": int, "measure": str | None, "split": str, "loss": float | None},
     # Of the battery what is known and was asked for then.
     "device": {
         "step": int,
@@ -37,6 +37,9 @@ _READ: Mapping[str, Mapping[str, Any]] = {
     "best": {"step": int, "file": str},
     "diverged": {"step": int, "advice": str},
 }
+
+# What the runner records of any training; a loop has other events of its own.
+OF_THE_RUNNER = _READ.keys() - {"report"} | {"resume", "end", "pause", "continue", "gap", "threads"}
 
 # What is, or becomes, a name of a file or folder.
 _NAMES = {"checkpoint": "file", "best": "file", "start": "run"}
@@ -57,6 +60,10 @@ def parse_event(line: str) -> dict[str, Any]:
             raise ValueError("a value is no plain one")
     for name, kind in _READ.get(typed(str, record.get("event"), "event"), {}).items():
         typed(kind, record.get(name), name)
+    if record["event"] in ("report", "evaluation"):
+        # Of a training before there were others, it names none.
+        measure = record.get("measure") or "accuracy"
+        typed(float, record.get(measure), measure)
     if record["event"] in _NAMES:
         check_name(record[_NAMES[record["event"]]])
     return record

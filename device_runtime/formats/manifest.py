@@ -21,6 +21,9 @@ FILE_NAME = "manifest.json"
 # The features of images that a frozen backbone has seen.
 CACHE = "cache"
 
+# A user's own training loop.
+LOOP = "loop"
+
 # Checkpoints and records of trainings.
 OUTPUT = "output"
 

@@ -16,6 +16,9 @@ MOST_BYTES = 2**28
 
 Record = Mapping[str, Any]
 
+# What an evaluation may record of outputs beside targets, as `scores` has it.
+MEASURES = ("accuracy", "top5", "f1", "auc", "r2", "mae", "rmse")
+
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The records of a folder's metrics.jsonl; see `read_records`."""
@@ -42,6 +45,11 @@ def read_records(file: Path) -> list[dict[str, Any]]:
             except ValueError as error:
                 raise FormatError(f"{file} is damaged in line {number} ({error}): pull it again") from error
     return records
+
+
+def score_in(record: Record) -> float:
+    """Of a report or an evaluation, the number by which the training is judged."""
+    return float(record[record.get("measure") or "accuracy"])
 
 
 def last_start(records: Sequence[Record]) -> Record | None:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.paths import check_name
 from device_runtime.formats.records import LARGEST, parse_object, typed
+from device_runtime.formats.sample import Sample, Target, check_sample, check_target
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "model.json"
 
 _MOST_AXES = 64
@@ -35,15 +36,6 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """One image of the dataset: uint8, height × width × channels."""
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)
@@ -72,16 +64,18 @@ class Model:
     """What model.json says.
 
     Attributes:
+      input: one sample of the dataset.
+      target: what it gives for it.
       features: shape of one image's features when a frozen backbone stands apart in features.onnx, else None.
       parameters, buffers: the layouts of the flat vectors of what trains and of running statistics.
-      loss: by which the logits learn; torch's of that name.
+      loss: by which the output learns; torch's of that name, or `custom`.
       clip_norm: the largest norm of an update's gradient, or None.
       proximal: whether the steps take FedProx's term: what it draws to, and its weight.
     """
 
     name: str
-    input: Pixels
-    classes: int
+    input: Sample
+    target: Target
     parameters: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
     optimizer: OptimizerRecord
@@ -161,8 +155,8 @@ def _check(model: Model) -> None:
     """Raises ValueError where the numbers cannot be meant, or the name is no name of a file."""
     check_name(model.name)
     all_tensors = (*model.parameters, *model.buffers)
-    if min(model.input.height, model.input.width, model.input.channels, model.classes) < 1:
-        raise ValueError("an image or the classes have no size")
+    check_sample(model.input)
+    check_target(model.target)
     if max(len(shape) for shape in ((), model.features or (), *(t.shape for t in all_tensors))) > _MOST_AXES:
         raise ValueError("a tensor has more axes than any")
     for tensors in (model.parameters, model.buffers):

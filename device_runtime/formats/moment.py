@@ -24,7 +24,8 @@ class Moment:
     Attributes:
       step, steps: number of the last update, and of the last one there is to be.
       loss: of the last update.
-      accuracy: of the last report or evaluation.
+      score: of the last report or evaluation.
+      measure: what the score is: accuracy, f1 or r2.
       images_per_second: while it trains.
       seconds_left: until the last update.
       paused: whether it waits for a condition.
@@ -33,10 +34,11 @@ class Moment:
     step: int
     steps: int
     loss: float | None = None
-    accuracy: float | None = None
+    score: float | None = None
     images_per_second: float | None = None
     seconds_left: float | None = None
     paused: bool = False
+    measure: str = "accuracy"
 
 
 def line_of(moment: Moment) -> str:

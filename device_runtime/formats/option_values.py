@@ -7,6 +7,9 @@ from __future__ import annotations
 
 AUGMENTATIONS = ("flip", "crop")
 
+# In the place of a loop's file: the runner's own.
+NO_LOOP = "none"
+
 # What torch takes as a seed.
 _LARGEST = 2**63 - 1
 
@@ -40,6 +43,13 @@ def _at_least(text: str, least: int) -> int:
     if value < least:
         raise ValueError(f"a whole number of at least {least}")
     return value
+
+
+def loop_file(text: str) -> str:
+    """A Python file, or `none`."""
+    if text != NO_LOOP and not text.endswith(".py"):
+        raise ValueError(f"a Python file, loop.py, or {NO_LOOP}")
+    return text
 
 
 def torch_seed(text: str) -> int:

@@ -13,6 +13,7 @@ from device_runtime.formats.option_values import (
     augmentations,
     celsius,
     fraction,
+    loop_file,
     percent,
     positive_whole_number,
     proximal_weight,
@@ -151,6 +152,16 @@ class Options:
             example="1",
         ),
     ] = None
+    loop: Annotated[
+        str | None,
+        Option(
+            "a Python file whose `def loop(run)` trains on the target, in place of the built-in loop; or none",
+            loop_file,
+            ("package", *_TRAINING),
+            {"package": "a Python file with a loop of your own, for `train --loop`; or none"},
+            example="none",
+        ),
+    ] = None
     verbose: Annotated[
         bool,
         Option(
@@ -225,6 +236,12 @@ class Options:
         ),
     ] = None
 
+    # A fleet's, too: what its devices say of a model is of their test images, by which it is weighted.
+    on_test: Annotated[
+        bool,
+        Option("evaluate on the test images at last, whatever there is to validate with", bool, scripts=("eval.sh",)),
+    ] = False
+
     # A fleet's, too, and of a model that is packaged for fedprox.
     proximal_mu: Annotated[
         float | None, Option("weight of FedProx's term, which draws to what the training started from", proximal_weight)
@@ -241,6 +258,8 @@ class Options:
             raise OptionsError("give --accumulate or --sink-size, not both")
         if self.engine == "reference" and (self.round_dtype or self.proximal_mu):
             raise OptionsError("a fleet trains with the lowered engine: leave out --engine reference")
+        if self.engine == "reference" and self.loop:
+            raise OptionsError("--loop trains with the lowered engine: leave out --engine reference")
         if self.resume and self.round_dtype:
             raise OptionsError("--round-dtype: a round begins with the model it is given: leave out --resume")
         if self.engine == "reference" and max(accumulate, sink_size) > 1:

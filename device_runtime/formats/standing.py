@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from device_runtime.formats.metrics import Record
+from device_runtime.formats.metrics import Record, score_in
 
 
 class Standing:
-    """The accuracies on all images of a split while it is trained; the best is the first of the highest.
+    """The scores on all images of a split while it is trained; the best is the first of the highest.
 
     Attributes:
       split: the split.
@@ -24,28 +24,28 @@ class Standing:
         """
         self.split = split
         self._began = began
-        self._accuracies = {
-            record["step"]: record["accuracy"]
+        self._scores = {
+            record["step"]: score_in(record)
             for record in records
             if record["event"] == "evaluation" and record["split"] == split
         }
 
-    def note(self, step: int, accuracy: float) -> None:
+    def note(self, step: int, score: float) -> None:
         """Notes the evaluation after update `step`."""
-        self._accuracies[step] = accuracy
+        self._scores[step] = score
 
     def best_of(self, steps: Iterable[int]) -> int | None:
         """Of these steps the one that was evaluated best; None where none was evaluated."""
-        evaluated = [step for step in steps if step in self._accuracies]
-        return min(evaluated, key=lambda step: (-self._accuracies[step], step), default=None)
+        evaluated = [step for step in steps if step in self._scores]
+        return min(evaluated, key=lambda step: (-self._scores[step], step), default=None)
 
     @property
     def best(self) -> int | None:
         """The step of the best evaluation of all."""
-        return self.best_of(self._accuracies)
+        return self.best_of(self._scores)
 
     @property
     def since_best(self) -> int:
         """How many evaluations of this training came after the best one, none of them better."""
         last = max(self._began, self.best or 0)
-        return sum(step > last for step in self._accuracies)
+        return sum(step > last for step in self._scores)

@@ -13,6 +13,10 @@ START, PROXIMAL = "start/", "proximal_mu"
 # The output that is a parameter's gradient, and what a buffer becomes.
 GRADIENT, RENEWED = "gradient/", "renewed/"
 
+# Of every session, name and value: x86 processors without VNNI add pairs of products in int8 up in 16 bits, which may
+# overflow; they take a slower way then, others as before.
+EXACT_INT8 = ("session.x64quantprecision", "1")
+
 
 def clipped_share(share: float, square_sum: float, max_norm: float) -> float:
     """What a gradient is multiplied by instead of `share`, so that its norm is at most `max_norm`.

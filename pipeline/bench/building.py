@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import FILE_NAME, Description, Strip, write_description
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.dataset import FILE_NAME, Strip, pictures, write_description
+from device_runtime.formats.sample import Sample, size_of
 from pipeline.bench.flops import step_flops
 from pipeline.bench.networks import Measured
 from pipeline.bench.rivals.task import Task
@@ -45,7 +45,7 @@ class Built:
     def image(self) -> tuple[int, int, int]:
         """Channels, height and width of what the network takes."""
         into = self.prepared.recipe.preprocessing
-        return self.prepared.pixels.channels, into.height, into.width
+        return self.prepared.sample.shape[2], into.height, into.width
 
 
 def build_network(measured: Measured, settings: Settings) -> Built:
@@ -65,14 +65,14 @@ def build_network(measured: Measured, settings: Settings) -> Built:
     prepared = replace(prepared, recipe=measured.recipe, reference=reference)
     folder = settings.build / "bench" / measured.name
     package = make_package(prepared, own, folder, {PRODUCT_FILE: _product_model()})
-    made = (prepared.source, prepared.recipe, prepared.pixels, prepared.classes, prepared.seed, package)
+    made = (prepared.source, prepared.recipe, prepared.sample, prepared.target, prepared.seed, package)
     task = Task(*made, prepared.export)
     task = replace(task, lacks_reference=_reference_into(task.reference, prepared) if reference else "")
     task.save()
     forward = onnx.load(prepared.export / "forward.onnx")
     trainable, _ = split_parameters(forward, prepared.recipe.trainable)
     into = prepared.recipe.preprocessing
-    image = (prepared.recipe.batch_size, prepared.pixels.channels, into.height, into.width)
+    image = (prepared.recipe.batch_size, prepared.sample.shape[2], into.height, into.width)
     return Built(measured, prepared, package, task, step_flops(forward, trainable, image))
 
 
@@ -99,12 +99,12 @@ def _link(files: Sequence[Path], folder: Path) -> None:
             (temporary / file.name).symlink_to(file.resolve())
 
 
-def _random_dataset(measured: Measured, pixels: Pixels, build: Path) -> Path:
+def _random_dataset(measured: Measured, pixels: Sample, build: Path) -> Path:
     """Random images of a network's classes, at least a batch."""
     classes = measured.classes
     counts = {"train": max(TRAINING, measured.recipe.batch_size), "test": TEST}
     each = {split: math.ceil(count / classes) for split, count in counts.items()}
-    size = f"{pixels.height}x{pixels.width}x{pixels.channels}"
+    size = "x".join(map(str, pixels.shape))
     folder = build / f"dataset-random-{size}-{classes}x{each['train']}"
     if (folder / FILE_NAME).is_file():
         return folder
@@ -115,10 +115,10 @@ def _random_dataset(measured: Measured, pixels: Pixels, build: Path) -> Path:
             splits[split] = tuple(Strip(f"{split}/{label}/0.bmp", label, count) for label in range(classes))
             for strip in splits[split]:
                 (temporary / strip.file).parent.mkdir(parents=True)
-                shape = (count, pixels.height, pixels.width, pixels.channels)
+                shape = (count, *pixels.shape)
                 write_bmp(temporary / strip.file, random.integers(0, 256, shape, np.uint8))
         names = tuple(str(label) for label in range(classes))
-        write_description(temporary, Description("random", pixels.height, pixels.width, pixels.channels, names, splits))
+        write_description(temporary, pictures("random", *size_of(pixels), names, splits))
     return folder
 
 

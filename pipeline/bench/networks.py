@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample, picture
 from pipeline.bench.own import CLASSES, images_and_classes, sized
 from pipeline.errors import UsageError
 from pipeline.optimizers import Optimizer
@@ -40,12 +40,12 @@ class Network:
 
     title: str
     model: str
-    pixels: Pixels | None = None
+    pixels: Sample | None = None
     everyday: bool = False
     rivals: tuple[str, ...] = RIVALS
 
 
-def _small(title: str, file: str, pixels: Pixels) -> Network:
+def _small(title: str, file: str, pixels: Sample) -> Network:
     return Network(title, f"{MODELS / file}.py:build", pixels)
 
 
@@ -55,9 +55,9 @@ def _everyday(title: str, file: str) -> Network:
 
 NETWORKS = {
     "lenet": Network("LeNet-5", "lenet"),
-    "mobilenet": _small("small MobileNet", "mobilenet", Pixels(32, 32, 3)),
-    "transformer": _small("small transformer", "transformer", Pixels(8, 8, 1)),
-    "lstm": _small("LSTM", "lstm", Pixels(28, 28, 1)),
+    "mobilenet": _small("small MobileNet", "mobilenet", picture(32, 32, 3)),
+    "transformer": _small("small transformer", "transformer", picture(8, 8, 1)),
+    "lstm": _small("LSTM", "lstm", picture(28, 28, 1)),
     "resnet18": _everyday("ResNet-18", "resnet18"),
     "mobilenet_v2": _everyday("MobileNetV2", "mobilenet_v2"),
     "mobilenet_v3_small": _everyday("MobileNetV3-Small", "mobilenet_v3_small"),
@@ -81,7 +81,7 @@ class Measured:
     title: str
     model: str
     recipe: Recipe
-    pixels: Pixels | None
+    pixels: Sample | None
     classes: int
     rivals: tuple[str, ...]
 
@@ -131,13 +131,13 @@ def _known(name: str, settings: Settings) -> Measured:
     network = NETWORKS[name]
     if network.everyday:
         size = settings.image_size or SIZE
-        pixels: Pixels | None = Pixels(size, size, 3)
-        recipe = sized(recipe_of(find_model(network.model), Pixels(size, size, 3)), size)
+        pixels: Sample | None = picture(size, size, 3)
+        recipe = sized(recipe_of(find_model(network.model), picture(size, size, 3)), size)
         recipe = replace(recipe, batch_size=BATCH, optimizer=Optimizer())
     else:
         pixels = network.pixels
         # The sample's images have the size of MNIST's.
-        recipe = recipe_of(find_model(network.model), pixels or Pixels(28, 28, 1))
+        recipe = recipe_of(find_model(network.model), pixels or picture(28, 28, 1))
     rivals = network.rivals if settings.rivals is None else settings.rivals
     return Measured(name, network.title, network.model, _as_asked(recipe, settings), pixels, CLASSES, rivals)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample, picture
 from pipeline.errors import ModelError, PipelineError, in_one_line
 from pipeline.recipe import Recipe
 from pipeline.sources import python_file
@@ -24,7 +24,7 @@ def sized(recipe: Recipe, size: int | None) -> Recipe:
     return replace(recipe, preprocessing=replace(recipe.preprocessing, height=size, width=size))
 
 
-def images_and_classes(source: ModelSource, size: int | None, default_size: int) -> tuple[Recipe, Pixels, int]:
+def images_and_classes(source: ModelSource, size: int | None, default_size: int) -> tuple[Recipe, Sample, int]:
     """A model's recipe, images that need no resizing for it, and the number of its logits.
 
     Args:
@@ -39,9 +39,9 @@ def images_and_classes(source: ModelSource, size: int | None, default_size: int)
     for channels in CHANNELS:
         wanted = size or default_size
         try:
-            recipe = recipe_of(source, Pixels(wanted, wanted, channels))
+            recipe = recipe_of(source, picture(wanted, wanted, channels))
             recipe = recipe if source.onnx_file else sized(recipe, size)
-            pixels = Pixels(recipe.preprocessing.height, recipe.preprocessing.width, channels)
+            pixels = picture(recipe.preprocessing.height, recipe.preprocessing.width, channels)
             return recipe, pixels, _logits(source, recipe, pixels)
         except PipelineError as error:
             errors.append(str(error))
@@ -54,7 +54,7 @@ def images_and_classes(source: ModelSource, size: int | None, default_size: int)
     )
 
 
-def _logits(source: ModelSource, recipe: Recipe, pixels: Pixels) -> int:
+def _logits(source: ModelSource, recipe: Recipe, pixels: Sample) -> int:
     if source.onnx_file:
         from pipeline.capture.shapes import run_on_zeros
 
@@ -63,7 +63,7 @@ def _logits(source: ModelSource, recipe: Recipe, pixels: Pixels) -> int:
 
     from pipeline.capture.joint.loss import logits_of
 
-    image = torch.zeros(2, pixels.channels, pixels.height, pixels.width)
+    image = torch.zeros(2, pixels.shape[2], pixels.shape[0], pixels.shape[1])
     module = build_module(source, CLASSES, 1)
     training = module.training
     with torch.no_grad(), python_file.importing_beside(source.python_file):

@@ -14,19 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_runtime.formats.model import Pixels
-from pipeline.capture.preprocess import build_preprocessing
+from device_runtime.formats.sample import Sample, Target
+from pipeline.capture.preprocess import build_preprocessing, is_whole
 from pipeline.capture.state import stored_state, tied_weights, write_passing, write_state
-from pipeline.errors import ModelError, PipelineError, brief
+from pipeline.errors import ModelError, PipelineError, UsageError, brief
 from pipeline.files import new_folder
 from pipeline.graphs.edits import keep_constant
 from pipeline.graphs.files import REFERENCE
 from pipeline.graphs.names import RESERVED
 from pipeline.graphs.reading import opset_of
 from pipeline.progress import note
-from pipeline.recipe import Recipe
+from pipeline.recipe import CUSTOM, Recipe
 from pipeline.sources import python_file
-from pipeline.sources.model_source import ModelSource, build_module
+from pipeline.sources.model_source import ModelSource, build_module, own_loss_of
 from pipeline.sources.onnx_file import OPSETS, load_network, refuse_quantised, with_head
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def export(
     source: ModelSource,
     recipe: Recipe,
-    pixels: Pixels,
-    classes: int,
+    sample: Sample,
+    target: Target,
     seed: int,
     folder: Path,
     reference: bool = False,
@@ -48,8 +48,8 @@ def export(
     Args:
       source: the model.
       recipe: tells the size of the model's input, what trains, and how the rest is stored.
-      pixels: the dataset's images.
-      classes: number of logits.
+      sample: one of the dataset's.
+      target: what the output is compared with.
       seed: draws the initial weights.
       folder: takes the files.
       reference: whether onnxruntime-training's artifacts are to be made of a torch module: it takes its forward graph.
@@ -67,19 +67,22 @@ def export(
     # A forward pass may import what lies beside the file, too.
     with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
         if source.onnx_file:
-            forward = load_network(source.onnx_file, pixels, recipe.preprocessing)
+            _check_plain(source, recipe, sample, target)
+            forward = load_network(source.onnx_file, sample, recipe.preprocessing)
         elif source.backbone and source.backbone.onnx_file:
-            forward = with_head(source.backbone.onnx_file, pixels, recipe.preprocessing, classes, seed)
+            _check_plain(source.backbone, recipe, sample, target)
+            forward = with_head(source.backbone.onnx_file, sample, recipe.preprocessing, target.count, seed)
         else:
-            module = build_module(source, classes, seed)
-            forward = _export_torch(module, source, recipe, pixels, classes, temporary)
+            module = build_module(source, target.count, seed)
+            forward = _export_torch(module, source, recipe, sample, target, temporary)
             if reference and not (temporary / "backbone.onnx").exists():
-                _write_reference(module, recipe, pixels, temporary / REFERENCE)
+                _check_plain(source, recipe, sample, target)
+                _write_reference(module, recipe, sample, temporary / REFERENCE)
             onnx.save(forward, temporary / "forward.onnx")
-            preprocess = build_preprocessing(pixels, recipe.preprocessing, OPSETS[-1])
+            preprocess = build_preprocessing(sample, recipe.preprocessing, OPSETS[-1])
             onnx.save(preprocess, temporary / "preprocess.onnx")
             return
-        _check_output(forward, source, classes)
+        _check_output(forward, source, target.count)
         _check_initializers(forward)
         trainable, frozen = split_parameters(forward, recipe.trainable)
         if recipe.frozen_dtype == "float16":
@@ -93,7 +96,7 @@ def export(
             backbone, rest = parts
             onnx.save(backbone, temporary / "backbone.onnx")
             onnx.save(rest, temporary / "trained.onnx")
-        preprocess = build_preprocessing(pixels, recipe.preprocessing, opset_of(forward))
+        preprocess = build_preprocessing(sample, recipe.preprocessing, opset_of(forward))
         onnx.save(preprocess, temporary / "preprocess.onnx")
 
 
@@ -124,7 +127,7 @@ def write_graph(model: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 
 
 def _export_torch(
-    model: torch.nn.Module, source: ModelSource, recipe: Recipe, pixels: Pixels, classes: int, folder: Path
+    model: torch.nn.Module, source: ModelSource, recipe: Recipe, sample: Sample, target: Target, folder: Path
 ) -> onnx.ModelProto:
 
     from pipeline.capture.half import round_frozen
@@ -134,23 +137,36 @@ def _export_torch(
     _check_parameters(model)
     if recipe.frozen_dtype == "float16":
         round_frozen(model, trainable_names(model, recipe.trainable))
-    image = _example(recipe, pixels)
-    _check_logits(model, image, source, classes)
+    image = _example(recipe, sample)
+    _check_logits(model, image, source, target)
     write_state(model.state_dict(), tied_weights(model), folder)
     write_passing(model, folder)
-    forward = capture_module(model, image, recipe, classes, stored_state(folder), folder)
+    forward = capture_module(model, image, recipe, target, own_loss_of(source, recipe), stored_state(folder), folder)
     # torch's graphs are cycles, which hold the copies that were traced, with all weights.
     gc.collect()
     return forward
 
 
-def _example(recipe: Recipe, pixels: Pixels) -> torch.Tensor:
+def _example(recipe: Recipe, sample: Sample) -> torch.Tensor:
     import torch
 
-    return torch.zeros(2, pixels.channels, recipe.preprocessing.height, recipe.preprocessing.width)
+    if sample.is_picture:
+        return torch.zeros(2, sample.shape[2], recipe.preprocessing.height, recipe.preprocessing.width)
+    return torch.zeros(2, *sample.shape, dtype=torch.int64 if is_whole(sample) else torch.float32)
 
 
-def _write_reference(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, path: Path) -> None:
+def _check_plain(source: ModelSource, recipe: Recipe, sample: Sample, target: Target) -> None:
+    """Refuses what onnxruntime-training's gradients are not made for here."""
+    own = recipe.loss == CUSTOM or recipe.class_weights
+    if not sample.is_picture or not target.is_one_class or own:
+        what = "a loss of its own or class weights" if own else f"samples of {sample.text} and {target.text}"
+        raise UsageError(
+            f"an ONNX file, and --engine reference, train on pictures of one class each by a plain loss, {source.name} "
+            f"is to have {what}: give a torch module, --model FILE.py:FACTORY"
+        )
+
+
+def _write_reference(model: torch.nn.Module, recipe: Recipe, sample: Sample, path: Path) -> None:
     """Writes the forward graph that onnxruntime-training differentiates for `--engine reference`, where torch can."""
     import onnx
 
@@ -161,7 +177,7 @@ def _write_reference(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, pat
     try:
         # It prints the graphs that it cannot write, some of them from C++.
         with quiet():
-            write_graph(copied(model), _example(recipe, pixels), path)
+            write_graph(copied(model), _example(recipe, sample), path)
         forward = onnx.load(path)
     # The older exporter knows fewer modules; what it cannot write only --engine reference misses.
     except Exception:
@@ -181,8 +197,8 @@ def _write_reference(model: torch.nn.Module, recipe: Recipe, pixels: Pixels, pat
     onnx.save(forward, path)
 
 
-def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSource, classes: int) -> None:
-    """Runs a copy of the module once in evaluation mode: its logits have to fit the dataset."""
+def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSource, target: Target) -> None:
+    """Runs a copy of the module once in evaluation mode: its output has to fit the dataset."""
     import torch
 
     from pipeline.capture.joint.instead import refusing_nested_tensors
@@ -197,10 +213,12 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
     except PipelineError:
         raise
     except Exception as error:
-        channels, height, width = image.shape[1:]
+        sizes = "×".join(map(str, image.shape[1:]))
+        what = f"samples of {sizes}"
+        if image.dim() == 4:
+            what = f"images of {sizes} (channels×height×width; --data gives the channels, the model's recipe the size)"
         raise ModelError(
-            f"the model cannot be exported to ONNX for images of {channels}×{height}×{width} "
-            "(channels×height×width; --data gives the channels, the model's recipe the size): "
+            f"the model cannot be exported to ONNX for {what}: "
             f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
         ) from error
     logits = logits_of(output)
@@ -209,10 +227,10 @@ def _check_logits(model: torch.nn.Module, image: torch.Tensor, source: ModelSour
     if logits.dtype != torch.float32:
         kind = str(logits.dtype).removeprefix("torch.")
         raise ModelError(f"the model {source.name!r} gives an output of type {kind}: the logits have to be float32")
-    if logits.dim() != 2 or logits.shape != (len(image), classes):
+    if logits.shape != (len(image), *target.output):
         raise ModelError(
             f"the model {source.name!r} gives an output of shape N×{'×'.join(map(str, logits.shape[1:]))}, "
-            f"the dataset has {classes} classes: the logits have to be N×{classes}"
+            f"the dataset has {target.text}: the output has to be N×{'×'.join(map(str, target.output))}"
         )
 
 

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_runtime.formats.sample import Target
 from pipeline.checking.differences import Measured
 from pipeline.checking.images import draw_batches, sizes_for
+from pipeline.checking.learning import Learning
 from pipeline.checking.observed import Batch
 from pipeline.errors import ModelError
 from pipeline.files import new_folder
 from pipeline.recipe import Recipe
-from pipeline.sources.model_source import ModelSource, build_module
+from pipeline.sources.model_source import ModelSource, build_module, own_loss_of
 
 FILE_NAME = "check.json"
 
@@ -31,7 +33,7 @@ class Made:
 
 
 def check_model(
-    source: ModelSource, recipe: Recipe, classes: int, seed: int, dataset: Path, made: Made, folder: Path
+    source: ModelSource, recipe: Recipe, target: Target, seed: int, dataset: Path, made: Made, folder: Path
 ) -> None:
     """Compares with torch, or with the user's ONNX file, and writes what was found into `folder`.
 
@@ -40,14 +42,14 @@ def check_model(
     """
     sizes = sizes_for(recipe.batch_size, made.export)
     batches = draw_batches(dataset, sizes, made.export / "preprocess.onnx")
-    against, measured = compare(source, recipe, classes, seed, batches, made)
+    against, measured = compare(source, recipe, target, seed, batches, made)
     record = {"against": against, "batches": sizes, "differences": measured.largest, "rounding": measured.rounding}
     with new_folder(folder) as temporary:
         (temporary / FILE_NAME).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def compare(
-    source: ModelSource, recipe: Recipe, classes: int, seed: int, batches: Sequence[Batch], made: Made
+    source: ModelSource, recipe: Recipe, target: Target, seed: int, batches: Sequence[Batch], made: Made
 ) -> tuple[str, Measured]:
     """What it was compared with, and how far they are apart.
 
@@ -64,8 +66,9 @@ def compare(
     own = source.backbone or source
     # A forward pass may import what lies beside the file, too.
     with python_file.importing_beside(own.python_file):
-        module = build_module(source, classes, seed)
-        return "torch", check_torch(module, recipe, batches, made.export, made.artifacts, made.model)
+        module = build_module(source, target.count, seed)
+        learning = Learning(recipe, target, own_loss_of(source, recipe))
+        return "torch", check_torch(module, learning, batches, made.export, made.artifacts, made.model)
 
 
 def line_of(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +54,8 @@ def draw_batches(dataset: Path, sizes: Sequence[int], preprocess: Path) -> list[
     return batches_of([split.batch(part) for part in parts], preprocess)
 
 
-def batches_of(images: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]], preprocess: Path) -> list[Batch]:
-    """Pixels and labels with what the export's preprocessing makes of them."""
+def batches_of(images: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]], preprocess: Path) -> list[Batch]:
+    """Samples and targets with what the export's preprocessing makes of them."""
     session = open_session(preprocess)
     return [Batch(pixels, session.run(["image"], {"pixels": pixels})[0], label) for pixels, label in images]
 

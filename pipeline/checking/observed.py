@@ -19,22 +19,22 @@ NUDGE = 0.02
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images of the dataset.
+    """Some samples of the dataset.
 
     Attributes:
-      pixels: uint8 N×H×W×C.
-      image: what the preprocessing makes of them, float32 N×C×H'×W'.
-      label: int64 N.
+      pixels: as the dataset has them, of pictures uint8 N×H×W×C.
+      image: what the preprocessing makes of them, of pictures float32 N×C×H'×W'.
+      label: their targets.
     """
 
-    pixels: npt.NDArray[np.uint8]
-    image: npt.NDArray[np.float32]
-    label: npt.NDArray[np.int64]
+    pixels: Array
+    image: Array
+    label: Array
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of a batch in evaluation: logits N×classes, and the mean loss."""
+    """Of a batch in evaluation: the output, of one class for a sample logits N×classes, and the mean loss."""
 
     logits: Array
     loss: Array

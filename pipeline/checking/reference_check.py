@@ -33,7 +33,7 @@ def check_reference(recipe: Recipe, classes: int, batches: Sequence[Batch], made
     if ours.model.buffers:
         _refuse("it carries no buffers that forward renews")
     reference = replace(reference, trainable={name: reference.trainable[name] for name in names})
-    theirs = LoweredSide(made.model, build_calm_gradient_step(reference), build_eval_step(reference, classes))
+    theirs = LoweredSide(made.model, build_calm_gradient_step(reference), build_eval_step(reference, [classes]))
     expected = observe(ours, batches)
     try:
         Comparison(observe(theirs, batches), expected, lambda: expected, names, ()).run()

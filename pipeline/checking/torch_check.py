@@ -15,6 +15,7 @@ from pipeline.checking.comparison import Comparison, Unequal
 from pipeline.checking.differences import Measured, relative
 from pipeline.checking.double import doubled
 from pipeline.checking.images import regrouped
+from pipeline.checking.learning import Learning
 from pipeline.checking.locating import beginning
 from pipeline.checking.lowered_side import LoweredSide
 from pipeline.checking.observed import Array, Batch, Observed, observe
@@ -37,13 +38,13 @@ SHIFTS = (3, 6, 9, 12, 5, 10)
 
 @uncompiled()
 def check_torch(
-    module: torch.nn.Module, recipe: Recipe, batches: Sequence[Batch], export: Path, artifacts: Path, folder: Path
+    module: torch.nn.Module, learning: Learning, batches: Sequence[Batch], export: Path, artifacts: Path, folder: Path
 ) -> Measured:
     """Compares evaluation, each batch's step and the updates that follow.
 
     Args:
       module: what was exported; it is left as it is.
-      recipe: what it was exported with.
+      learning: what it was exported with.
       batches: what both sides are given, one after another.
       export: the export's folder.
       artifacts: the artifacts' folder.
@@ -52,8 +53,9 @@ def check_torch(
     Raises:
       ModelError: they differ by more than rounding; it names the module where that begins.
     """
+    recipe = learning.recipe
     gradient, random = _gradient_step(recipe, export, artifacts, folder)
-    theirs = _Theirs(module, recipe, export, batches)
+    theirs = _Theirs(module, learning, export, batches)
     ours = LoweredSide(folder, gradient)
     with refusing("the lowered model fails", "this is a fault of the program; --no-check packages it all the same"):
         lowered = observe(ours, batches)
@@ -110,8 +112,8 @@ def _gradient_step(recipe: Recipe, export: Path, artifacts: Path, folder: Path) 
 class _Theirs:
     """torch on the same batches, in float32 and, where that is asked for, in float64."""
 
-    def __init__(self, module: torch.nn.Module, recipe: Recipe, export: Path, batches: Sequence[Batch]) -> None:
-        self._module, self._recipe, self._export, self._batches = module, recipe, export, batches
+    def __init__(self, module: torch.nn.Module, learning: Learning, export: Path, batches: Sequence[Batch]) -> None:
+        self._module, self._learning, self._export, self._batches = module, learning, export, batches
         side = self.fresh()
         self.observed = observe(side, batches)
         self.backward_order, self.counters = side.backward_order, side.counters
@@ -134,11 +136,11 @@ class _Theirs:
 
     def fresh(self, dtype: torch.dtype = torch.float32) -> TorchSide:
         """A side that has made no step."""
-        return TorchSide(self._module, self._export, self._recipe, dtype)
+        return TorchSide(self._module, self._export, self._learning, dtype)
 
     def on(self, batches: Sequence[Batch]) -> _Theirs:
         """The same on other batches."""
-        return _Theirs(self._module, self._recipe, self._export, batches)
+        return _Theirs(self._module, self._learning, self._export, batches)
 
     def keeps(self, lowered: Observed) -> bool:
         """Whether it is the module that keeps something of one run for the next: without, both sides are alike."""

@@ -17,10 +17,10 @@ from pipeline.capture.joint.selection import for_training
 from pipeline.capture.state import FILE_NAME
 from pipeline.checking.calm import calmed
 from pipeline.checking.kept import Kept
+from pipeline.checking.learning import Learning
 from pipeline.checking.observed import Array, Batch, Evaluation, Step, nudged
 from pipeline.checking.side_effects import refusing_side_effects
 from pipeline.errors import ModelError, in_one_line
-from pipeline.recipe import Recipe
 
 # Called with a module's path and what it gives, in the order in which modules end.
 OnOutput = Callable[[str, Tensor], None]
@@ -41,9 +41,10 @@ class TorchSide:
       counters: the numbers of batches that batch normalisation counts, by name: no graph needs them.
     """
 
-    def __init__(self, module: nn.Module, export: Path, recipe: Recipe, dtype: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, export: Path, learning: Learning, dtype: torch.dtype) -> None:
         """`export` is the export's folder, which has the initial weights."""
-        self._recipe = recipe
+        self._recipe, self._target, self._own_loss = learning.recipe, learning.target, learning.own_loss
+        recipe = self._recipe
         self._dtype = dtype
         self.module, self._held = for_training(module, recipe.trainable)
         self.module.load_state_dict(load_file(export / FILE_NAME), strict=False)
@@ -61,8 +62,9 @@ class TorchSide:
         """Logits and loss of `module.eval()`."""
         self.module.eval()
         with calmed(), torch.no_grad(), _observing(self.module, on_output), refusing_side_effects(self.module):
-            logits = logits_of(self._output(batch))
-            return Evaluation(_array(logits), _array(self._loss(logits, batch)))
+            output = self._output(batch)
+            loss = self._owns(output, batch) if self._own_loss else self._loss(logits_of(output), batch)
+            return Evaluation(_array(logits_of(output)), _array(loss))
 
     def step(self, batch: Batch, on_output: OnOutput | None = None) -> Step:
         """Loss, gradients and new buffers of `module.train()`; a parameter that gets no gradient has none in it.
@@ -76,9 +78,12 @@ class TorchSide:
         self._received.begin()
         with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
-            loss = self._loss(logits_of(output), batch)
-            for name, weight in self._recipe.auxiliary.items():
-                loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
+            if self._own_loss:
+                loss = self._owns(output, batch)
+            else:
+                loss = self._loss(logits_of(output), batch)
+                for name, weight in self._recipe.auxiliary.items():
+                    loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
         names = frozenset(name for name, _ in self.module.named_parameters())
@@ -102,18 +107,32 @@ class TorchSide:
 
     def _output(self, batch: Batch) -> Any:
         try:
-            return self.module(torch.from_numpy(batch.image).to(self._dtype))
+            return self.module(_in_type(torch.from_numpy(batch.image), self._dtype))
         except Exception as error:
             raise ModelError(f"the model fails on {len(batch.label)} images: {in_one_line(error)}") from error
 
+    def _owns(self, output: Any, batch: Batch) -> Tensor:
+        assert self._own_loss
+        loss: Tensor = self._own_loss(output, _in_type(torch.from_numpy(batch.label), self._dtype))
+        return loss
+
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        label, recipe = torch.from_numpy(batch.label), self._recipe
+        label, recipe = _in_type(torch.from_numpy(batch.label), self._dtype), self._recipe
+        weights = torch.tensor(recipe.class_weights, dtype=logits.dtype) if recipe.class_weights else None
         if recipe.loss == "cross_entropy":
-            return functional.cross_entropy(logits, label, label_smoothing=recipe.label_smoothing)
-        targets = functional.one_hot(label, logits.shape[1]).to(logits.dtype)
-        if recipe.loss == "mean_squared_error":
-            return functional.mse_loss(logits, targets)
-        return functional.binary_cross_entropy_with_logits(logits, targets)
+            ignored = -100 if self._target.ignore is None else self._target.ignore
+            loss = nn.CrossEntropyLoss(weights, ignore_index=ignored, label_smoothing=recipe.label_smoothing)
+            return loss(logits, label)  # type: ignore[no-any-return]
+        targets = functional.one_hot(label, logits.shape[1]).to(logits.dtype) if self._target.is_one_class else label
+        losses: dict[str, nn.Module] = {
+            "mean_squared_error": nn.MSELoss(),
+            "mean_absolute_error": nn.L1Loss(),
+            "huber": nn.HuberLoss(delta=recipe.huber_delta),
+            "binary_cross_entropy": nn.BCEWithLogitsLoss(pos_weight=weights),
+        }
+        if recipe.loss == "cosine_embedding":
+            return nn.CosineEmbeddingLoss()(logits, targets, torch.ones(len(label)))  # type: ignore[no-any-return]
+        return losses[recipe.loss](logits, targets)  # type: ignore[no-any-return]
 
 
 class _Received:

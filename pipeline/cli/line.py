@@ -125,15 +125,24 @@ def no_task(word: str, tasks: Iterable[str]) -> UsageError:
 def _no_word(word: str, task: TaskLine | None, tasks: Mapping[str, TaskLine]) -> UsageError:
     if task is None:
         return no_task(word, tasks)
-    return UsageError(f"{word!r} behind {task.context.name} is neither an option nor a task{nearest(word, tasks)}")
+    return UsageError(
+        f"{word!r} behind {_typed(task.context.name)} is neither an option nor a task{nearest(word, tasks)}"
+    )
 
 
 def _unknown(flag: str, task: TaskLine | None, tasks: Mapping[str, TaskLine], core: ParserContext) -> UsageError:
-    takers = [name for name, known in tasks.items() if flag in known.context.flags and name != ASKING]
+    taking = [name for name, known in tasks.items() if flag in known.context.flags and name != ASKING]
+    takers = list(dict.fromkeys(map(_typed, taking)))
     if task is None:
         place = f": it stands behind its task, as in `invoke {takers[0]} {flag}`" if takers else ""
         return UsageError(f"{flag} is no option{place or nearest(flag, core.flags)}")
     known = task.context.flags
     others = f": {brief(takers)} {'takes' if len(takers) == 1 else 'take'} it" if takers else ""
-    advice = others or nearest(flag, known) or f": `invoke --help {task.context.name}` lists those it takes"
-    return UsageError(f"{task.context.name} takes no option {flag}{advice}")
+    advice = others or nearest(flag, known) or f": `invoke --help {_typed(task.context.name)}` lists those it takes"
+    return UsageError(f"{_typed(task.context.name)} takes no option {flag}{advice}")
+
+
+def _typed(name: str | None) -> str:
+    """A task as it is typed: one of the same name as its group by that name alone."""
+    group, dot, task = (name or "").partition(".")
+    return group if task == group else f"{group}{dot}{task}"

@@ -44,7 +44,7 @@ def options_for(task: str) -> dict[str, Option]:
 
 def defaults() -> dict[str, Any]:
     """What an option is that nobody gives, by name; None or empty where something else decides."""
-    return {field.name: field.default for kind in DECLARING for field in fields(kind)}
+    return {field.name: field.default for kind in DECLARING for field in fields(kind) if field.name in options_of(kind)}
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:

@@ -64,7 +64,7 @@ def typed_options(typed: Typed) -> tuple[Given, ...]:
         elif isinstance(value, str):
             given.append(Given(name, _read(name, value), value, COMMAND_LINE))
         elif value:
-            given.append(Given(name, "", "", COMMAND_LINE))
+            given.append(Given(name, declared()[name].read(""), "", COMMAND_LINE))
     return tuple(given)
 
 

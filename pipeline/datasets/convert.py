@@ -18,7 +18,7 @@ from device_runtime.formats import dataset as dataset_format
 from pipeline.datasets.layouts import Conversion, Found, find
 from pipeline.datasets.photographs.account import Converted, read_account, write_account
 from pipeline.datasets.photographs.preparation import write_preparation
-from pipeline.errors import DatasetError, readable
+from pipeline.errors import DatasetError, UsageError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
 from pipeline.stages import build_once
@@ -26,7 +26,7 @@ from pipeline.stages import build_once
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,15 @@ class ConvertOptions:
       classes: the classes to take, in their order; none: all, of Places the first ten.
       seed: of photographs, decides which image is in which split; 1, as every other seed by default.
       background: RGB; what is transparent shows it.
+      target_column, group_column: of a table; see `Conversion`.
     """
 
     name: str | None = None
     classes: tuple[str, ...] = ()
     seed: int = 1
     background: tuple[int, int, int] = (255, 255, 255)
+    target_column: str | None = None
+    group_column: str | None = None
 
 
 def convert(
@@ -57,7 +60,7 @@ def convert(
     """Converts `source` once: the folder is named after a digest of names, sizes and times of the input's files.
 
     Args:
-      source: the dataset's folder, or None for the sample.
+      source: the dataset's folder or file, or None for the sample.
       build: the build folder.
       options: how to convert.
       on_progress: takes photographs done and photographs in all.
@@ -81,7 +84,8 @@ def convert(
             converted = _converted(found, folder, temporary, options, on_progress, workers)
             dataset_format.write_description(temporary, converted.description)
             write_account(temporary, converted.account)
-            write_preparation(temporary, converted.preparation)
+            if converted.preparation:
+                write_preparation(temporary, converted.preparation)
 
     build_once(target, digest, make)
     for line in read_account(target).told:
@@ -115,9 +119,8 @@ def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
     Raises:
       DatasetError, UsageError: as `convert`.
     """
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise DatasetError(f"the data folder {folder} {state}: give --data the folder with the dataset's files")
+    if not folder.exists():
+        raise DatasetError(f"the data {folder} does not exist: give --data a folder, or a file, that holds the dataset")
     with _readable(folder):
         return find(folder, wanted)
 
@@ -125,6 +128,9 @@ def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
 def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
     """What is in a folder, and a digest of all that decides the dataset."""
     found = find_in(folder, options.classes)
+    if (options.target_column or options.group_column) and not found.has_columns:
+        option = "--target-column" if options.target_column else "--group-column"
+        raise UsageError(f"{option} belongs to tables, {folder} is none: leave it out")
     with _readable(folder):
         return found, _digest(found, options)
 
@@ -146,7 +152,15 @@ def _converted(
     workers: int | None,
 ) -> Converted:
     name = options.name or found.name or readable(source.resolve().name)
-    conversion = Conversion(name, options.seed, options.background, workers, on_progress or _no_progress)
+    conversion = Conversion(
+        name,
+        options.seed,
+        options.background,
+        workers,
+        on_progress or _no_progress,
+        options.target_column,
+        options.group_column,
+    )
     converted = found.write(folder, conversion)
     told = (*found.told, *converted.account.told)
     return replace(converted, account=replace(converted.account, told=told))

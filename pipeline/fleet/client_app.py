@@ -1,7 +1,7 @@
 """The ClientApp of a device: Flower's messages in, what the device did out.
 
 Arrays travel as one vector of all trainable parameters, and one of running statistics where the model has them; in
-float16 where the fleet compresses.
+float16 where the fleet compresses. All but questions travels packed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 from pipeline.errors import TargetError
 from pipeline.fleet.device import CONDITIONS, TRAINING, Device
 from pipeline.fleet.seat import Seat, read_seat
-from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, record_of
+from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, packed, record_of, unpacked
 
 app = ClientApp()
 
@@ -42,12 +42,17 @@ def train(message: Message, context: Context) -> Message:
     """Trains from the arrays given, as the config says; with Flower's clipping where the strategy asks for it."""
     from pipeline.fleet.privacy import mods_for
 
-    return make_ffn(_train, mods_for(message))(message, context)
+    message.content = unpacked(message.content)
+    answer: Message = make_ffn(_train, mods_for(message))(message, context)
+    if answer.has_content():
+        answer.content = packed(answer.content)
+    return answer
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluates the arrays given on the device's own test images; trains first where the config says `cycles`."""
+    message.content = unpacked(message.content)
     device, config = _device(context), message.content.config_records[CONFIG]
     _check_model(device, config)
     arrays = arrays_of(message.content.array_records[ARRAYS])
@@ -58,7 +63,7 @@ def evaluate(message: Message, context: Context) -> Message:
     else:
         evaluated = device.evaluate(arrays)
         metrics = {"loss": evaluated.loss, "accuracy": evaluated.accuracy, "num-examples": evaluated.images}
-    return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
+    return Message(packed(RecordDict({METRICS: MetricRecord(metrics)})), reply_to=message)
 
 
 def _train(message: Message, context: Context) -> Message:

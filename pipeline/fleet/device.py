@@ -27,11 +27,15 @@ from pipeline.packing.package import package_folder
 from pipeline.running.scripts import run_script
 from pipeline.targets import Target, kind_of
 from pipeline.targets.device import AdbTarget
+from pipeline.targets.local import LocalTarget
 
 # The parameters that a device is given, in its output folder.
 _GIVEN = "global.safetensors"
 
 _AWAY_S = 15.0
+
+# Trainings on this machine would keep SuperLink and nodes from the messages that others wait for.
+_NICENESS = 10
 
 # What the fleet may say of a device's training; the words come from elsewhere, and no other option is theirs to give.
 TRAINING = (
@@ -154,7 +158,7 @@ class Device:
           PipelineError, FormatError: the device went away, or its evaluation failed.
         """
         with self._at_work(arrays, "float32") as (target, _, _):
-            run_script(target, "eval.sh", [*self._file(target), *self._own_words()], _silent)
+            run_script(target, "eval.sh", [*self._file(target), "--on-test", *self._own_words()], _silent)
             with tempfile.TemporaryDirectory() as folder:
                 [file] = target.pull(Path(folder), "evaluation_0.jsonl")
                 records = read_records(file)
@@ -192,6 +196,8 @@ class Device:
         if isinstance(target, AdbTarget):
             # The others' round goes on; this device comes back in a later one.
             target.away_s = _AWAY_S
+        if isinstance(target, LocalTarget):
+            target.niceness = _NICENESS
         return target
 
     def _file(self, target: Target) -> list[str]:

@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import secrets
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_
 _STARTS_IN_S = 60.0
 _TASK_IN_S = 30.0
 _AWAY_S = 20.0
+_ANSWERS_IN_S = 20.0
 _POLL_S = 0.05
 
 # Of the run that the SuperLink is told of; its nodes run our ClientApp of the installed project.
@@ -122,6 +124,33 @@ def given_link(address: str, certificates: Path | None, secret: Path | None = No
     if secret and not secret.is_file():
         raise UsageError(f"--superexec-auth-secret-file {secret} is no file")
     return Link(address, certificates, secret)
+
+
+def check_answers(link: Link) -> None:
+    """Refuses a SuperLink that a node would dial for ever.
+
+    Raises:
+      UsageError: the certificates are none.
+      TargetError: nothing answers there, or not in TLS as it is asked to.
+    """
+    import httpx
+
+    try:
+        verify = ssl.create_default_context(cafile=link.certificates) if link.certificates else False
+    except OSError as error:
+        raise UsageError(f"--root-certificates {link.certificates} has none: {in_one_line(error)}") from error
+    try:
+        with httpx.Client(verify=verify, timeout=_ANSWERS_IN_S) as client:
+            client.get(f"{'https' if link.certificates else 'http'}://{link.address}/")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        advice = (
+            f"has it a certificate for that name by {link.certificates}?"
+            if link.certificates
+            else "if it speaks TLS, give its --root-certificates"
+        )
+        raise TargetError(
+            f"the SuperLink at {link.address} does not answer ({in_one_line(error)}): {advice}"
+        ) from error
 
 
 def read_key(path: Path) -> tuple[Any, Any]:
@@ -216,8 +245,13 @@ def served(link: Link) -> Iterator[HttpGrid]:
         grid = HttpGrid(link.address, insecure, link.root, token=_token(link, run_id))
         client = grid._runtime_client
         task = client.PullTaskInput(PullTaskInputRequest())
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise _no_superlink(link, error) from error
+        asked = f"has it another than {link.secret}?" if link.secret else "give its --superexec-auth-secret-file"
+        raise TargetError(f"the SuperLink at {link.address} asks who leads a fleet for its secret: {asked}") from error
     except httpx.HTTPError as error:
-        raise TargetError(f"the SuperLink at {link.address} does not answer as one: {in_one_line(error)}") from error
+        raise _no_superlink(link, error) from error
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = task.task_id, run_id, task.context.node_id
     grid.set_run(run_from_proto(task.run))
     heart = HeartbeatSender(make_task_heartbeat_fn_http(client))
@@ -239,6 +273,10 @@ def served(link: Link) -> Iterator[HttpGrid]:
             client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
         heart.stop()
         grid.close()
+
+
+def _no_superlink(link: Link, error: Exception) -> TargetError:
+    return TargetError(f"the SuperLink at {link.address} does not answer as one: {in_one_line(error)}")
 
 
 def _start_run(link: Link) -> int:

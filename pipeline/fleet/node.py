@@ -8,24 +8,30 @@ takes the same ClientApp: `flower-supernode --node-config "seat='…/seat.json'"
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.errors import FormatError
 from pipeline.errors import PipelineError, in_one_line
 from pipeline.fleet.flower import Link, is_loopback, make_quiet, read_key
+from pipeline.fleet.messages import reply, whole
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message
 
-# An idle node asks at first so often, then less and less.
+# An idle node asks at first so often, then less and less; one that trains is asked little, and answers when it is done.
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_WAIT_AWAY_S = 0.05, 0.25, 2.0
-_BACKOFF_S = 0.05
+_BUSY_WAIT_S = 1.0
+
+
+# The exit code of a node that the SuperLink does not take.
+REFUSED = 3
 
 
 def run_node(link: Link, seat: Path, key: Path | None) -> None:
@@ -48,40 +54,31 @@ def run_node(link: Link, seat: Path, key: Path | None) -> None:
         node_id, receive, send, _, _, pull_object, push_object, confirm = connection
         config: dict[str, Any] = {"seat": str(seat)}
         context = Context(0, node_id, config, RecordDict(), {})
-        longest = _LONGEST_WAIT_S if is_loopback(link.address) else _LONGEST_WAIT_AWAY_S
+        longest_s = _LONGEST_WAIT_S if is_loopback(link.address) else _LONGEST_WAIT_AWAY_S
         working: Future[Message] | None = None
-        wait = _FIRST_WAIT_S
+        wait_s = _FIRST_WAIT_S
         while True:
             received = receive()
-            busy = received is not None
-            if received:
-                message = _whole(*received, pull_object, confirm)
-                if message.metadata.message_type == "query":
-                    context.node_config["busy"] = working is not None
-                    _reply(_answer(message, context), send, push_object)
-                elif working:
-                    _reply(_refused(message, "it still works for an earlier round"), send, push_object)
-                else:
-                    working = pool.submit(_answer, message, context)
-            if working and working.done():
-                _reply(working.result(), send, push_object)
-                busy, working = True, None
-            wait = _FIRST_WAIT_S if busy else min(longest, wait * 1.5)
-            time.sleep(_FIRST_WAIT_S if working else wait)
+            message = _whole(*received, pull_object) if received else None
+            if message and message.metadata.message_type == "query":
+                context.node_config["busy"] = working is not None
+                reply(_answer(message, context), send, push_object)
+            elif message and working:
+                reply(_refused(message, "it still works for an earlier round"), send, push_object)
+            elif message:
+                working = pool.submit(_answer, message, context)
+            if message:
+                confirm(message.metadata.run_id, message.metadata.message_id)
+            wait_s = _FIRST_WAIT_S if message else min(longest_s, wait_s * 1.5)
+            if working is None:
+                time.sleep(wait_s)
+            elif wait([working], _BUSY_WAIT_S).done:
+                reply(working.result(), send, push_object)
+                working, wait_s = None, _FIRST_WAIT_S
 
 
-def _whole(message: Message, tree: Any, pull_object: Any, confirm: Any) -> Message:
-    """A message with its content, which comes apart from it."""
-    from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-    from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects
-
-    run_id, message_id = message.metadata.run_id, message.metadata.message_id
-    names = [part.object_id for part in iterate_object_tree(tree)]
-    contents = pull_objects(names, partial(pull_object, run_id), initial_backoff=_BACKOFF_S)
-    confirm(run_id, message_id)
-    whole = cast("Message", inflate_object_from_contents(message_id, contents))
-    whole.metadata.__dict__["_message_id"] = message_id
-    return whole
+def _whole(message: Message, tree: Any, pull_object: Any) -> Message | None:
+    return whole(message.metadata.message_id, tree, partial(pull_object, message.metadata.run_id))
 
 
 def _answer(message: Message, context: Context) -> Message:
@@ -89,8 +86,8 @@ def _answer(message: Message, context: Context) -> Message:
     from pipeline.fleet.client_app import app
 
     try:
-        reply: Message = app(message, context)
-        return reply
+        answer: Message = app(message, context)
+        return answer
     except (PipelineError, FormatError, OSError) as error:
         return _refused(message, str(error))
     except Exception as error:
@@ -104,21 +101,6 @@ def _refused(message: Message, why: str) -> Message:
     return Message(Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason=why), reply_to=message)
 
 
-def _reply(reply: Message, send: Any, push_object: Any) -> None:
-    from flwr.supercore.inflatable.inflatable_object import (
-        get_all_nested_objects,
-        get_object_tree,
-        no_object_id_recompute,
-    )
-    from flwr.supercore.inflatable.inflatable_utils import push_objects
-
-    reply.metadata.__dict__["_message_id"] = reply.object_id
-    run_id = reply.metadata.run_id
-    with no_object_id_recompute():
-        wanted, session = send(reply, get_object_tree(reply), 0.0)
-        push_objects(get_all_nested_objects(reply), partial(push_object, run_id, session), object_ids_to_push=wanted)
-
-
 def main() -> None:
     """The node's process."""
     parser = argparse.ArgumentParser(prog="pipeline.fleet.node")
@@ -128,8 +110,15 @@ def main() -> None:
     parser.add_argument("--seat", type=Path, required=True)
     given = parser.parse_args()
     make_quiet(given.seat.parent.parent)
+    # The first message would wait for them.
+    for module in ("client_app", "privacy"):
+        importlib.import_module(f"pipeline.fleet.{module}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    try:
+        run_node(Link(given.superlink, given.root_certificates), given.seat, given.key)
+    except SystemExit as ended:
+        # With 1 Flower ends a node that the SuperLink does not take.
+        sys.exit(REFUSED if ended.code == 1 else ended.code)
 
 
 if __name__ == "__main__":

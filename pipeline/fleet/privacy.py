@@ -9,11 +9,12 @@ It imports flwr: import it where a fleet runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, Context, Message, MetricRecord
 from flwr.clientapp.mod import fixedclipping_mod
-from flwr.clientapp.typing import Mod
+from flwr.clientapp.typing import ClientAppCallable, Mod
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg
 from flwr.supercore.differential_privacy import KEY_CLIPPING_NORM
 
@@ -69,7 +70,15 @@ def check_buffers(dp: Privacy, buffers: int) -> None:
 def mods_for(message: Message) -> list[Mod]:
     """What stands around the training of a message: Flower's clipping, where the strategy asks for it."""
     asked = any(KEY_CLIPPING_NORM in config for config in message.content.config_records.values())
-    return [fixedclipping_mod] if asked else []
+    return [_clip] if asked else []
+
+
+def _clip(message: Message, context: Context, train: ClientAppCallable) -> Message:
+    """Flower's clipping, which divides by the length of an update: one without any stays as it is."""
+    answer = train(message, context)
+    with suppress(ZeroDivisionError):
+        return fixedclipping_mod(message, context, lambda *_: answer)
+    return answer
 
 
 class _NoisyMean(DifferentialPrivacyClientSideFixedClipping):

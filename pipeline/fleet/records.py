@@ -69,13 +69,14 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     # Why a device gave nothing in a round.
     "missing": {"round": int, "device": str, "why": str},
     # A whole round. `loss`: mean of the updates, by images; `own_seconds`: beyond the slowest device's push, training
-    # and pull; `file`: the new global model.
+    # and pull; `asking_seconds`: before it, of who was drawn; `file`: the new global model.
     "round": {
         "round": int,
         "devices": int,
         "loss": float | None,
         "seconds": float,
         "own_seconds": float,
+        "asking_seconds": float | None,
         "file": str,
     },
     # The global model after a round, on all test images of this machine; round 0: before the first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
+from pipeline.errors import UsageError
 from pipeline.fleet.history import read_history
 from pipeline.fleet.records import FILE_NAME
 from pipeline.fleet.report import write_report
@@ -35,11 +36,16 @@ def rows_of(runs: Path) -> list[Row]:
 
 
 def _meant(settings: Settings) -> Path | None:
-    """The fleet's folder that is to be reported on; None where it is not one fleet's."""
-    if settings.output or len(settings.paths) > 1:
-        return None
-    if settings.paths:
-        return fleet_named(settings.runs, settings.paths[0])
+    """The fleet's folder that is to be reported on; None where it is not one fleet's.
+
+    Raises:
+      UsageError: one is to be compared.
+    """
+    fleets = [fleet for given in settings.paths if (fleet := fleet_named(settings.runs, given))]
+    if fleets and (settings.output or len(settings.paths) > 1):
+        raise UsageError(f"{fleets[0]} is a fleet's, which is compared with none: report on it alone, without --output")
+    if settings.output or settings.paths:
+        return fleets[0] if fleets else None
     newest = max(
         [*fleet_folders(settings.runs), *results_folders(settings.runs)], key=lambda path: path.name, default=None
     )
@@ -67,7 +73,8 @@ def _row(folder: Path) -> Row:
         name=folder.name,
         model=history.start["model"],
         target=f"fleet of {len(history.members):,}",
-        accuracy=accuracy[-1] if accuracy else None,
+        score=accuracy[-1] if accuracy else None,
+        measure="accuracy",
         steps=f"{max(history.costs, default=0):,} rounds",
         state=history.state,
     )

@@ -1,43 +1,22 @@
-"""The server's part: which devices take part in a round, what they answer, and the model that becomes of it."""
+"""The server's part: what the devices of a round answer, and the model that becomes of it."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import TargetError
 from pipeline.fleet.device import Arrays
-from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, in_float64, record_of
+from pipeline.fleet.messages import exchange
+from pipeline.fleet.roll import Node, natural
+from pipeline.fleet.wire import ARRAYS, CONFIG, METRICS, arrays_of, in_float64, packed, record_of, unpacked
 
 if TYPE_CHECKING:
     from flwr.app import Message
     from flwr.serverapp import Grid
     from flwr.serverapp.strategy import Strategy
-
-# A node on loopback answers a question at once; one that does not is away.
-_ANSWER_S = 10.0
-_POLL_S = 0.1
-_AGAIN_S = 3.0
-
-
-@dataclass(frozen=True)
-class Node:
-    """A device as its node told of it.
-
-    Attributes:
-      id: of the node, in Flower.
-      device: its name in the fleet.
-      unready: why it cannot take part now; empty when it can.
-      told: what else it says of itself.
-    """
-
-    id: int
-    device: str
-    unready: str
-    told: Mapping[str, Any]
+    from flwr.superlink.grid.http_grid import HttpGrid
 
 
 @dataclass(frozen=True)
@@ -74,71 +53,14 @@ class Rounds:
       grid: reaches the nodes.
       strategy: Flower's.
       digest: of the model: nodes with another one take no part.
-      conditions: of a device, without which it is not chosen.
       timeout_s: after which a round goes on without those that have not answered.
-      seed: chooses who takes part.
     """
 
-    def __init__(
-        self, grid: Grid, strategy: Strategy, digest: str, conditions: Mapping[str, Any], timeout_s: float, seed: int
-    ) -> None:
+    def __init__(self, grid: HttpGrid, strategy: Strategy, digest: str, timeout_s: float) -> None:
         self._grid = grid
         self._strategy = strategy
         self._digest = digest
-        self._conditions = conditions
         self._timeout_s = timeout_s
-        self._seed = seed
-
-    def ready(
-        self, least: int, expected: Collection[str], patience_s: float, on_wait: Callable[[Sequence[Node]], None]
-    ) -> list[Node]:
-        """All nodes, by the names of their devices, when at least so many of them can take part.
-
-        Args:
-          least: of those that can take part.
-          expected: devices whose nodes come up now.
-          patience_s: so long they are waited for.
-          on_wait: told of all nodes each time there are too few.
-        """
-        end = time.monotonic() + patience_s
-        while True:
-            nodes = self.nodes()
-            complete = set(expected) <= {node.device for node in nodes} or time.monotonic() > end
-            if complete and sum(not node.unready for node in nodes) >= least:
-                return nodes
-            if complete:
-                on_wait(nodes)
-            time.sleep(_AGAIN_S if complete else _POLL_S)
-
-    def nodes(self) -> list[Node]:
-        """All nodes that answer, by the names of their devices; each device once."""
-        from flwr.app import ConfigRecord, Message, RecordDict
-
-        config = ConfigRecord(dict(self._conditions))
-        asked = [
-            Message(RecordDict({CONFIG: config}), dst_node_id=node_id, message_type="query", ttl=_ANSWER_S)
-            for node_id in self._grid.get_node_ids()
-        ]
-        found: dict[str, Node] = {}
-        for answer in self._exchange(asked, _ANSWER_S):
-            if answer.has_error():
-                continue
-            told: dict[str, Any] = dict(answer.content.config_records[CONFIG])
-            device, unready = str(told["device"]), str(told["unready"])
-            if told["digest"] != self._digest:
-                unready = "it has another model: join with the same options of the model"
-            node = Node(answer.metadata.src_node_id, device, unready, told)
-            # The same device of two hosts: the first that can.
-            if device not in found or (found[device].unready and not unready):
-                found[device] = node
-        return [found[device] for device in sorted(found, key=_natural)]
-
-    def choose(self, number: int, nodes: Sequence[Node], fraction: float, least: int) -> list[Node]:
-        """Those of the nodes that take part in a round; the same ones for the same seed."""
-        able = [node for node in nodes if not node.unready]
-        count = min(len(able), max(least, round(fraction * len(able)), 1))
-        chosen = random.Random(f"{self._seed} {number}").sample(able, count)
-        return sorted(chosen, key=lambda node: _natural(node.device))
 
     def train(
         self, number: int, arrays: Arrays, nodes: Sequence[Node], config: Mapping[str, Any], dtype: str, tell: OnAnswer
@@ -161,15 +83,15 @@ class Rounds:
         travelling = record_of(arrays, dtype)
         for message in messages:
             message.content[ARRAYS] = travelling
-        answers, missing = self._answers(messages, nodes, tell)
+        given, missing = self._answers(messages, nodes, tell)
         outcome = Outcome(None, missing=missing)
-        for device, answer in answers:
+        for device, answer in given:
             answer.content[ARRAYS] = in_float64(answer.content.array_records[ARRAYS])
             outcome.updates.append(Update(device, dict(answer.content.metric_records[METRICS])))
-        if answers:
-            record, _ = self._strategy.aggregate_train(number, [answer for _, answer in answers])
+        if given:
+            record, _ = self._strategy.aggregate_train(number, [answer for _, answer in given])
             if record is None:
-                raise TargetError(f"round {number}: the strategy made nothing of {len(answers)} updates")
+                raise TargetError(f"round {number}: the strategy made nothing of {len(given)} updates")
             outcome.arrays = arrays_of(record)
         return outcome
 
@@ -183,8 +105,8 @@ class Rounds:
             {ARRAYS: record_of(arrays, "float32"), CONFIG: ConfigRecord({**config, "digest": self._digest})}
         )
         messages = [Message(content, dst_node_id=node.id, message_type="evaluate") for node in nodes]
-        answers, missing = self._answers(messages, nodes, tell)
-        return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in answers], missing
+        given, missing = self._answers(messages, nodes, tell)
+        return [Update(device, dict(answer.content.metric_records[METRICS])) for device, answer in given], missing
 
     def _answers(
         self, messages: Sequence[Message], nodes: Sequence[Node], tell: OnAnswer
@@ -195,37 +117,31 @@ class Rounds:
             names.values(), f"it did not answer within --round-timeout {self._timeout_s:g}"
         )
         good: dict[str, Message] = {}
+        # A strategy gives all of them the same.
+        contents = {id(message.content): message.content for message in messages}
+        travelling = {key: packed(content) for key, content in contents.items()}
         for message in messages:
             # What is read later than that is of no round any more.
             message.metadata.ttl = self._timeout_s
-        for answer in self._exchange(messages, self._timeout_s):
+            message.content = travelling[id(message.content)]
+        for answer in exchange(self._grid, messages, self._timeout_s):
             device = names.get(answer.metadata.src_node_id)
             if device is None:
                 continue
-            tell(device, answer)
             if answer.has_error():
                 missing[device] = str(answer.error.reason)
             else:
+                answer.content = unpacked(answer.content)
                 good[device] = answer
                 del missing[device]
-        return sorted(good.items(), key=lambda item: _natural(item[0])), missing
-
-    def _exchange(self, messages: Sequence[Message], timeout_s: float) -> Iterator[Message]:
-        """Sends messages and gives the answers that come in time. Flower's own waits 3 s between two looks."""
-        asked = set(self._grid.push_messages(messages)) if messages else set()
-        end = time.monotonic() + timeout_s
-        while asked and time.monotonic() < end:
-            for answer in self._grid.pull_messages(asked):
-                asked.discard(answer.metadata.reply_to_message_id)
-                yield answer
-            if asked:
-                time.sleep(_POLL_S)
+            tell(device, answer)
+        return sorted(good.items(), key=lambda item: natural(item[0])), missing
 
 
 class _Chosen:
     """The grid as a strategy sees it, which asks it for nodes to choose of: they are chosen."""
 
-    def __init__(self, grid: Grid, nodes: Sequence[Node]) -> None:
+    def __init__(self, grid: HttpGrid, nodes: Sequence[Node]) -> None:
         self._grid = grid
         self._ids = [node.id for node in nodes]
 
@@ -235,9 +151,3 @@ class _Chosen:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)
-
-
-def _natural(device: str) -> tuple[str, int, str]:
-    """local:10 comes after local:9."""
-    name, colon, number = device.rpartition(":")
-    return (name, int(number), device) if colon and number.isdecimal() else (device, 0, device)

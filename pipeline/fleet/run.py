@@ -18,13 +18,15 @@ from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
 from pipeline.commands import Process, beside
 from pipeline.datasets.photographs.preparation import read_preparation
-from pipeline.errors import UsageError
+from pipeline.errors import TargetError, UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
-from pipeline.fleet.flower import Link, given_link, last_line, make_quiet, own_link, read_key, served
+from pipeline.fleet.flower import Link, check_answers, given_link, last_line, make_quiet, own_link, read_key, served
+from pipeline.fleet.node import REFUSED
 from pipeline.fleet.records import FILE_NAME, append, of, read, rounds
 from pipeline.fleet.report import write_report
-from pipeline.fleet.rounds import Node, Outcome, Rounds, Update
+from pipeline.fleet.roll import SILENT, Node, Roll
+from pipeline.fleet.rounds import Outcome, Rounds, Update
 from pipeline.fleet.seat import FILE_NAME as SEAT
 from pipeline.fleet.seat import Seat, seat_folder
 from pipeline.fleet.seats import Fleet, plain_name, prepare_fleet, seat_here
@@ -37,8 +39,8 @@ from pipeline.results.trained import TRAINED, metadata_of
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from flwr.serverapp import Grid
     from flwr.serverapp.strategy import Strategy
+    from flwr.superlink.grid.http_grid import HttpGrid
 
 # What a fleet was asked for, in its results: options by name, as they are typed.
 ASKED = "asked.json"
@@ -62,7 +64,7 @@ def begin(settings: Settings, asked: Mapping[str, str]) -> Path:
     make_quiet(settings.build / "fleet")
     check_writable(settings.runs)
     if settings.fleet.superlink:
-        _given_link(settings)
+        check_answers(_given_link(settings))
     strategy = _strategy(settings)
     fleet = prepare_fleet(settings)
     _check_privacy(settings, fleet)
@@ -131,8 +133,7 @@ class _Training:
             own = ending.enter_context(nodes(link, self._fleet.seats, settings))
             grid = ending.enter_context(served(link))
             table = ending.enter_context(shown(self._asked.rounds))
-            arrays = self._rounds(grid, own, table, here)
-            self._last(arrays)
+            self._rounds(grid, own, table, here)
         if self._asked.centralised:
             self._centralised()
         self._write_models()
@@ -142,32 +143,32 @@ class _Training:
         write_report(self._results)
         print(f"results: {self._results}", flush=True)
 
-    def _rounds(self, grid: Grid, own: Nodes, table: Table, evaluate: Callable[[int, Arrays], None]) -> Arrays:
+    def _rounds(self, grid: HttpGrid, own: Nodes, table: Table, evaluate: Callable[[int, Arrays], None]) -> None:
         asked, settings = self._asked, self._settings
-        conditions = _given(settings, CONDITIONS)
-        running = Rounds(grid, self._strategy, self._model.digest, conditions, asked.round_timeout, settings.seed)
-        self._running = running
+        running = Rounds(grid, self._strategy, self._model.digest, asked.round_timeout)
+        roll = Roll(grid, self._model.digest, _given(settings, CONDITIONS), settings.seed)
         arrays = self._arrays(self._done)
         evaluate(self._done, arrays)
         starting = list(self._seats)
         for number in range(self._done + 1, asked.rounds + 1):
             starting += own.revive()
-            found = self._with_own(running.ready(asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits))
+            drawn = roll.draw(
+                number, asked.fraction, asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits, own.revive
+            )
             starting.clear()
-            self._note_devices(found)
+            self._note_devices(roll.known)
             began = time.perf_counter()
-            chosen = running.choose(number, found, asked.fraction, asked.min_devices)
-            table.begin(number, chosen)
+            table.begin(number, drawn.chosen)
             config = self._config(number)
-            outcome = running.train(number, arrays, chosen, config, self._dtype, table.answer)
-            for node in found:
-                if node.unready:
-                    outcome.missing[node.device] = node.unready
+            outcome = running.train(number, arrays, drawn.chosen, config, self._dtype, table.answer)
+            outcome.missing |= {node.device: node.unready for node in drawn.unready}
+            outcome.missing |= dict.fromkeys(self._seats.keys() - {node.device for node in roll.known}, SILENT)
             arrays = outcome.arrays or arrays
-            self._write_round(number, arrays, outcome, time.perf_counter() - began)
+            self._write_round(number, arrays, outcome, time.perf_counter() - began, drawn.seconds)
             table.end(number, outcome)
             evaluate(number, arrays)
-        return arrays
+        there = roll.draw(asked.rounds + 1, 1.0, 0, starting, _NODE_STARTS_IN_S, table.waits)
+        self._last(running, there.chosen, arrays)
 
     @property
     def _dtype(self) -> str:
@@ -178,12 +179,6 @@ class _Training:
         settings = self._settings
         seed = settings.seed * 1_000_003 + number
         return {**_given(settings, TRAINING), "epochs": self._asked.local_epochs, "seed": seed % 2**63}
-
-    def _with_own(self, found: list[Node]) -> list[Node]:
-        """Those of this command's devices whose nodes do not answer, too."""
-        answered = {node.device for node in found}
-        lost = [Node(0, device, "its node does not answer", {}) for device in self._seats if device not in answered]
-        return [*found, *lost]
 
     def _note_devices(self, found: Sequence[Node]) -> None:
         for node in found:
@@ -203,7 +198,7 @@ class _Training:
                 test=list(told["test"]),
             )
 
-    def _write_round(self, number: int, arrays: Arrays, outcome: Outcome, seconds: float) -> None:
+    def _write_round(self, number: int, arrays: Arrays, outcome: Outcome, seconds: float, asking: float) -> None:
         """Records a round; it is whole when its record is there, for what that names is on disk before."""
         file = self._path(number)
         write_checkpoint(file, Checkpoint(0, arrays.parameters, arrays.buffers, {}), self._model)
@@ -221,19 +216,19 @@ class _Training:
             loss=outcome.loss,
             seconds=round(seconds, 3),
             own_seconds=round(seconds - max(busy, default=0.0), 3),
+            asking_seconds=round(asking, 3),
             file=file.name,
         )
         _state_path(self._results, number - 1).unlink(missing_ok=True)
 
-    def _last(self, arrays: Arrays) -> None:
+    def _last(self, running: Rounds, ready: Sequence[Node], arrays: Arrays) -> None:
         """Each device's own accuracy of the last model, and after steps of its own."""
         steps = self._asked.personalise or 0
         config: dict[str, Any] = {}
         if steps:
             config = {**self._config(self._asked.rounds + 1), "cycles": steps}
             del config["epochs"]
-        nodes_ready = [node for node in self._running.nodes() if not node.unready]
-        updates, missing = self._running.evaluate(arrays, nodes_ready, config, lambda device, answer: None)
+        updates, missing = running.evaluate(arrays, ready, config, lambda device, answer: None)
         for update in updates:
             metrics = update.metrics
             append(
@@ -342,18 +337,36 @@ class Nodes:
             read_key(Path(path))
         self._folders = {seat.device: seat_folder(settings.build, seat.device) for seat in seats}
         self._ending = ending
+        self._address = link.address
+        self._revived = set[str]()
         self.running = {device: self._start(device) for device in self._folders}
 
     def revive(self) -> list[str]:
-        """Starts those again that ended; returns their devices."""
+        """Starts those again that ended; returns their devices.
+
+        Raises:
+          TargetError: the SuperLink did not take one from the beginning.
+        """
         started = list[str]()
         for device, process in list(self.running.items()):
-            if process.poll() is not None:
+            code = process.poll()
+            if code is not None:
                 log = self._folders[device] / LOG
+                # Of one that was killed the SuperLink knows for a while only that it is there already.
+                if code == REFUSED and device not in self._revived:
+                    raise TargetError(self._refusal(device, log))
+                self._revived.add(device)
                 note(f"the node of {device} ended and is started again: {last_line(log)} ({log})")
                 self.running[device] = self._start(device)
                 started.append(device)
         return started
+
+    def _refusal(self, device: str, log: Path) -> str:
+        if device not in self._keys:
+            advice = "where it asks nodes for keys, give --auth-supernode-private-key"
+        else:
+            advice = f"has it {self._keys[device]}.pub (`flwr supernode register`), and has no other node that key?"
+        return f"the SuperLink at {self._address} does not take the node of {device}: {advice} ({log} has the rest)"
 
     def _start(self, device: str) -> Process:
         folder = self._folders[device]
@@ -422,7 +435,7 @@ def _start(settings: Settings, fleet: Fleet, model: Model, results: Path) -> dic
         "strategy": str(asked.strategy),
         "rounds": asked.rounds,
         "local_epochs": asked.local_epochs,
-        "partition": str(asked.partition or "iid") if fleet.whole else None,
+        "partition": str(asked.partition or "iid") if fleet.whole and fleet.seats else None,
         "fraction": asked.fraction,
         "compress": asked.compress,
         "seed": settings.seed,

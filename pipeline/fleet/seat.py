@@ -11,6 +11,9 @@ from pipeline.files import read_record, write_record
 
 FILE_NAME = "seat.json"
 
+# Between a device's name and its host's, where several hosts may have one of that name.
+AT = "@"
+
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -40,7 +43,7 @@ class Seat:
 
 def seat_folder(build: Path, device: str) -> Path:
     """Where a device's package and seat.json are."""
-    return build / "fleet" / _NOT_PLAIN.sub("-", device)
+    return build / "fleet" / _NOT_PLAIN.sub("-", device.partition(AT)[0])
 
 
 def write_seat(folder: Path, seat: Seat) -> Path:

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from device_runtime.formats.dataset import FILE_NAME as DATASET
 from device_runtime.formats.dataset import Description, read_description
 from device_runtime.formats.model import read_model
 from pipeline.errors import DatasetError, TargetError, UsageError
+from pipeline.fleet.described import describe, write_stand_in
 from pipeline.fleet.options.devices import Devices
 from pipeline.fleet.options.parting import Parting
 from pipeline.fleet.parting import histogram, part
-from pipeline.fleet.seat import Seat, seat_folder, write_seat
+from pipeline.fleet.seat import AT, Seat, seat_folder, write_seat
 from pipeline.packing.package import build_fleet_package
 from pipeline.prepare import Prepared, convert_data, make_model, make_runtime, prepared_on
 from pipeline.progress import note, stage
@@ -26,6 +26,8 @@ from pipeline.targets.device import connect
 
 _ON_DEVICE = "device:"
 _SERIAL = "{serial}"
+# Each host counts its emulators from the same number.
+_EMULATED = "emulator-"
 _AT_ONCE = 8
 
 
@@ -63,34 +65,48 @@ class Fleet:
         return read_model(self.model).digest
 
 
-def places_of(devices: Devices) -> list[Place]:
+def places_of(devices: Devices, host: str = "") -> list[Place]:
     """The devices that were asked for.
+
+    Args:
+      devices: as they were typed.
+      host: behind the names of those that another host may have, too.
 
     Raises:
       TargetError: one is not there.
     """
+    at = f"{AT}{host}" if host else ""
     serials = [*devices.serials]
     if devices.every:
         serials += [serial for serial in every_serial() if serial not in serials]
         if not serials and not devices.local:
             raise TargetError("--devices all: adb sees none: connect one, or give local:4 to try on this machine")
-    found = [Place(serial, connect(serial).abi.target, serial) for serial in serials]
-    return [*found, *(Place(f"local:{number}", "x86") for number in range(1, devices.local + 1))]
+    found = [
+        Place(serial + (at if serial.startswith(_EMULATED) else ""), connect(serial).abi.target, serial)
+        for serial in serials
+    ]
+    return [*found, *(Place(f"local:{number}{at}", "x86") for number in range(1, devices.local + 1))]
 
 
-def prepare_fleet(settings: Settings) -> Fleet:
+def prepare_fleet(settings: Settings, host: str = "") -> Fleet:
     """Converts and parts the data, builds a package for each device and brings it there.
+
+    Args:
+      settings: what the user asks for.
+      host: what tells this host's devices from others' with the same name; empty where the fleet has one host.
 
     Raises:
       PipelineError: one of it cannot be done.
     """
-    places = places_of(settings.fleet.devices)
+    places = places_of(settings.fleet.own_devices, host)
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     owned, dataset = _own_data(places, settings)
     prepared = prepared_on(dataset, source, settings)
     least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
-    data = owned or _parted(dataset, places, settings, least)
+    data = owned or (_parted(dataset, places, settings, least) if places else [])
     _check_images(places, data, least)
+    if prepared.recipe.frozen_dtype == "int8" and any(own.there for own in data):
+        raise UsageError("--frozen-dtype int8 measures what images make of a layer, and none of them is here")
     if settings.fleet.strategy.name == "fedprox":
         prepared = replace(prepared, recipe=replace(prepared.recipe, proximal=True))
     model = make_model(prepared, settings)
@@ -147,7 +163,13 @@ def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], 
     """The data that each device has of its own, none where one dataset is to be parted; and what it is like."""
     text = "" if settings.data is None else str(settings.data)
     partition = settings.fleet.partition
-    if _SERIAL not in text and not text.startswith(_ON_DEVICE):
+    own = _SERIAL in text or text.startswith(_ON_DEVICE)
+    if not places and (own or partition):
+        given = f"--data {text}" if own else f"--partition {partition}"
+        raise UsageError(
+            f"{given} is for devices of this command, and it has none: leave it out, or name some with --devices"
+        )
+    if not own:
         return [], convert_data(settings)
     if partition:
         raise UsageError(f"--partition {partition} parts one dataset, {text} is each device's own: leave it out")
@@ -161,7 +183,7 @@ def _own_data(places: Sequence[Place], settings: Settings) -> tuple[list[Data], 
 
 def plain_name(place: Place | Seat) -> str:
     """What `{serial}` stands for: a colon is none of a folder's name everywhere."""
-    return place.serial or place.device.replace(":", "-")
+    return place.serial or place.device.partition(AT)[0].replace(":", "-")
 
 
 def _parted(dataset: Path, places: Sequence[Place], settings: Settings, least: int) -> list[Data]:
@@ -177,7 +199,7 @@ def _here(folder: Path) -> Data:
 
 
 def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple[list[Data], Path]:
-    """Data that lies on the devices: of it the description alone comes here."""
+    """Data that lies on the devices, of which the description alone comes here; and what stands here in its place."""
     folder = PurePosixPath(text)
     if not folder.is_absolute():
         raise UsageError(f"--data {_ON_DEVICE}{text}: give the folder's whole path on the device")
@@ -187,31 +209,24 @@ def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple
             raise UsageError(
                 f"--data {_ON_DEVICE}{text} is on devices, {place.device} is this machine: give --data {text}"
             )
-        path = _description_there(place, folder, settings)
+        path = seat_folder(settings.build, place.device) / "described"
+        describe(place.serial, folder, path)
         found.append(Data(None, text, *histogram(path)))
         descriptions.append(read_description(path))
     _check_alike(descriptions, places)
-    return found, path
-
-
-def _description_there(place: Place, folder: PurePosixPath, settings: Settings) -> Path:
-    """A folder here with what a dataset on a device says of itself."""
-    said = connect(place.serial).read_file(folder / DATASET)
-    into = seat_folder(settings.build, place.device) / "described"
-    into.mkdir(parents=True, exist_ok=True)
-    (into / DATASET).write_bytes(said)
-    return into
+    stand_in = settings.build / "fleet" / "stand-in"
+    write_stand_in(path, stand_in)
+    return found, stand_in
 
 
 def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -> None:
     first = descriptions[0]
     for description, place in zip(descriptions, places, strict=True):
-        sizes = (description.height, description.width, description.channels)
-        if sizes != (first.height, first.width, first.channels) or description.classes != first.classes:
+        if (description.sample, description.target, description.classes) != (first.sample, first.target, first.classes):
             raise DatasetError(
-                f"the images of {place.device} are {sizes} of {len(description.classes)} classes, those of "
-                f"{places[0].device} {(first.height, first.width, first.channels)} of {len(first.classes)}: one model "
-                "takes one size and the same classes; give --classes, or convert them alike"
+                f"the samples of {place.device} are {description.sample.text} of {description.target.text}, those of "
+                f"{places[0].device} {first.sample.text} of {first.target.text}: one model takes one size and the same "
+                "classes; give --classes, or convert them alike"
             )
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import in_line
-from pipeline.fleet.rounds import Node, Outcome
+from pipeline.fleet.roll import Node
+from pipeline.fleet.rounds import Outcome
 from pipeline.fleet.wire import METRICS
 from pipeline.progress import note
 

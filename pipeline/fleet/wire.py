@@ -11,12 +11,30 @@ from pipeline.errors import TargetError
 from pipeline.fleet.device import Arrays
 
 if TYPE_CHECKING:
-    from flwr.app import ArrayRecord
+    from flwr.app import ArrayRecord, RecordDict
 
 # The records of a message, in Flower's own names.
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 
 _PARAMETERS, _BUFFERS = "parameters", "buffers"
+_PACKED = "packed"
+
+
+def packed(content: RecordDict) -> RecordDict:
+    """The same as one record of bytes, as which it travels: the SuperLink is asked for each part of a message apart."""
+    from flwr.app import ConfigRecord, RecordDict
+    from flwr.common.serde import recorddict_to_proto
+
+    whole = recorddict_to_proto(content).SerializeToString(deterministic=True)
+    return RecordDict({_PACKED: ConfigRecord({_PACKED: whole})})
+
+
+def unpacked(content: RecordDict) -> RecordDict:
+    """What `packed` was given."""
+    from flwr.common.serde import recorddict_from_proto
+    from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
+
+    return recorddict_from_proto(RecordDictProto.FromString(content.config_records[_PACKED][_PACKED]))
 
 
 def record_of(arrays: Arrays, dtype: str) -> ArrayRecord:

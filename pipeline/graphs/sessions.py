@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_runtime.formats.steps import EXACT_INT8
+
 if TYPE_CHECKING:
     import onnx
     import onnxruntime as ort
@@ -18,12 +20,10 @@ def open_session(model: Path | onnx.ModelProto) -> ort.InferenceSession:
     """
     import onnxruntime as ort
 
-    from device_runtime.engines.sessions import exact_products
-
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Which keeps what a run took, for the next one.
     options.enable_cpu_mem_arena = False
-    exact_products(options)
+    options.add_session_config_entry(*EXACT_INT8)
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

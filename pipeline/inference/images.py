@@ -9,7 +9,7 @@ import numpy as np
 
 from device_runtime.formats.answers import SPLIT
 from device_runtime.formats.bmp import BmpFile, write_bmp
-from device_runtime.formats.dataset import Description, Strip, write_description
+from device_runtime.formats.dataset import Strip, pictures, write_description
 from pipeline.datasets.photographs.decoding import Job, Outcome, decode
 from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.progress import counted
@@ -54,7 +54,7 @@ def strips_of(folder: Path, numbers: Sequence[int], labels: Sequence[int]) -> li
 def describe(folder: Path, model: TrainedModel, strips: Sequence[Strip]) -> None:
     """Writes dataset.json: strips of the model's pixels, labelled with its classes."""
     shape = model.preparation.shape
-    write_description(folder, Description(SPLIT, *shape, model.classes, {SPLIT: tuple(strips)}))
+    write_description(folder, pictures(SPLIT, *shape, model.classes, {SPLIT: tuple(strips)}))
 
 
 def _write_strip(final: Path, parts: Sequence[Path]) -> None:

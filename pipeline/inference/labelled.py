@@ -92,7 +92,7 @@ def _of_arrays(found: Found, labels: Sequence[int | None], model: TrainedModel, 
     with tempfile.TemporaryDirectory(dir=folder) as work:
         converted = found.write(Path(work), Conversion("images", 1, (0, 0, 0), None, lambda done, total: None))
         description = converted.description
-        shape = (description.height, description.width, description.channels)
+        shape = description.sample.shape
         if shape != model.preparation.shape:
             raise DatasetError(
                 f"the images of {description.name} are {_size(shape)}, the run takes {_size(model.preparation.shape)} "

@@ -1,4 +1,7 @@
-"""The trained model: one inference .onnx, raw uint8 pixels N×H×W×C in, logits out; and torch's own state dict."""
+"""The trained model: one inference .onnx, raw uint8 pixels N×H×W×C in, logits out; and torch's own state dict.
+
+Of arrays its input is called `input`; and what it says of values is `output`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import by_name, read_model
+from device_runtime.formats.sample import VALUES
 from device_runtime.formats.steps import BUFFER, PARAMETER
 from pipeline.capture.preprocess import after_preprocessing
 from pipeline.capture.state import with_values
@@ -54,6 +58,11 @@ def write_inference_model(
             merged = after_preprocessing(onnx.load(export_folder / "preprocess.onnx"), forward)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the trained model cannot be written as ONNX: {error}") from error
+    model = read_model(model_folder)
+    if not model.input.is_picture:
+        rename(merged, IMAGE, "input")
+    if model.target.kind == VALUES:
+        rename(merged, LOGITS, "output")
     for key, value in metadata.items():
         merged.metadata_props.add(key=key, value=value)
     with new_file(file) as temporary:

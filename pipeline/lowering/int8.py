@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ OPERATORS = (
 # are smaller than this beside the bias, which folded batch normalisation leaves where a channel died, it does not fit.
 _SMALLEST_SHARE = 1e-4
 
-Pixels = npt.NDArray[np.uint8]
+Samples = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _quantise(file: Path, images: Split, indices: npt.NDArray[np.int64], quantis
         def __init__(self) -> None:
             self._batches = _batches(images, indices)
 
-        def get_next(self) -> dict[str, Pixels] | None:
+        def get_next(self) -> dict[str, Samples] | None:
             batch = next(self._batches, None)
             return None if batch is None else {"image": batch}
 
@@ -168,5 +168,5 @@ def _features(file: Path, images: Split, indices: npt.NDArray[np.int64]) -> npt.
     return np.concatenate([session.run(["features"], {"image": batch})[0] for batch in _batches(images, indices)])
 
 
-def _batches(images: Split, indices: npt.NDArray[np.int64]) -> Iterator[Pixels]:
+def _batches(images: Split, indices: npt.NDArray[np.int64]) -> Iterator[Samples]:
     return (images.batch(indices[start : start + BATCH])[0] for start in range(0, len(indices), BATCH))

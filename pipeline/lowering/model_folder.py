@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
-from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, Tensor, layout, write_model
+from device_runtime.formats.model import Model, OptimizerRecord, RecipeRecord, Tensor, layout, write_model
+from device_runtime.formats.sample import Sample, Target
 from pipeline.capture.onnx.artifacts import DIFFERENTIABLE, WEIGHTS
 from pipeline.capture.state import initial_values
 from pipeline.files import new_folder
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 
 
 def build_model_folder(
-    name: str, recipe: Recipe, pixels: Pixels, classes: int, export_folder: Path, artifacts: Path | None, folder: Path
+    name: str,
+    recipe: Recipe,
+    sample: Sample,
+    target: Target,
+    export_folder: Path,
+    artifacts: Path | None,
+    folder: Path,
 ) -> None:
     """Lowers the artifacts into `folder`, which appears whole or not at all.
 
@@ -57,7 +64,7 @@ def build_model_folder(
     network = read_network(recipe, export_folder, artifacts)
     backbone = export_folder / "backbone.onnx"
     preprocess = onnx.load(export_folder / "preprocess.onnx")
-    model = _describe(name, recipe, pixels, classes, network)
+    model = _describe(name, recipe, sample, target, network)
     with new_folder(folder) as temporary:
         train_step = build_train_step(network, recipe.optimizer, recipe.clip_norm)
         graphs = {
@@ -65,7 +72,7 @@ def build_model_folder(
             "sink_step": build_sink_step(train_step),
             "gradient_step": build_gradient_step(network),
             "update_step": build_update_step(recipe.optimizer),
-            "eval_step": build_eval_step(network, classes),
+            "eval_step": build_eval_step(network, target.output),
         }
         if recipe.clip_norm is not None:
             graphs["norm_step"] = build_norm_step()
@@ -131,15 +138,15 @@ def _initial_values(export_folder: Path, artifacts: Path | None) -> Mapping[str,
     return {tensor.name: tensor for tensor in forward.graph.initializer}
 
 
-def _describe(name: str, recipe: Recipe, pixels: Pixels, classes: int, network: Network) -> Model:
+def _describe(name: str, recipe: Recipe, sample: Sample, target: Target, network: Network) -> Model:
     """What model.json says of the graphs of a network."""
     from pipeline.graphs.names import FEATURES
 
     optimizer = recipe.optimizer
     return Model(
         name=name,
-        input=pixels,
-        classes=classes,
+        input=sample,
+        target=target,
         parameters=layout((tensor, _static(shape)) for tensor, shape in network.trainable.items()),
         buffers=layout((tensor, _static(shape)) for tensor, shape in network.buffers.items()),
         optimizer=OptimizerRecord(optimizer.name, optimizer.values(), optimizer.states()),

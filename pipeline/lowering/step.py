@@ -16,7 +16,7 @@ from onnx import TensorProto, compose, helper
 from device_runtime.formats.steps import BUFFER, GRADIENT, PARAMETER, PROXIMAL, RENEWED, START
 from pipeline.errors import LoweringError
 from pipeline.graphs.graph import Graph, Shape, Value
-from pipeline.graphs.names import FEATURES, IMAGE, LOGITS
+from pipeline.graphs.names import FEATURES, IMAGE, LABELS, LOGITS
 from pipeline.lowering.network import Network
 from pipeline.lowering.rules.batch import give_batch
 from pipeline.lowering.rules.dropout import STEP, give_step
@@ -120,8 +120,8 @@ def build_norm_step() -> onnx.ModelProto:
     return g.model("norm_step", inputs, _outputs(g, results, {"square_sum": []}))
 
 
-def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
-    """Pixels, labels, parameters and running statistics → loss (mean of the batch) and logits.
+def build_eval_step(network: Network, output: Sequence[int]) -> onnx.ModelProto:
+    """Pixels, labels, parameters and running statistics → loss (mean of the batch) and logits N×`output`.
 
     Raises:
       LoweringError: an operator of the eval graph has no form in the ONNX standard.
@@ -134,7 +134,7 @@ def build_eval_step(network: Network, classes: int) -> onnx.ModelProto:
     given = _given(network, network.evaluation, g, _tensors(network))
     values = lower(network.evaluation, g, given, network.shapes)
     results = {"loss": values[network.evaluation_loss], "logits": values[LOGITS]}
-    return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", classes]}))
+    return g.model("eval_step", inputs, _outputs(g, results, {"loss": [], "logits": ["N", *output]}))
 
 
 def _write_gradients(network: Network, g: Graph, tensors: _Tensors) -> tuple[Value, dict[str, Value], dict[str, Value]]:
@@ -217,7 +217,7 @@ def _given(network: Network, model: onnx.ModelProto, g: Graph, tensors: _Tensors
             continue
         if name in network.frozen:
             given[name] = g.tensor(network.frozen[name])
-        elif name == "labels":
+        elif name == LABELS:
             given[name] = LABEL
         else:
             raise LoweringError(f"the training graph has an input {name!r} that is neither image, label nor parameter")
@@ -249,15 +249,24 @@ def _flat(g: Graph, values: Mapping[str, Value], tensors: Mapping[str, Shape]) -
     return flat[0] if len(flat) == 1 else g.op("Concat", *flat, axis=0)
 
 
+def _label_input(network: Network) -> onnx.ValueInfoProto:
+    """The targets of a batch, of whatever kind the loss takes."""
+    label = onnx.ValueInfoProto()
+    label.CopyFrom(next(info for info in network.training.graph.input if info.name == LABELS))
+    label.name = LABEL
+    label.type.tensor_type.shape.dim[0].dim_param = "N"
+    return label
+
+
 def _batch_inputs(network: Network) -> list[onnx.ValueInfoProto]:
     """The batch as the runner feeds it: raw pixels, or features where a frozen backbone stands before the graph."""
     if network.preprocess is None:
         features = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, list(network.shapes[FEATURES]))
-        return [features, helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"])]
+        return [features, _label_input(network)]
     pixels = onnx.ValueInfoProto()
     pixels.CopyFrom(network.preprocess.graph.input[0])
     pixels.name = IMAGE
-    return [pixels, helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["N"])]
+    return [pixels, _label_input(network)]
 
 
 def _outputs(

@@ -136,6 +136,7 @@ def _assemble(
         if "reference" not in engines:
             _leave_out_reference(temporary)
         for name, content in extra.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(content)
         manifest = Manifest(target, model_name, describe(temporary), read_versions(runtime))
         write_manifest(temporary, manifest)

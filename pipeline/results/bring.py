@@ -17,6 +17,9 @@ from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, diverged, last_start, read_metrics, trained_file
 from device_runtime.formats.model import read_model
 from device_runtime.formats.paths import check_name
+from pipeline.datasets.columns.encoding import FILE_NAME as COLUMNS
+from pipeline.datasets.columns.encoding import read_encoding
+from pipeline.datasets.photographs.preparation import FILE_NAME as PREPARATION
 from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import PipelineError, RunFailed, TargetError
 from pipeline.files import new_folder, remove_leftovers
@@ -178,6 +181,9 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (settings.build / name / "export", package / "model", results / trained)
-    says = metadata_of(about.classes, read_preparation(dataset), read_model(package / "model").loss)
+    # Arrays have none, and tables alone have columns.
+    preparation = read_preparation(dataset) if (dataset / PREPARATION).is_file() else None
+    columns = read_encoding(dataset) if (dataset / COLUMNS).is_file() else None
+    says = metadata_of(about.classes, preparation, read_model(package / "model").loss, columns)
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")

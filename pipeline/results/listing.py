@@ -27,15 +27,18 @@ class Row:
     name: str
     model: str
     target: str
-    accuracy: float | None
+    score: float | None
+    measure: str
     steps: str
     state: str
 
     def cells(self) -> list[str]:
         """As text; what is empty is a dash."""
         began = f"{self.began:%Y-%m-%d %H:%M}" if self.began else ""
-        accuracy = "" if self.accuracy is None else f"{self.accuracy:.4g}"
-        told = (began, self.name, self.model, self.target, accuracy, self.steps, self.state)
+        score = "" if self.score is None else f"{self.score:.4g}"
+        # The column's heading names the usual one.
+        score = f"{self.measure} {score}" if score and self.measure != "accuracy" else score
+        told = (began, self.name, self.model, self.target, score, self.steps, self.state)
         return [in_line(cell) or "-" for cell in told]
 
 
@@ -55,7 +58,7 @@ def list_runs(runs: Path, others: Iterable[Row] = ()) -> None:
 
 def damaged_row(folder: Path, error: FormatError) -> Row:
     """That of a folder of which its name alone can be told, and why."""
-    return Row(None, folder.name, "", "", None, "", f"damaged: {error}")
+    return Row(None, folder.name, "", "", None, "", "", f"damaged: {error}")
 
 
 def _row(folder: Path) -> Row:
@@ -69,7 +72,8 @@ def _row(folder: Path) -> Row:
         folder.name,
         training.model,
         results.target,
-        training.accuracy,
+        training.score,
+        training.measure,
         str(training.steps),
         training.state,
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.metrics import Record, read_metrics
+from device_runtime.formats.metrics import MEASURES, Record, read_metrics
 from pipeline.files import new_folder
 
 FOLDER = "tensorboard"
@@ -32,9 +32,12 @@ CURVES = (
     Curve("loss/test", "evaluation", "loss", ("split", "test")),
     Curve("loss/validation", "evaluation", "loss", ("split", "validation")),
     # Of the ten batches of a report.
-    Curve("accuracy/report", "report", "accuracy"),
-    Curve("accuracy/test", "evaluation", "accuracy", ("split", "test")),
-    Curve("accuracy/validation", "evaluation", "accuracy", ("split", "validation")),
+    *(Curve(f"{measure}/report", "report", measure) for measure in MEASURES),
+    *(
+        Curve(f"{measure}/{split}", "evaluation", measure, ("split", split))
+        for measure in MEASURES
+        for split in ("test", "validation")
+    ),
     Curve("step/learning_rate", "step", "learning_rate"),
     Curve("step/seconds", "step", "seconds"),
     Curve("device/rss_bytes", "device", "rss_bytes"),

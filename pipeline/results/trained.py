@@ -2,7 +2,9 @@
 
 Its metadata has `classes`, names in the order of the logits as a list in JSON, since a name may hold any character;
 `preprocessing`, how a picture becomes its pixels, as JSON (pipeline/datasets/photographs/preparation.py); and
-`probability`, what makes probabilities of the logits: softmax, sigmoid, or clip (to 0 and 1).
+`probability`, what makes probabilities of the logits: softmax, sigmoid, or clip (to 0 and 1). One that takes arrays has
+no `preprocessing`, one that gives values no `probability`; one of a table has `columns`, how a row becomes its
+numbers, as JSON (pipeline/datasets/columns/encoding.py).
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from pathlib import Path
 from device_runtime.formats.answers import PROBABILITIES
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
+from pipeline.datasets.columns.encoding import Encoding
+from pipeline.datasets.columns.encoding import text_of as encoding_text
 from pipeline.datasets.photographs.preparation import Preparation, parse_preparation, text_of
 from pipeline.errors import UsageError
 from pipeline.results.records.results import results_folder_of
@@ -22,7 +26,7 @@ from pipeline.results.records.results import results_folder_of
 # The file's name behind the model's.
 TRAINED = "_trained.onnx"
 
-CLASSES, PREPROCESSING, PROBABILITY = "classes", "preprocessing", "probability"
+CLASSES, PREPROCESSING, PROBABILITY, COLUMNS = "classes", "preprocessing", "probability", "columns"
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,21 @@ class TrainedModel:
     probability: str
 
 
-def metadata_of(classes: Sequence[str], preparation: Preparation, loss: str) -> dict[str, str]:
+def metadata_of(
+    classes: Sequence[str], preparation: Preparation | None, loss: str, columns: Encoding | None = None
+) -> dict[str, str]:
     """What an inference model says of itself.
 
     Args:
       classes: their names in the order of the logits.
-      preparation: how a picture becomes what it takes.
-      loss: by which the logits were trained.
+      preparation: how a picture becomes what it takes; None: it takes arrays as they are.
+      loss: by which the logits were trained; one that tells nothing of probabilities leaves them out.
+      columns: how a row of a table becomes what it takes, or None.
     """
-    return {
-        CLASSES: json.dumps(list(classes)),
-        PREPROCESSING: text_of(preparation),
-        PROBABILITY: PROBABILITIES[loss],
-    }
+    prepared = {PREPROCESSING: text_of(preparation)} if preparation else {}
+    encoded = {COLUMNS: encoding_text(columns)} if columns else {}
+    probability = {PROBABILITY: PROBABILITIES[loss]} if loss in PROBABILITIES else {}
+    return {CLASSES: json.dumps(list(classes)), **prepared, **encoded, **probability}
 
 
 def named_run(name: str | None, runs: Path) -> Path:
@@ -68,7 +74,10 @@ def named_run(name: str | None, runs: Path) -> Path:
         if newest is None:
             raise UsageError(f"{runs} holds no trained model: run `invoke run` first, or name a results folder: --run")
         return newest.parent
-    return results_folder_of(runs, Path(name))
+    # A fleet's folder has a model and no record of one training.
+    places = (Path(name), runs / name)
+    trained = next((folder for folder in places if any(folder.glob(f"[!.]*{TRAINED}"))), None)
+    return trained or results_folder_of(runs, Path(name))
 
 
 def read_trained(folder: Path) -> TrainedModel:
@@ -95,6 +104,11 @@ def read_model_file(file: Path) -> TrainedModel:
       FormatError: it is damaged or does not say how it is fed.
     """
     said = _metadata(file)
+    if CLASSES in said and PREPROCESSING not in said:
+        raise FormatError(
+            f"{file} takes arrays, no pictures: run it with ONNX Runtime, its input is called `input`; a table of how "
+            "well it does is in the report of its run"
+        )
     missing = [key for key in (CLASSES, PREPROCESSING, PROBABILITY) if key not in said]
     if missing:
         raise FormatError(

@@ -64,8 +64,8 @@ def facts(moment: Moment) -> list[str]:
     told = [f"step {moment.step} of {moment.steps}"]
     if moment.loss is not None:
         told.append(f"loss {moment.loss:.4g}")
-    if moment.accuracy is not None:
-        told.append(f"accuracy {moment.accuracy:.4g}")
+    if moment.score is not None:
+        told.append(f"{moment.measure} {moment.score:.4g}")
     if moment.paused:
         told.append("paused")
     if moment.images_per_second is not None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample
 from pipeline.errors import ModelError, PipelineError, UsageError, in_one_line
 from pipeline.files import sha256_of
-from pipeline.recipe import Preprocessing, Recipe
+from pipeline.recipe import CUSTOM, Preprocessing, Recipe
 from pipeline.sources import models, python_file
 from pipeline.sources.onnx_file import files_of, fit_preprocessing
 from pipeline.sources.weights import load_weights
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Of a name; what is added for checkpoints and temporary files stays below 255.
 _LONGEST_NAME = 100
+
+# Of a model's file, the function that is its loss.
+_LOSS = "LOSS"
 
 # How the folders of other stages in the build folder begin.
 _STAGES = ("dataset-", "package-", "runtime-", "bench")
@@ -111,22 +114,47 @@ def with_weights(source: ModelSource, file: Path | None) -> ModelSource:
     return replace(source, weights=file)
 
 
-def recipe_of(source: ModelSource, pixels: Pixels) -> Recipe:
+def recipe_of(source: ModelSource, sample: Sample) -> Recipe:
     """The recipe of a model: `RECIPE` of its module, else one that takes its input's size and pixels / 255.
 
     Raises:
       ModelError: the model's file cannot be loaded.
+      UsageError: it is an ONNX file, and the samples are no pictures.
     """
+    # Only pictures are scaled and normalised before the model: an array is given to it as it is.
+    files = (source.onnx_file, source.backbone.onnx_file if source.backbone else None)
+    if any(files) and not sample.is_picture:
+        raise UsageError(
+            f"an ONNX file trains on pictures, the samples are {sample.text}: give a torch module, "
+            "--model FILE.py:FACTORY"
+        )
+    as_it_is = Preprocessing(sample.shape[0], sample.shape[1]) if sample.is_picture else Preprocessing(1, 1)
     if source.onnx_file:
-        return Recipe(fit_preprocessing(source.onnx_file, pixels, Preprocessing(pixels.height, pixels.width)))
-    recipe = getattr(_module(source), "RECIPE", None)
-    if recipe is None:
-        return Recipe(Preprocessing(pixels.height, pixels.width))
+        return Recipe(fit_preprocessing(source.onnx_file, sample, as_it_is))
+    module = _module(source)
+    recipe = getattr(module, "RECIPE", None) or Recipe(as_it_is)
     if not isinstance(recipe, Recipe):
         raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
+    if hasattr(module, _LOSS):
+        recipe = replace(recipe, loss=CUSTOM)
     if source.backbone and source.backbone.onnx_file:
-        return replace(recipe, preprocessing=fit_preprocessing(source.backbone.onnx_file, pixels, recipe.preprocessing))
+        return replace(recipe, preprocessing=fit_preprocessing(source.backbone.onnx_file, sample, recipe.preprocessing))
     return recipe
+
+
+def own_loss_of(source: ModelSource, recipe: Recipe) -> Callable[[Any, Any], Any] | None:
+    """The model's own loss of its output and a batch's targets, where the recipe trains by it.
+
+    Raises:
+      ModelError: it is no function.
+    """
+    if recipe.loss != CUSTOM:
+        return None
+    loss = getattr(_module(source), _LOSS, None)
+    if not callable(loss):
+        raise ModelError(f"{source.python_file}: {_LOSS} is no function of the model's output and the targets")
+    own: Callable[[Any, Any], Any] = loss
+    return own
 
 
 def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:

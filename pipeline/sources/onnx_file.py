@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample
 from pipeline.errors import ModelError, PipelineError
 from pipeline.graphs.edits import keep_constant, rename
 from pipeline.graphs.names import IMAGE, LOGITS
@@ -32,7 +32,7 @@ OPSETS = (15, 17)
 _QUANTISED = re.compile(r"^(Q(uantize)?Linear|DequantizeLinear|DynamicQuantizeLinear|\w+Integer$)")
 
 
-def load_network(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> onnx.ModelProto:
+def load_network(path: Path, sample: Sample, preprocessing: Preprocessing) -> onnx.ModelProto:
     """Reads a whole model, whose input and output get the names `image` and `logits`, in one of OPSETS.
 
     Every parameter is an initializer of its own, everything else a Constant (`onnx_files/constants.py`).
@@ -40,7 +40,7 @@ def load_network(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> on
     Raises:
       ModelError: the file cannot be read, is no valid ONNX model, or not of this form.
     """
-    own, kept = _loaded(path, pixels, preprocessing)
+    own, kept = _loaded(path, sample, preprocessing)
     refuse_quantised(own, str(path))
     if own.graph.node and own.graph.node[-1].op_type == "Softmax":
         say(f"{path} ends in Softmax, and cross entropy takes logits: export it without, or train with another --loss")
@@ -62,7 +62,7 @@ def files_of(path: Path) -> list[Path]:
         return [path, *(path.parent / name for name in sorted(names))]
 
 
-def fit_preprocessing(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> Preprocessing:
+def fit_preprocessing(path: Path, sample: Sample, preprocessing: Preprocessing) -> Preprocessing:
     """`preprocessing` for the size of a model's input, as far as the file says it.
 
     Raises:
@@ -74,11 +74,11 @@ def fit_preprocessing(path: Path, pixels: Pixels, preprocessing: Preprocessing) 
     model = read(path)
     with refusing(f"{path} cannot be read", "export it again"):
         in_float32(model)
-        found = image_input(model, pixels, path)
+        found = image_input(model, sample, path)
     return replace(preprocessing, height=found.height or preprocessing.height, width=found.width or preprocessing.width)
 
 
-def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes: int, seed: int) -> onnx.ModelProto:
+def with_head(path: Path, sample: Sample, preprocessing: Preprocessing, classes: int, seed: int) -> onnx.ModelProto:
     """The forward graph of a backbone from a file, and a new head `head.weight`, `head.bias` on its output.
 
     Raises:
@@ -86,7 +86,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
     """
     from onnx import compose
 
-    own, kept = _loaded(path, pixels, preprocessing)
+    own, kept = _loaded(path, sample, preprocessing)
     with refusing(f"{path} cannot be a backbone", f"export it with opset_version={OPSETS[-1]}"):
         # What stays frozen is neither differentiated nor lowered, so it may keep an opset that cannot be converted.
         with suppress(PipelineError):
@@ -94,7 +94,7 @@ def with_head(path: Path, pixels: Pixels, preprocessing: Preprocessing, classes:
         # The names of the head are free behind the prefix.
         model = compose.add_prefix(_named(own, path), "backbone/")
         rename(model, f"backbone/{IMAGE}", IMAGE)
-        sizes = (pixels.channels, preprocessing.height, preprocessing.width)
+        sizes = (sample.shape[2], preprocessing.height, preprocessing.width)
         _append_head(model, _features(model, path, sizes), classes, seed)
     return model
 
@@ -130,7 +130,7 @@ def refuse_quantised(model: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _loaded(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, list[str]]:
+def _loaded(path: Path, sample: Sample, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, list[str]]:
     """The model of a file in the form of `onnx_files/`, and the names of its parameters and statistics."""
     from pipeline.sources.onnx_files.batch import with_any_batch
     from pipeline.sources.onnx_files.batch_norm import name_statistics
@@ -144,11 +144,11 @@ def _loaded(path: Path, pixels: Pixels, preprocessing: Preprocessing) -> tuple[o
         kinds = in_float32(model)
         if kinds:
             say(f"{path} holds weights in {', '.join(kinds)}: trained in float32")
-        found = image_input(model, pixels, path)
+        found = image_input(model, sample, path)
         if found.channels_last:
             say(f"{path} takes images as N×H×W×C: N×C×H×W is transposed in front of it")
         name_statistics(model)
-        fix_images(model, found, preprocessing, pixels.channels)
+        fix_images(model, found, preprocessing, sample.shape[2])
         model = with_any_batch(model, path)
         return model, settle(model, path)
 

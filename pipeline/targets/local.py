@@ -33,6 +33,8 @@ class LocalTarget:
             )
         self._package = package.resolve()
         self._output = self._package / "output"
+        # What nice(1) takes, where other processes of this machine are to come first.
+        self.niceness = 0
 
     def push(self, package: Path, on_bytes: OnProgress) -> int:
         """See `Target`: nothing travels."""
@@ -42,7 +44,8 @@ class LocalTarget:
         """See `Target`."""
         # Threads that spin between operators starve one another; no library but the runtime computes here.
         env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        return stream(["sh", self._package / script, *arguments], on_line, env=env)
+        nicely = ["nice", "-n", str(self.niceness)] if self.niceness else []
+        return stream([*nicely, "sh", self._package / script, *arguments], on_line, env=env)
 
     def clear_output(self) -> None:
         """See `Target`."""

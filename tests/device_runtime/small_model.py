@@ -16,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, untrained_name, write_checkpoint
-from device_runtime.formats.dataset import Description, Strip, write_description
-from device_runtime.formats.model import Model, OptimizerRecord, Pixels, RecipeRecord, layout, write_model
+from device_runtime.formats.dataset import Strip, pictures, write_description
+from device_runtime.formats.model import Model, OptimizerRecord, RecipeRecord, layout, write_model
 from device_runtime.formats.options import parse
+from device_runtime.formats.sample import one_class, picture
 from device_runtime.formats.steps import GRADIENT, PARAMETER, PROXIMAL, START
 from device_runtime.runner import run
 
@@ -31,8 +32,8 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 TINY = Model(
     name="tiny",
-    input=Pixels(4, 4, 1),
-    classes=CLASSES,
+    input=picture(4, 4, 1),
+    target=one_class(CLASSES),
     parameters=layout([("dense.weight", (CLASSES, PIXELS)), ("dense.bias", (CLASSES,))]),
     buffers=(),
     optimizer=OptimizerRecord("adam", {"beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON}, ("exp_avg", "exp_avg_sq")),
@@ -151,7 +152,7 @@ def write_images(folder: Path, counts: dict[str, int], side: int = 4) -> None:
             images[:, strip.label] += 60
             write_bmp(folder / strip.file, images)
         splits[split] = tuple(strips)
-    write_description(folder, Description("bands", side, side, 1, ("a", "b", "c"), splits))
+    write_description(folder, pictures("bands", side, side, 1, ("a", "b", "c"), splits))
 
 
 def gradient_step(proximal: bool = False) -> bytes:

@@ -10,7 +10,7 @@ import torch
 
 from device_runtime.formats.answers import MODEL, SPLIT
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Strip, write_description
+from device_runtime.formats.dataset import Strip, pictures, write_description
 from device_runtime.formats.errors import FormatError
 from device_runtime.infer import BATCH, Options, answer
 from device_runtime.probabilities import probabilities_of
@@ -23,7 +23,7 @@ def ask(folder: Path, **others: object) -> Options:
     """Images and a model in a folder, and the question."""
     images = np.random.default_rng(2).integers(0, 256, (BATCH + 3, *SHAPE), np.uint8)
     write_bmp(folder / "x.bmp", images)
-    write_description(folder, Description("x", *SHAPE, NAMES, {SPLIT: (Strip("x.bmp", 0, len(images)),)}))
+    write_description(folder, pictures("x", *SHAPE, NAMES, {SPLIT: (Strip("x.bmp", 0, len(images)),)}))
     write_linear_model(folder / MODEL, SHAPE, {}, len(NAMES))
     return Options(folder, "softmax", 2, 1, 0.0)
 

@@ -37,7 +37,7 @@ def test_its_other_lines_and_its_result_are_the_same(
     assert moments[-1].seconds_left == 0
     assert (moments[-1].images_per_second or 0) > 0
     # The report of every hundredth step is the last that is known.
-    assert moments[-1].accuracy is not None
+    assert moments[-1].score is not None
     assert parameters(tmp_path / "shown" / LAST) == parameters(tmp_path / "silent" / LAST)
 
 
@@ -48,4 +48,4 @@ def test_one_that_goes_on_knows_where_it_is(package: Path, tmp_path: Path, capsy
     execute(package, tmp_path / "killed", "--resume", "--progress")
     first = next(read_moment(line) for line in capsys.readouterr().out.splitlines() if is_moment(line))
     assert (first.step, first.steps, first.loss) == (150, 400, None)
-    assert first.accuracy is not None
+    assert first.score is not None

@@ -10,7 +10,7 @@ import pytest
 
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.predictions import predictions_name, read_predictions
-from tests.device_runtime.small_model import execute, write_package
+from tests.device_runtime.small_model import TINY, execute, write_package
 
 
 @pytest.fixture
@@ -55,6 +55,7 @@ def test_logits_beyond_all_numbers_have_no_probability() -> None:
             """Their labels."""
             return indices, self.labels[indices]
 
-    found = evaluate(Wild(), Two(), 2, "cross_entropy").predictions  # type: ignore[arg-type]
+    found = evaluate(Wild(), Two(), 2, TINY).predictions  # type: ignore[arg-type]
+    assert found
     assert found.probabilities.tolist() == [0, 1]
     assert found.guesses.tolist() == [1, 0]

@@ -92,6 +92,16 @@ def test_it_tells_of_the_test_images_also_where_there_are_others_for_validation(
     assert read_round(tmp_path / "round").test_loss == test["loss"] != validation["loss"]
 
 
+def test_a_model_is_evaluated_on_test_images_where_that_is_asked_for(package: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "data", {"train": 30, "test": 7, "validation": 5})
+    found = []
+    for words in ((), ("--on-test",)):
+        execute(package, tmp_path / "out", "-c", "0", "-d", tmp_path / "data", *words)
+        lines = (tmp_path / "out" / "evaluation_0.jsonl").read_text().splitlines()
+        found += [record for record in map(json.loads, lines) if record["event"] == "evaluation"]
+    assert [(record["split"], record["images"]) for record in found] == [("validation", 5), ("test", 7)]
+
+
 def test_its_steps_are_its_own_where_it_goes_on_in_a_folder(package: Path, tmp_path: Path) -> None:
     execute(package, tmp_path / "out", "-c", "10", "-s", "10")
     execute(package, tmp_path / "out", *WORDS, "float32", "-f", tmp_path / "out" / "tiny_trained_10.safetensors")

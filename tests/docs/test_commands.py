@@ -20,13 +20,14 @@ READ = {
     "README": ("README.md",),
     "configuration": ("docs/configuration.md",),
     "own data and model": ("docs/your-data.md", "docs/your-model.md"),
+    "own loop": ("docs/your-loop.md",),
     "MindSpore": ("docs/from-mindspore.md",),
     "fleet": ("docs/fleet.md",),
 }
 
 # What may be typed: these work in the reader's folder and on the emulated device. Tests run as root, so a command of a
 # page that begins with another program, as apt-get, is refused and not typed.
-PROGRAMS = ("invoke", "train-on-device", "python", "adb", "mkdir", "cp", "rm", "head", "echo")
+PROGRAMS = ("invoke", "train-on-device", "python", "adb", "mkdir", "cp", "rm", "head", "echo", "openssl", "printf")
 
 _INSTALLS = ".ci/run does it, in an environment of its own"
 
@@ -44,7 +45,7 @@ NOT_RUN = {
     "train-on-device bench --networks all --repeats 5": _LONG,
     "train-on-device bench --model path/to/module.py:factory --rivals torch-eager,executorch,jax": _LONG,
     "apt-get update": _CHANGES,
-    "apt-get install -y chromium": _CHANGES,
+    "apt-get install -y chromium openssl openssh-client": _CHANGES,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
     "adb connect 192.168.1.20:40001": _PHONE,
 }
@@ -136,7 +137,7 @@ def test_no_page_types_what_changes_this_machine() -> None:
 
 
 def test_a_program_that_is_not_known_is_seen() -> None:
-    assert _program_of("apt-get install -y chromium") not in PROGRAMS
+    assert _program_of("apt-get install -y chromium openssl openssh-client") not in PROGRAMS
     assert _program_of("A=1 sudo invoke run") not in PROGRAMS
     assert _program_of("TRAIN_ON_DEVICE_KEEP=2 train-on-device config run") in PROGRAMS
 

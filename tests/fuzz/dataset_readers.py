@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,12 @@ from PIL import Image
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.paths import check_name, check_path
+from pipeline.datasets.arrays.pickles import array_of, read_pickle
+from pipeline.datasets.columns.encoding import encoded, fitted, read_columns
+from pipeline.datasets.columns.reading import read_table as read_file
+from pipeline.datasets.columns.roles import roles_of, splits_of
+from pipeline.datasets.columns.target import target_of
+from pipeline.datasets.layouts import cifar
 from pipeline.datasets.layouts.idx import convert_idx, find_set
 from pipeline.datasets.layouts.places import CATEGORIES, LABELS, find_places
 from pipeline.datasets.layouts.table import NAME, find_table
@@ -24,6 +31,7 @@ from pipeline.errors import DatasetError, UsageError, in_line
 from pipeline.sources.model_source import plain_name
 from tests.fuzz.mutations import NAMES, damaged, odd_lines
 from tests.fuzz.readers import Reader
+from tests.pipeline.datasets.cifar import NAMES_10, of_python_2
 
 COUNT = 6
 PIXELS = np.arange(COUNT * 16, dtype=np.uint8)
@@ -75,6 +83,71 @@ def read_gz(folder: Path, content: bytes) -> None:
     known = find_set(source)
     assert known
     convert_idx(source, known, known.classes[:2], "made", None)
+
+
+PIXELS_OF_CIFAR = np.arange(3072, dtype=np.uint16).astype(np.uint8)
+NAMES_OF_CIFAR = of_python_2({"label_names": list(NAMES_10)})
+BATCH_OF_CIFAR = of_python_2({"data": PIXELS_OF_CIFAR[None], "labels": [3]})
+RECORD_OF_CIFAR = b"\3" + PIXELS_OF_CIFAR.tobytes()
+
+
+def read_cifar(folder: Path, case: tuple[bool, bytes, bytes]) -> None:
+    """CIFAR-10 of one image in each batch, of which the first and the names are damaged."""
+    binary, names, batch = case
+    known = cifar.SETS[0 if binary else 1]
+    for file in (file for files in known.files.values() for file in files):
+        (folder / file).write_bytes(RECORD_OF_CIFAR if binary else BATCH_OF_CIFAR)
+    (folder / known.files["train"][0]).write_bytes(batch)
+    (folder / known.names).write_bytes(names)
+    found = cifar.find_set(folder)
+    assert found == known
+    classes = cifar.read_names(folder, known)
+    (folder / "out").mkdir()
+    made = cifar.convert_cifar(folder, known, classes, classes[:4], "made", folder / "out")
+    assert made.description.sample.shape == (32, 32, 3)
+
+
+CIFAR_CASES = st.one_of(
+    st.tuples(st.just(True), st.just("\n".join(NAMES_10).encode()), damaged(RECORD_OF_CIFAR)),
+    st.tuples(st.just(True), damaged("\n".join(NAMES_10).encode()), st.just(RECORD_OF_CIFAR)),
+    st.tuples(st.just(False), st.just(NAMES_OF_CIFAR), damaged(BATCH_OF_CIFAR)),
+    st.tuples(st.just(False), damaged(NAMES_OF_CIFAR), st.just(BATCH_OF_CIFAR)),
+)
+
+
+def read_pickled(folder: Path, content: bytes) -> None:
+    """A pickle of lists and arrays."""
+    (folder / "a").write_bytes(content)
+    found = read_pickle(folder / "a")
+    for value in found if isinstance(found, list) else [found]:
+        assert array_of(value, folder / "a").dtype.kind in "biuf"
+
+
+PICKLED = [
+    of_python_2([np.arange(6, dtype=np.int16).reshape(2, 3)]),
+    *(pickle.dumps([np.arange(4, dtype=np.float32)], protocol) for protocol in (3, 4, 5)),
+    b"cbuiltins\neval\n(S'1'\ntR.",
+]
+
+
+def read_file_of_rows(folder: Path, case: tuple[str, str, bytes]) -> None:
+    """A table whose rows are samples."""
+    text, encoding, whole = case
+    path = folder / "a.csv"
+    path.write_bytes(whole or text.encode(encoding, errors="replace"))
+    table = read_file(path)
+    roles = roles_of(path, table.column_names, None, None)
+    target = target_of(path, roles.target, table[roles.target])
+    rows = np.arange(table.num_rows)
+    if roles.split:
+        rows = np.flatnonzero(splits_of(path, table[roles.split]) == "train")
+    columns = read_columns(path, table, roles.features)
+    made = encoded(columns, fitted(path, roles.target, columns, rows), rows)
+    assert len(target.y) == table.num_rows >= len(made)
+
+
+ROWS = ("size,colour,new,split,y", "1.5,red,true,train,cat", "2,blue,,val,dog", '-3e4,"a,b",false,test,cat')
+ROW_WORDS = ("nan", "inf", "1e999", "2020-01-01", "train", '"', "?", "", "9" * 40, "ü", "true", "class")
 
 
 def within(folder: Path, listing: Listing | None) -> None:
@@ -196,6 +269,18 @@ READERS = (
             st.one_of(st.just(b""), st.just(b""), damaged("\n".join(TABLE_ROWS).encode())),
         ),
         read_table,
+        (DatasetError, UsageError),
+    ),
+    Reader("CIFAR", CIFAR_CASES, read_cifar, (DatasetError, UsageError)),
+    Reader("pickles", st.sampled_from(PICKLED).flatmap(damaged), read_pickled, (DatasetError,)),
+    Reader(
+        "tables",
+        st.tuples(
+            odd_lines(ROWS, ROW_WORDS, (",", ";", "\t", ", ")),
+            st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1")),
+            st.one_of(st.just(b""), damaged("\n".join(ROWS).encode())),
+        ),
+        read_file_of_rows,
         (DatasetError, UsageError),
     ),
     Reader(

@@ -20,7 +20,7 @@ from device_runtime.formats import answers, dataset, manifest, model
 from device_runtime.formats.answers import Answers
 from device_runtime.formats.bmp import BmpFile, write_bmp
 from device_runtime.formats.checkpoint import Checkpoint, Run, _content, read_checkpoint, write_checkpoint
-from device_runtime.formats.dataset import Description, Strip
+from device_runtime.formats.dataset import Strip, pictures
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import File, Manifest, Version
 from device_runtime.formats.moment import PREFIX, Moment, read_moment
@@ -51,7 +51,7 @@ from tests.fuzz.readers import Reader
 from tests.pipeline.inference.written import write_linear_model
 
 IMAGES = np.arange(3 * 2 * 5 * 3, dtype=np.uint8).reshape(3, 2, 5, 3)
-DESCRIPTION = Description(
+DESCRIPTION = pictures(
     "made",
     2,
     5,
@@ -85,6 +85,7 @@ METRICS: list[dict[str, Any]] = [
     {"event": "device", "step": 2, "seconds": 1.5, "rss_bytes": 1000, "battery_percent": 50.0, "battery_celsius": 30.0},
     {"event": "checkpoint", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "evaluation", "step": 2, "split": "test", "accuracy": 0.5, "loss": 0.3},
+    {"event": "best", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "resume", "step": 2, "file": "tiny_trained_2.safetensors"},
     {"event": "end", "step": 2, "peak_memory_bytes": 90_000_000, "seconds": 2.5},
 ]

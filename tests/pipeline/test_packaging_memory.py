@@ -21,7 +21,7 @@ def network():
 PACKAGING = """
 import sys
 from pathlib import Path
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from device_runtime.metrics import peak_memory_bytes
 from pipeline.machine.memory import return_what_is_freed
 from pipeline.recipe import Preprocessing, Recipe
@@ -32,7 +32,7 @@ folder, *trainable = sys.argv[1:]
 return_what_is_freed()
 source = find_model(f"{folder}/own.py:network")
 recipe = Recipe(Preprocessing(8, 8), trainable=tuple(trainable), batch_size=2)
-stages.build(source, recipe, Pixels(8, 8, 3), 4, Path(folder))
+stages.build(source, recipe, picture(8, 8, 3), 4, Path(folder))
 print(peak_memory_bytes())
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
@@ -19,4 +19,4 @@ RECIPE = Recipe(Preprocessing(large.SIDE, large.SIDE), Optimizer("sgd"), batch_s
 @pytest.mark.parametrize("name", ["alexnet", "vgg11"])
 def test_it_trains_as_in_torch(name: str, tmp_path: Path) -> None:
     source = ModelSource(name, python_file=Path(str(large.__file__)), factory=name)
-    stages.build(source, RECIPE, Pixels(large.SIDE, large.SIDE, 3), large.CLASSES, tmp_path)
+    stages.build(source, RECIPE, picture(large.SIDE, large.SIDE, 3), large.CLASSES, tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 from torch.nn import functional
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import PipelineError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
@@ -20,7 +20,7 @@ from tests.sweep import as_written, functions, layers, table, tensors
 from tests.sweep.case import CHANNELS, CLASSES, SIDE, Case
 
 RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("sgd"), batch_size=6, learning_rate=1e-2)
-PIXELS = Pixels(SIDE, SIDE, CHANNELS)
+PIXELS = picture(SIDE, SIDE, CHANNELS)
 
 SWEEP: tuple[tuple[ModuleType, dict[str, Case]], ...] = (
     (layers, layers.LAYERS),

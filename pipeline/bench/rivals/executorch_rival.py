@@ -110,8 +110,12 @@ def _export(task: Task, file: Path) -> None:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from pipeline.capture.joint.loss import training_loss_of
+    from pipeline.sources.model_source import own_loss_of
 
-    module, loss_of = module_to_train(task), training_loss_of(task.recipe, task.classes)
+    module, loss_of = (
+        module_to_train(task),
+        training_loss_of(task.recipe, task.target, own_loss_of(task.source, task.recipe)),
+    )
 
     class WithLoss(torch.nn.Module):
         """It differentiates the first output."""

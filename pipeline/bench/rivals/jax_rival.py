@@ -50,7 +50,7 @@ def step(task: Task, threads: int) -> Step:
     forward = onnx.load(task.export / "forward.onnx")
     trainable, _ = split_parameters(forward, task.recipe.trainable)
     if not is_fused(task.recipe):
-        forward = with_loss(forward, task.recipe, task.classes)
+        forward = with_loss(forward, task.recipe, task.target.count)
     update = onnx.load(task.package / "model" / "update_step.onnx")
     _check([forward, update])
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in forward.graph.initializer}

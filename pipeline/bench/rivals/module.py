@@ -21,7 +21,7 @@ def module_to_train(task: Task) -> torch.nn.Module:
 
     if task.source.onnx_file:
         raise Unavailable(ONNX_FILE)
-    module = build_module(task.source, task.classes, task.seed).train()
+    module = build_module(task.source, task.target.count, task.seed).train()
     patterns = task.recipe.trainable
     held, names = held_modules(module, patterns), set(trainable_names(module, patterns))
     for name, parameter in module.named_parameters():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample, Target
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
 
@@ -35,8 +35,8 @@ class Task:
 
     source: ModelSource
     recipe: Recipe
-    pixels: Pixels
-    classes: int
+    sample: Sample
+    target: Target
     seed: int
     package: Path
     export: Path
@@ -65,7 +65,7 @@ class Task:
     def image(self) -> npt.NDArray[np.float32]:
         """A batch of random images as the model takes them, float32 N×C×H×W: a rival gets its input preprocessed."""
         into, random = self.recipe.preprocessing, np.random.default_rng(0)
-        shape = (self.recipe.batch_size, self.pixels.channels, into.height, into.width)
+        shape = (self.recipe.batch_size, self.sample.shape[2], into.height, into.width)
         raw = random.integers(0, 256, shape).astype(np.float32)
         mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (into.mean, into.std))
         image: npt.NDArray[np.float32] = (raw * np.float32(into.scale) - mean) / std
@@ -73,7 +73,7 @@ class Task:
 
     def label(self) -> npt.NDArray[np.int64]:
         """Its labels, int64 N."""
-        return np.random.default_rng(1).integers(0, self.classes, self.recipe.batch_size)
+        return np.random.default_rng(1).integers(0, self.target.count, self.recipe.batch_size)
 
 
 def missing(package: str) -> Unavailable:

@@ -88,6 +88,7 @@ def _step(task: Task, way: Way, transform: Callable[[_Loss], _Loss] = lambda los
 
     from pipeline.capture.joint.loss import training_loss_of
     from pipeline.checking.torch_optimizer import torch_optimizer
+    from pipeline.sources.model_source import own_loss_of
 
     recipe = task.recipe
     module = module_to_train(task)
@@ -99,7 +100,10 @@ def _step(task: Task, way: Way, transform: Callable[[_Loss], _Loss] = lambda los
     if optimizer is None:
         raise Unavailable(f"torch has no optimizer {recipe.optimizer.name}")
     image = torch.from_numpy(task.image()).contiguous(memory_format=memory_format)
-    label, loss_of_output = torch.from_numpy(task.label()), training_loss_of(recipe, task.classes)
+    label, loss_of_output = (
+        torch.from_numpy(task.label()),
+        training_loss_of(recipe, task.target, own_loss_of(task.source, recipe)),
+    )
     loss_of = transform(lambda image, label: loss_of_output(module(image), label))
 
     def step() -> float:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-import torch
 from torch import Tensor, nn
 
+from device_runtime.formats.sample import Target
 from pipeline.capture.joint.cut import cut, without_loss
 from pipeline.capture.joint.instead import check_layers
-from pipeline.capture.joint.loss import evaluation_loss_of, training_loss_of
+from pipeline.capture.joint.loss import LossOfOutput, evaluation_loss_of, example_of, training_loss_of
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.capture.joint.places import drawing_places, places_of
 from pipeline.capture.joint.selection import for_training, tell_modes
@@ -35,7 +35,8 @@ def capture_module(
     module: nn.Module,
     image: Tensor,
     recipe: Recipe,
-    classes: int,
+    target: Target,
+    own_loss: LossOfOutput | None,
     stored: Mapping[str, onnx.TensorProto],
     folder: Path,
 ) -> onnx.ModelProto:
@@ -43,9 +44,10 @@ def capture_module(
 
     Args:
       module: left as it was given.
-      image: an example, float32 2×C×H×W.
+      image: an example of two samples, as the module takes them.
       recipe: tells the loss and what trains.
-      classes: number of logits.
+      target: what the outputs are compared with.
+      own_loss: the model's own, or None.
       stored: the module's tensors whose numbers stand in a file, to which the graphs refer.
       folder: takes the files; it has that one.
 
@@ -55,7 +57,7 @@ def capture_module(
       UsageError: nothing is left to train.
     """
     check_layers(module)
-    label, loss = torch.zeros(len(image), dtype=torch.int64), training_loss_of(recipe, classes)
+    label, loss = example_of(target, len(image)), training_loss_of(recipe, target, own_loss)
     # Each run on a copy of its own: what a module keeps of one may change the next.
     probed, held = for_training(module, recipe.trainable)
     tell_modes(probed, held)
@@ -70,7 +72,7 @@ def capture_module(
         trained.get_parameter(name).requires_grad_(False)
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
     traced = trace_training(trained, held, image, label, loss)
-    evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, classes))
+    evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, target, own_loss))
     state = [*trains, *renewed_buffers(traced)]
     try:
         training, evaluation = translate(traced, state, stored), translate(evaluated, state, stored)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, arange
+from torch import Tensor, arange, float32, int64, tensor, zeros
 from torch.nn import functional
 
+from device_runtime.formats.sample import CLASS, Target
 from pipeline.errors import ModelError
 from pipeline.recipe import Recipe
 
@@ -16,31 +17,55 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 LossOfOutput = Callable[[Any, Tensor], Tensor]
 
 
-def loss_of(recipe: Recipe, classes: int) -> Loss:
-    """The recipe's loss of logits N×K and labels N, as `capture/losses.py` defines it."""
+def loss_of(recipe: Recipe, target: Target) -> Loss:
+    """The recipe's loss of outputs and targets, torch's of that name; what it is of more than a batch is the mean.
+
+    Of one class for a sample, squared errors and binary cross entropy are taken against one-hot labels.
+    """
+    weights = tensor(recipe.class_weights) if recipe.class_weights else None
+    # Torch's own, which is no class.
+    ignored = -100 if target.ignore is None else target.ignore
+
+    def targets(output: Tensor, label: Tensor) -> Tensor:
+        return _one_hot(output, label, target.count) if target.is_one_class else label
 
     def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, label, label_smoothing=recipe.label_smoothing)
+        return functional.cross_entropy(
+            logits, label, weights, ignore_index=ignored, label_smoothing=recipe.label_smoothing
+        )
 
-    def mean_squared_error(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.mse_loss(logits, _one_hot(logits, label, classes))
+    def mean_squared_error(output: Tensor, label: Tensor) -> Tensor:
+        return functional.mse_loss(output, targets(output, label))
+
+    def mean_absolute_error(output: Tensor, label: Tensor) -> Tensor:
+        return functional.l1_loss(output, label)
+
+    def huber(output: Tensor, label: Tensor) -> Tensor:
+        return functional.huber_loss(output, label, delta=recipe.huber_delta)
 
     def binary_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, _one_hot(logits, label, classes))
+        return functional.binary_cross_entropy_with_logits(logits, targets(logits, label), pos_weight=weights)
 
-    losses = {f.__name__: f for f in (cross_entropy, mean_squared_error, binary_cross_entropy)}
-    return losses[recipe.loss]
+    def cosine_embedding(output: Tensor, label: Tensor) -> Tensor:
+        return (1 - functional.cosine_similarity(output, label)).mean()
+
+    losses = (cross_entropy, mean_squared_error, mean_absolute_error, huber, binary_cross_entropy, cosine_embedding)
+    return {loss.__name__: loss for loss in losses}[recipe.loss]
 
 
-def evaluation_loss_of(recipe: Recipe, classes: int) -> LossOfOutput:
-    """The loss of the logits alone."""
-    loss = loss_of(recipe, classes)
+def evaluation_loss_of(recipe: Recipe, target: Target, own: LossOfOutput | None) -> LossOfOutput:
+    """The loss of the logits alone, or the model's own."""
+    if own:
+        return own
+    loss = loss_of(recipe, target)
     return lambda output, label: loss(logits_of(output), label)
 
 
-def training_loss_of(recipe: Recipe, classes: int) -> LossOfOutput:
-    """The loss of the logits, and those of other outputs as the recipe weighs them."""
-    loss = loss_of(recipe, classes)
+def training_loss_of(recipe: Recipe, target: Target, own: LossOfOutput | None) -> LossOfOutput:
+    """The loss of the logits, and those of other outputs as the recipe weighs them; or the model's own."""
+    if own:
+        return own
+    loss = loss_of(recipe, target)
 
     def total(output: Any, label: Tensor) -> Tensor:
         value = loss(logits_of(output), label)
@@ -49,6 +74,11 @@ def training_loss_of(recipe: Recipe, classes: int) -> LossOfOutput:
         return value
 
     return total
+
+
+def example_of(target: Target, count: int) -> Tensor:
+    """Targets of so many samples, all 0."""
+    return zeros(count, *target.shape, dtype=int64 if target.kind == CLASS else float32)
 
 
 def _one_hot(logits: Tensor, label: Tensor, classes: int) -> Tensor:

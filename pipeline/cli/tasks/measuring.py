@@ -9,6 +9,11 @@ from pipeline.settings import Settings
 @takes_options
 def bench(settings: Settings) -> None:
     """Measure steps, memory and photographs against rivals."""
+    if settings.fleet.fleet:
+        from pipeline.bench.fleets import bench_fleets
+
+        bench_fleets(settings, settings.fleet.fleet)
+        return
     from pipeline.bench.run import bench as run_bench
 
     run_bench(settings)

@@ -29,6 +29,8 @@ class Conversion:
       background: RGB; what is transparent shows it.
       workers: processes; None: one for each core.
       on_progress: takes images done and images in all.
+      target_column: of a table, the column that is to be learnt; None: as its name says, or the last.
+      group_column: of a table, rows of one value in it are in one split; None: each row stands alone.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Conversion:
     background: tuple[int, int, int]
     workers: int | None
     on_progress: OnProgress
+    target_column: str | None = None
+    group_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Found:
       name: what the dataset is called; None: as its folder.
       listing: of photographs, which they are.
       told: lines about where it lay.
+      has_columns: whether it is a table, of which one can choose.
     """
 
     inputs: tuple[Path, ...]
@@ -57,6 +62,7 @@ class Found:
     name: str | None = None
     listing: Listing | None = None
     told: tuple[str, ...] = ()
+    has_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,14 @@ class Layout:
       find: takes the folder and the classes that were asked for, none for all, None for all even where that is one or
         very many; None where nothing looks like it.
       rank: of layouts that would take the same folder, the one of the lowest rank does.
+      files: how files are called, in small letters, that are such a dataset by themselves.
     """
 
     description: str
     photographs: bool
     find: Callable[[Path, Sequence[str] | None], Found | None]
     rank: int = 0
+    files: tuple[str, ...] = ()
 
 
 def layouts() -> list[Layout]:
@@ -88,7 +96,7 @@ def described(chosen: Sequence[Layout]) -> str:
 
 
 def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
-    """The dataset in a folder, or in the only folder within it, however deep.
+    """The dataset in a file, in a folder, or in the only folder within it, however deep.
 
     Raises:
       UsageError: a class is asked for that the dataset lacks.
@@ -96,6 +104,8 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
       OSError: a folder cannot be read.
     """
     known = layouts()
+    if not source.is_dir():
+        return _find_file(source, known, wanted)
     folder: Path | None = source
     been: set[str] = set()
     # A link may lead round.
@@ -110,6 +120,15 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
     loose = sum(is_image_name(path) for path in files_in(source))
     seen = f": {loose} images lie in it, but not in a folder for each class" if loose else ""
     raise DatasetError(f"{source} holds no dataset{seen}: expected {described(known)}")
+
+
+def _find_file(source: Path, known: Sequence[Layout], wanted: Sequence[str] | None) -> Found:
+    endings = [ending for layout in known for ending in layout.files]
+    of_file = [layout for layout in known if source.name.lower().endswith(layout.files or ("/",))]
+    found = of_file[0].find(source, wanted) if of_file else None
+    if found is None:
+        raise DatasetError(f"{source} is no folder and no file that is a dataset, which end with {', '.join(endings)}")
+    return found
 
 
 def _only_folder(folder: Path) -> Path | None:

@@ -19,14 +19,11 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Strip
+from pipeline.datasets.arrays.strips import refuse_empty, write_pictures
 from pipeline.datasets.layouts import Conversion, Found, Layout
-from pipeline.datasets.photographs.account import Account, Converted, imbalance_lines
+from pipeline.datasets.photographs.account import Converted
 from pipeline.datasets.photographs.listing import choose_classes
-from pipeline.datasets.photographs.names import file_name
-from pipeline.datasets.photographs.preparation import grey_of
-from pipeline.errors import DatasetError, brief
+from pipeline.errors import DatasetError
 
 KINDS = ("images-idx3", "labels-idx1")
 
@@ -142,18 +139,16 @@ def convert_idx(source: Path, known: IdxSet, classes: Sequence[str], name: str, 
         labels = _read(pair.labels, _LABELS_MAGIC, 1, problems)
         if images is not None and labels is not None:
             _check(pair, images, labels, known, problems)
-            arrays[split] = (images.transpose(0, 2, 1) if known.transposed else images, labels)
-    sizes = {images.shape[1:] for images, _ in arrays.values()}
+            arrays[split] = (images.transpose(0, 2, 1) if known.transposed else images)[..., None], labels
+    sizes = {images.shape[1:3] for images, _ in arrays.values()}
     if len(sizes) > 1:
         problems.append(f"the images of train and test differ in size: {sorted(sizes)}")
     if problems:
         raise DatasetError(f"{source}: {'; '.join(problems)}. Download the files again")
     numbers = [known.classes.index(name) + known.first_label for name in classes]
-    strips = {split: _strips(folder, split, classes, numbers, *pair) for split, pair in arrays.items()}
-    height, width = sizes.pop()
-    description = Description(name, height, width, 1, tuple(classes), strips)
-    _refuse_empty(source, description)
-    return Converted(description, Account(tuple(imbalance_lines(description))), grey_of(height, width))
+    converted = write_pictures(folder, name, classes, numbers, arrays)
+    refuse_empty(source, converted.description)
+    return converted
 
 
 def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
@@ -176,16 +171,6 @@ def _with_mapping(source: Path, known: IdxSet) -> IdxSet:
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{file} is not a label and its character's code in each line ({error})") from error
     return replace(known, classes=names, first_label=labels[0])
-
-
-def _refuse_empty(source: Path, description: Description) -> None:
-    trained = {strip.label for strip in description.splits["train"]}
-    tested = bool(description.splits["test"])
-    if tested and trained.issuperset(strip.label for strip in description.splits["test"]):
-        return
-    lacking = [name for label, name in enumerate(description.classes) if label not in trained]
-    what = f"no training image of {brief(lacking)}" if tested else "no test image of these classes"
-    raise DatasetError(f"{source}: {what}: name other classes with --classes")
 
 
 def _find(source: Path, split: str, prefix: str, kind: str) -> Path | None:
@@ -247,22 +232,6 @@ def _check(pair: _Split, images: Bytes, labels: Bytes, known: IdxSet, problems: 
         problems.append(
             f"{pair.labels.name}: label {labels[first]} of image {first} is not one of {known.first_label} to {last}"
         )
-
-
-def _strips(
-    folder: Path | None, split: str, classes: Sequence[str], numbers: Sequence[int], images: Bytes, labels: Bytes
-) -> tuple[Strip, ...]:
-    strips: list[Strip] = []
-    for label, (name, number) in enumerate(zip(classes, numbers, strict=True)):
-        chosen = images[labels == number]
-        if not len(chosen):
-            continue
-        file = file_name(split, name, "images")
-        if folder:
-            (folder / file).parent.mkdir(parents=True)
-            write_bmp(folder / file, chosen[..., None])
-        strips.append(Strip(file, label, len(chosen)))
-    return tuple(strips)
 
 
 def _find_idx(source: Path, wanted: Sequence[str] | None) -> Found | None:

@@ -9,20 +9,9 @@ from pipeline.datasets.layouts import Layout, found_photographs
 from pipeline.datasets.layouts.image_folder import beside_classes
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
 from pipeline.datasets.photographs.names import readable_classes
+from pipeline.datasets.photographs.split import SPLITS
 from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, walk
 from pipeline.errors import DatasetError, brief, in_line
-
-# What people call the splits, in lower case.
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-}
-
 
 BESIDE = "folders beside those of the splits"
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_runtime.formats.paths import LONGEST_NAME
+from pipeline.datasets.columns.text import decoded, delimiter_of
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.layouts.split_folders import SPLITS
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
+from pipeline.datasets.photographs.split import SPLITS
 from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, walk
 from pipeline.errors import DatasetError, brief, in_line, readable
 
@@ -97,9 +98,8 @@ def find_table(source: Path, wanted: Sequence[str] | None = ()) -> Listing | Non
 
 def _rows(table: Path, problems: list[str]) -> list[_Row]:
     """The rows below the heading, if there is one; what is wrong with others goes into `problems`."""
-    text = _text(table.read_bytes())
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    text = decoded(table.read_bytes())
+    delimiter = delimiter_of(text)
     try:
         lines = list(
             enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True), 1)
@@ -122,16 +122,6 @@ def _rows(table: Path, problems: list[str]) -> list[_Row]:
     if not cells:
         problems.append("it is empty")
     return found
-
-
-def _text(content: bytes) -> str:
-    """As Excel and everybody else saves tables."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _columns(heading: Sequence[str]) -> tuple[int, ...] | None:

@@ -41,11 +41,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Converted:
-    """A dataset, what there is to say about it, and how its images became what they are."""
+    """A dataset, what there is to say about it, and how its pictures became what they are."""
 
     description: Description
     account: Account
-    preparation: Preparation
+    preparation: Preparation | None
 
 
 def write_account(folder: Path, account: Account) -> None:
@@ -70,10 +70,13 @@ def read_account(folder: Path) -> Account:
 
 
 def found_line(description: Description) -> str:
-    """Images, classes and splits in one line."""
-    counts = {split: sum(strip.count for strip in strips) for split, strips in description.splits.items()}
+    """Images, classes and splits in one line; of arrays what they are and what is to be said of them."""
+    counts = description.counts
     splits = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    return f"found {sum(counts.values()):,} images of {len(description.classes)} classes: {splits}"
+    what = f"images of {len(description.classes)} classes"
+    if description.arrays:
+        what = f"samples of {description.sample.text}, {description.target.text}"
+    return f"found {sum(counts.values()):,} {what}: {splits}"
 
 
 def left_out_line(things: Sequence[tuple[str, str]]) -> str:
@@ -102,6 +105,8 @@ def imbalance_lines(description: Description) -> list[str]:
 
 def table_of(description: Description, account: Account) -> list[list[str]]:
     """A row for each class, a heading first: its images in each split, and what was left out of it."""
+    if description.arrays:
+        return [["samples", *description.arrays], [description.name, *map(str, description.arrays.values())]]
     counts = Counter[tuple[str, int]]()
     for split, strips in description.splits.items():
         for strip in strips:

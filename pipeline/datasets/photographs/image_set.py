@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from device_runtime.formats.dataset import Description, Strip
+from device_runtime.formats.dataset import Description, Strip, pictures
 from pipeline.datasets.photographs.account import Account, Converted, left_out_line
 from pipeline.datasets.photographs.decoding import Job, Outcome, decode
 from pipeline.datasets.photographs.duplicates import groups_of, told_of, worth_comparing
@@ -186,7 +186,7 @@ def _describe(
         strips[split].append(Strip(file, image.label, 1))
     # Where every class has two images there is nothing to validate with, as in MNIST: the test images do.
     there = {split: tuple(of_split) for split, of_split in strips.items() if of_split or split != "validation"}
-    return Description(name, *PHOTOGRAPH.shape, listing.classes, there)
+    return pictures(name, *PHOTOGRAPH.shape, listing.classes, there)
 
 
 def _refuse_empty(listing: Listing, description: Description, copies: Sequence[str]) -> None:

@@ -16,7 +16,13 @@ from pipeline.options import positive_number
 
 FLEET, JOIN = "fleet", "join"
 _BOTH = (FLEET, JOIN)
-_HERE, _FEDAVG = Devices(local=4), Strategy()
+_FEDAVG = Strategy()
+
+# Devices where none are named.
+HERE = Devices(local=4)
+
+# Of the fleets that `bench` measures.
+COUNTS = "1,2,4,8"
 
 
 def _seconds(text: str) -> float:
@@ -26,15 +32,39 @@ def _seconds(text: str) -> float:
         raise ValueError(f"seconds, {error}") from None
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    """So many devices, and so many more."""
+    try:
+        return tuple(positive_whole_number(word) for word in (text or COUNTS).split(","))
+    except ValueError:
+        raise ValueError(f"numbers of local devices, as {COUNTS}") from None
+
+
 @dataclass(frozen=True)
 class FleetOptions:
     """What a user asks for of a fleet."""
 
     devices: Annotated[
-        Devices,
-        Option("serials of adb, all that it sees, or local:4 (trainings on this machine)", parse_devices, _BOTH),
-    ] = _HERE
+        Devices | None,
+        Option(
+            "serials of adb, all that it sees, or local:4 (trainings on this machine; default without --superlink)",
+            parse_devices,
+            _BOTH,
+            {JOIN: "serials of adb, all that it sees, or local:4 (trainings on this machine; default)"},
+            example="local:4",
+        ),
+    ] = None
     rounds: Annotated[int, Option("of training and aggregation", positive_whole_number, (FLEET,))] = 10
+    fleet: Annotated[
+        tuple[int, ...],
+        Option(
+            f"instead: rounds of fleets of so many local devices (default: {COUNTS}), and what float16 loses",
+            _counts,
+            ("bench",),
+            alone=True,
+            example=COUNTS,
+        ),
+    ] = ()
     local_epochs: Annotated[
         int, Option("passes of each device over its own images in a round", positive_whole_number, (FLEET,))
     ] = 1
@@ -112,3 +142,8 @@ class FleetOptions:
     centralised: Annotated[
         bool, Option("train as long on all images in one place, too, to compare with", bool, (FLEET,))
     ] = False
+
+    @property
+    def own_devices(self) -> Devices:
+        """Those of this machine; a command that leads a fleet elsewhere has none that were not asked for."""
+        return self.devices or (Devices() if self.superlink else HERE)

@@ -50,10 +50,11 @@ class Line:
 def charts_of(training: Training) -> list[Picture]:
     """A chart for each number that was recorded."""
     sensors, resumed = training.sensors, training.resumed
-    accuracies = [Line(f"all {split} images", curve) for split, curve in training.accuracies.items()]
+    scores = [Line(f"all of {split}", curve) for split, curve in training.scores.items()]
+    measure = training.measure
     wanted = (
         ("loss", "Loss", "loss", [Line("", training.loss, noisy=True)]),
-        ("accuracy", "Accuracy", "accuracy", [*accuracies, Line("some test images", training.sampled, noisy=True)]),
+        (measure, title_of(measure), measure, [*scores, Line("some of test", training.sampled, noisy=True)]),
         ("learning_rate", "Learning rate", "learning rate", [Line("", training.learning_rate)]),
         ("step_time", "Time of a step", "ms", [Line("", scaled(training.step_seconds, 1000), noisy=True)]),
         ("memory", "Memory of the runner", "MiB", [Line("", scaled(sensors.rss_bytes, 1 / _MIB))]),
@@ -70,6 +71,11 @@ def charts_of(training: Training) -> list[Picture]:
         for name, title, unit, lines in wanted
         if any(line.curve for line in lines)
     ]
+
+
+def title_of(measure: str) -> str:
+    """A measure as a heading."""
+    return {"accuracy": "Accuracy", "f1": "F1", "r2": "R²"}.get(measure, measure)
 
 
 def scaled(curve: Curve, factor: float) -> Curve:
@@ -137,8 +143,11 @@ def _set_steps(axes: Axes, lines: Sequence[Line]) -> None:
 
 def _set_scale(axes: Axes, unit: str, lines: Sequence[Line]) -> None:
     values = np.concatenate([_finite(line.curve.values) for line in lines])
-    if unit == "accuracy":
+    if unit in ("accuracy", "f1"):
         axes.set_ylim(-0.02, 1.02)
+    elif unit == "r2":
+        # Below 0 it is worse than the mean, however much.
+        axes.set_ylim(max(-1.02, min(-0.02, float(values.min()))), 1.02)
     elif unit == "%":
         axes.set_ylim(-2, 102)
     elif unit in ("learning rate", "MiB") and values.min() >= 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UsageError, in_line
-from pipeline.results.pages.charts import Line, draw, scaled
+from pipeline.results.pages.charts import Line, draw, scaled, title_of
 from pipeline.results.pages.drawing import COLOURS
 from pipeline.results.pages.facts import UNKNOWN, Fact, facts_of
 from pipeline.results.pages.page import write_page
@@ -79,15 +79,16 @@ def _charts(trainings: Sequence[Training], letters: Sequence[str]) -> list[Pictu
     named = list(enumerate(zip(letters, trainings, strict=True)))
     losses = [Line(letter, training.loss, noisy=True) for _, (letter, training) in named]
     step_times = [Line(letter, scaled(training.step_seconds, 1000), noisy=True) for _, (letter, training) in named]
-    accuracies = [
-        # A run has its colour, a split its dashes.
-        Line(f"{letter} {split}", curve, look=number % len(COLOURS) + len(COLOURS) * dashes)
-        for number, (letter, training) in named
-        for dashes, (split, curve) in enumerate([*training.accuracies.items(), *_sampled(training)])
-    ]
+    scores: dict[str, list[Line]] = {}
+    for number, (letter, training) in named:
+        scores.setdefault(training.measure, []).extend(
+            # A run has its colour, a split its dashes.
+            Line(f"{letter} {split}", curve, look=number % len(COLOURS) + len(COLOURS) * dashes)
+            for dashes, (split, curve) in enumerate([*training.scores.items(), *_sampled(training)])
+        )
     wanted = (
         ("loss", "Loss", "loss", losses),
-        ("accuracy", "Accuracy", "accuracy", accuracies),
+        *((measure, title_of(measure), measure, lines) for measure, lines in scores.items()),
         ("step_time", "Time of a step", "ms", step_times),
     )
     return [
@@ -98,6 +99,6 @@ def _charts(trainings: Sequence[Training], letters: Sequence[str]) -> list[Pictu
 
 
 def _sampled(training: Training) -> list[tuple[str, Curve]]:
-    """Of a training that evaluates all images at its end alone, the accuracies on the way."""
-    points = max((len(curve.steps) for curve in training.accuracies.values()), default=0)
+    """Of a training that evaluates all images at its end alone, the scores on the way."""
+    points = max((len(curve.steps) for curve in training.scores.values()), default=0)
     return [("some test", training.sampled)] if points <= 1 and training.sampled else []

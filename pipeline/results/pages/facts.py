@@ -49,7 +49,7 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     """How it went, in a number each: pairs of a name and a value."""
     step, memory = training.median_step_seconds, _memory(training)
     return [
-        ("accuracy", _accuracy(training)),
+        (training.measure, _score(training)),
         ("steps", f"{training.steps:,}"),
         ("state", training.state),
         ("time per step", "" if step is None else f"{1000 * step:.3g} ms"),
@@ -58,12 +58,12 @@ def result_rows(training: Training) -> list[tuple[str, str]]:
     ]
 
 
-def _accuracy(training: Training) -> str:
+def _score(training: Training) -> str:
     """With the split that it is of, and the step where that is not the last one."""
-    if training.accuracy is None:
+    if training.score is None:
         return ""
     after = f", after step {training.evaluated_step:,}" if training.evaluated_step != training.steps else ""
-    return f"{training.accuracy:.4g} ({training.evaluated}{after})"
+    return f"{training.score:.4g} ({training.evaluated}{after})"
 
 
 def mebibytes(size_bytes: float) -> str:
@@ -101,6 +101,7 @@ def _model_rows(results: Results) -> list[tuple[str, str]]:
         *made,
         ("began", f"{began:%Y-%m-%d %H:%M:%S}" if began else ""),
         ("engine", training.engine),
+        ("measures", ", ".join(f"{name} {value:.4g}" for name, value in training.measures.items())),
         ("checked", about.check.removeprefix("checked ") if about else ""),
     ]
 

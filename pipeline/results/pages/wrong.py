@@ -40,16 +40,19 @@ class Wrong:
 
 
 def wrong_images(dataset: Path, predicted: Predicted, names: Sequence[str]) -> list[Wrong]:
-    """The images of the dataset that the model is surest of and wrong about.
+    """The images of the dataset that the model is surest of and wrong about; none where its samples are no pictures.
 
     Raises:
       FormatError: the dataset is damaged, or another one.
     """
     predictions = predicted.predictions
     chosen = predictions.wrong()[:MOST]
-    split = load_dataset(dataset).splits.get(predicted.split)
+    loaded = load_dataset(dataset)
+    split = loaded.splits.get(predicted.split)
     if split is None or not np.array_equal(split.labels, predictions.labels):
         raise FormatError(f"{dataset} is not the dataset that was evaluated")
+    if not loaded.description.sample.is_picture:
+        return []
     images, _ = split.batch(chosen)
     return [
         Wrong(

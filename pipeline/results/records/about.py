@@ -27,7 +27,7 @@ class About:
       table: a row for each class, a heading first: its images in each split, and what was left out.
       check: what the model was compared with, in a line; empty where it was not.
       parameters: how many numbers of the model train.
-      input: size of an image, height × width × channels.
+      input: sizes of a sample, of a picture height × width × channels.
       optimizer: its name and its options.
     """
 
@@ -61,7 +61,7 @@ def describe(package: Path, stages: Path) -> About:
         tuple(tuple(row) for row in table_of(description, account)),
         _checked(stages),
         model.parameters_size,
-        f"{model.input.height} × {model.input.width} × {model.input.channels}",
+        model.input.text,
         ", ".join([model.optimizer.name, *(f"{name} {value:g}" for name, value in model.optimizer.options.items())]),
     )
 

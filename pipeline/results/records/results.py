@@ -98,7 +98,8 @@ def results_folder_of(runs: Path, given: Path) -> Path:
 def _predicted(folder: Path, training: Training) -> tuple[Predicted | None, str]:
     path = folder / predictions_name(training.evaluated_step)
     if not path.is_file():
-        return None, f"there is no {path.name}: the training did not come to its end, or is of an older version"
+        missing = f"there is no {path.name}: the training did not come to its end, is of an older version, or learns"
+        return None, f"{missing} something else than one class for each sample"
     heading, predictions = read_predictions(path)
     if heading.run != training.run:
         raise FormatError(f"{path} is of another training: pull again")

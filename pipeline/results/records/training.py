@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.metrics import Record, last_start, read_metrics
+from device_runtime.formats.metrics import MEASURES, Record, last_start, read_metrics, score_in
 
 ENDED, INTERRUPTED, DIVERGED = "ended", "interrupted", "diverged"
 
@@ -57,10 +57,12 @@ class Training:
       advice: of one that diverged, in which step, what happened and what to do.
       steps: number of the last update that was recorded.
       learning_rate, step_seconds: of each update, as `loss`.
-      accuracy, evaluated: of the last evaluation, and the split that it was of; None and empty where there was none.
+      measure: the name of the number by which it is judged: accuracy, f1 or r2.
+      score, evaluated: that of the last evaluation, and the split that it was of; None and empty where there was none.
       evaluated_step: number of the last update before it; of a training with `--best` that of the checkpoint.
-      accuracies: over all images of a split, by its name.
-      sampled: accuracy on some of the test images, which reports on the way have.
+      measures: what else the last evaluation found, by name.
+      scores: over all samples of a split, by its name.
+      sampled: that of some of the test samples, which reports on the way have.
       resumed: after which updates it went on.
       peak_memory_bytes: of the runner at its end.
       seconds: from the last start of the runner to its end.
@@ -78,10 +80,12 @@ class Training:
     loss: Curve
     learning_rate: Curve
     step_seconds: Curve
-    accuracy: float | None
+    measure: str
+    score: float | None
     evaluated: str
     evaluated_step: int
-    accuracies: Mapping[str, Curve]
+    measures: Mapping[str, float]
+    scores: Mapping[str, Curve]
     sampled: Curve
     sensors: Sensors
     resumed: tuple[int, ...]
@@ -106,6 +110,7 @@ def read_training(folder: Path) -> Training:
         raise FormatError(f"{folder}: metrics.jsonl says of no training that it began: pull again, or train again")
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] == "evaluation"]
+    measure = measure_of([record for record in records if record["event"] in ("report", "evaluation")])
     end = records[-1]
     last = steps[-1]["step"] if steps else start["first"] - 1
     peak = _number(end, "peak_memory_bytes")
@@ -122,11 +127,13 @@ def read_training(folder: Path) -> Training:
         loss=_curve(steps, "loss"),
         learning_rate=_curve(steps, "learning_rate"),
         step_seconds=_curve(steps, "seconds"),
-        accuracy=float(evaluations[-1]["accuracy"]) if evaluations else None,
+        measure=measure,
+        score=score_in(evaluations[-1]) if evaluations else None,
         evaluated=evaluations[-1]["split"] if evaluations else "",
         evaluated_step=evaluations[-1]["step"] if evaluations else last,
-        accuracies=_by_split(evaluations),
-        sampled=_curve(records, "accuracy", lambda record: record["event"] == "report"),
+        measures=_others(evaluations[-1], measure) if evaluations else {},
+        scores=_by_split(evaluations, measure),
+        sampled=_curve(records, measure, lambda record: record["event"] == "report"),
         sensors=_sensors(records),
         resumed=tuple(record["step"] for record in records if record["event"] == "resume" and _number(record, "step")),
         peak_memory_bytes=None if peak is None else int(peak),
@@ -145,9 +152,19 @@ def _time(seconds: int) -> datetime | None:
         return None
 
 
-def _by_split(evaluations: Sequence[Record]) -> Mapping[str, Curve]:
+def measure_of(judged: Sequence[Record]) -> str:
+    """By what reports and evaluations judge a training."""
+    return str(judged[-1].get("measure") or "accuracy") if judged else "accuracy"
+
+
+def _others(evaluation: Record, measure: str) -> Mapping[str, float]:
+    known = ((name, _number(evaluation, name)) for name in MEASURES if name != measure)
+    return {name: float(value) for name, value in known if value is not None}
+
+
+def _by_split(evaluations: Sequence[Record], measure: str) -> Mapping[str, Curve]:
     splits = dict.fromkeys(record["split"] for record in evaluations)
-    return {split: _curve((r for r in evaluations if r["split"] == split), "accuracy") for split in splits}
+    return {split: _curve((r for r in evaluations if r["split"] == split), measure) for split in splits}
 
 
 def _sensors(records: Sequence[Record]) -> Sensors:

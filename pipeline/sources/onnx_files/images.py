@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import Sample
 from pipeline.errors import ModelError
 from pipeline.graphs.edits import rename
 from pipeline.graphs.graph import Graph
@@ -24,7 +24,7 @@ class ImageInput:
     channels_last: bool
 
 
-def image_input(model: onnx.ModelProto, pixels: Pixels, path: Path) -> ImageInput:
+def image_input(model: onnx.ModelProto, sample: Sample, path: Path) -> ImageInput:
     """How the model takes the dataset's images.
 
     Raises:
@@ -39,13 +39,13 @@ def image_input(model: onnx.ModelProto, pixels: Pixels, path: Path) -> ImageInpu
             else "unknown"
         )
         raise ModelError(f"{path} takes an input of type {kind}: it has to take float32 images")
-    if len(shape) == 4 and (shape[1] == pixels.channels or (shape[1] == 0 and shape[3] != pixels.channels)):
+    if len(shape) == 4 and (shape[1] == sample.shape[2] or (shape[1] == 0 and shape[3] != sample.shape[2])):
         return ImageInput(shape[2], shape[3], channels_last=False)
-    if len(shape) == 4 and shape[3] == pixels.channels:
+    if len(shape) == 4 and shape[3] == sample.shape[2]:
         return ImageInput(shape[1], shape[2], channels_last=True)
     raise ModelError(
         f"{path} takes an input of shape {'×'.join(str(size or 'N') for size in shape)}, the dataset's images are "
-        f"N×{pixels.channels}×{pixels.height}×{pixels.width}: convert the dataset, or export the model for it"
+        f"N×{sample.shape[2]}×{sample.shape[0]}×{sample.shape[1]}: convert the dataset, or export the model for it"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from device_runtime.formats import dataset as dataset_format
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Split, Strip, load_dataset, read_description, write_description
+from device_runtime.formats.dataset import Split, Strip, load_dataset, pictures, read_description, write_description
 from device_runtime.formats.errors import FormatError
 
 Images = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -27,7 +27,7 @@ def write(folder: Path, counts: list[int], channels: int, classes: int = 3, side
         strips.append(Strip(f"{index}.bmp", index % classes, count))
         start += count
     names = tuple(str(label) for label in range(classes))
-    write_description(folder, Description("made", side, side, channels, names, {"train": tuple(strips)}))
+    write_description(folder, pictures("made", side, side, channels, names, {"train": tuple(strips)}))
     return images
 
 
@@ -92,7 +92,7 @@ def test_a_batch_reads_nothing_but_its_own_images(tmp_path: Path) -> None:
 
 def test_a_description_reads_back_as_it_was_written(tmp_path: Path) -> None:
     strips = (Strip("train/a/x.bmp", 0, 1), Strip("train/b/y.bmp", 1, 7))
-    expected = Description("näme", 3, 4, 3, ("a", "b"), {"train": strips, "test": ()})
+    expected = pictures("näme", 3, 4, 3, ("a", "b"), {"train": strips, "test": ()})
     write_description(tmp_path, expected)
     assert read_description(tmp_path) == expected
 
@@ -105,10 +105,19 @@ def change(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
-        {"height": 0},
-        {"channels": 2},
-        {"width": "wide"},
+        {"format": 1},
+        {"sample": {"dtype": "uint8", "shape": [0, 2, 1]}},
+        {"sample": {"dtype": "uint8", "shape": [2, 2, 2]}},
+        {"sample": {"dtype": "uint8", "shape": ["wide", 2, 1]}},
+        {"sample": {"dtype": "float32", "shape": [2, 2, 1]}},
+        {"sample": {"dtype": "object", "shape": [2, 2, 1]}},
+        {"sample": {"dtype": "uint8", "shape": [2**40, 2**40, 1]}},
+        {"target": {"kind": "class", "count": 2, "shape": [], "ignore": None}},
+        {"target": {"kind": "values", "count": 3, "shape": [3], "ignore": None}},
+        {"target": {"kind": "guess", "count": 3, "shape": [], "ignore": None}},
+        {"arrays": {"train": 4}},
+        {"splits": {}, "arrays": {"../train": 4}},
+        {"splits": {}, "arrays": {"train": 0}},
         {"classes": None},
         {"splits": []},
         {"splits": {"train": [{"file": "0.bmp", "label": 0}]}},
@@ -116,7 +125,7 @@ def change(folder: Path, **changes: Any) -> None:
         {"splits": {"train": [{"file": "0.bmp", "label": -1, "count": 1}]}},
         {"splits": {"train": [{"file": "0.bmp", "label": 0, "count": 0}]}},
         {"splits": {"train": [{"file": "../0.bmp", "label": 0, "count": 1}]}},
-        {"height": 2.0},
+        {"sample": {"dtype": "uint8", "shape": [2.0, 2, 1]}},
         {"classes": "abc"},
         {"classes": ["a", "\ud800", "c"]},
         {"splits": {"train": [{"file": "0.bmp", "label": True, "count": 1}]}},
@@ -152,14 +161,14 @@ def first_batch(folder: Path) -> None:
 
 def test_a_file_of_another_size_than_described_is_named(tmp_path: Path) -> None:
     write(tmp_path, [2, 2], 1)
-    change(tmp_path, height=4)
+    change(tmp_path, sample={"dtype": "uint8", "shape": [4, 2, 1]})
     with pytest.raises(FormatError, match=r"0\.bmp holds"):
         first_batch(tmp_path)
 
 
 def test_no_memory_is_taken_for_images_that_only_the_description_has(tmp_path: Path) -> None:
     write(tmp_path, [2, 2], 1)
-    change(tmp_path, height=2**40, width=2**40)
+    change(tmp_path, sample={"dtype": "uint8", "shape": [2**20, 2**20, 1]})
     with pytest.raises(FormatError, match=r"0\.bmp holds"):
         first_batch(tmp_path)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from device_runtime.formats.model import Pixels
 from device_runtime.formats.options import Options as RunnerOptions
+from device_runtime.formats.sample import picture
 from pipeline.bench.building import PRODUCT_FLOPS
 from pipeline.bench.networks import NETWORKS, choose
 from pipeline.bench.results import Timing
@@ -119,7 +119,7 @@ def own_file(folder: Path) -> Path:
 
 def test_a_module_of_ones_own_keeps_its_recipe_images_and_classes(tmp_path: Path) -> None:
     (own,) = choose(Settings(model=own_module(tmp_path)))
-    assert (own.name, own.pixels, own.classes) == ("network", Pixels(12, 12, 1), 7)
+    assert (own.name, own.pixels, own.classes) == ("network", picture(12, 12, 1), 7)
     assert own.recipe.batch_size == 4
     assert own.recipe.optimizer.name == "sgd"
     assert own.rivals == ("onnxruntime-training", "torch-eager")
@@ -131,14 +131,14 @@ def test_options_are_for_every_network_and_ones_own_model_comes_last(tmp_path: P
     small, large, own = choose(settings)
     assert [one.name for one in (small, large, own)] == ["mobilenet", "resnet18", "network"]
     # A network that can take no other size keeps its own.
-    assert [one.pixels for one in (small, large, own)] == [Pixels(32, 32, 3), Pixels(40, 40, 3), Pixels(40, 40, 1)]
+    assert [one.pixels for one in (small, large, own)] == [picture(32, 32, 3), picture(40, 40, 3), picture(40, 40, 1)]
     for one in (small, large, own):
         assert (one.recipe.batch_size, one.recipe.optimizer.name, one.rivals) == (2, "rmsprop", ())
 
 
 def test_an_onnx_file_says_what_it_takes_itself(tmp_path: Path) -> None:
     (own,) = choose(Settings(model=str(own_file(tmp_path)), image_size=64))
-    assert (own.pixels, own.classes) == (Pixels(10, 10, 3), 5)
+    assert (own.pixels, own.classes) == (picture(10, 10, 3), 5)
 
 
 def test_a_model_that_takes_no_images_is_refused(tmp_path: Path) -> None:
@@ -153,7 +153,11 @@ def test_nothing_named_is_what_takes_minutes_and_all_is_all() -> None:
     assert list(everything) == list(NETWORKS)
     assert "torch-compile" in everything["lenet"].rivals
     large = everything["vit_tiny"]
-    assert (large.pixels, large.recipe.batch_size, large.recipe.optimizer) == (Pixels(96, 96, 3), 16, Optimizer("adam"))
+    assert (large.pixels, large.recipe.batch_size, large.recipe.optimizer) == (
+        picture(96, 96, 3),
+        16,
+        Optimizer("adam"),
+    )
     assert large.rivals == ("onnxruntime-training", "torch-eager")
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import one_class, picture
 from pipeline.capture.export import export
 from pipeline.errors import ModelError, PipelineError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
@@ -72,7 +73,7 @@ class Frozen(Net):
     def forward(self, image):
         return self.last(image.mean((2, 3)))
 """
-PIXELS = Pixels(6, 6, 3)
+PIXELS = picture(6, 6, 3)
 RECIPE = Recipe(Preprocessing(6, 6), Optimizer("sgd"), batch_size=4)
 
 
@@ -108,13 +109,13 @@ def test_scalar_parameters_train(tmp_path: Path) -> None:
 def test_a_module_that_cannot_be_trained_is_refused(factory: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OUTPUTS)
     with pytest.raises(PipelineError, match=message):
-        export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, 3, 0, tmp_path / "export")
+        export(find_model(f"{tmp_path / 'own.py'}:{factory}"), RECIPE, PIXELS, one_class(3), 0, tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["own.py"]
 
 
 def test_lenet_with_photographs_says_what_takes_them(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"lenet takes grey images, .* give --model transfer --head features"):
-        export(find_model("lenet"), RECIPE, Pixels(32, 32, 3), 3, 0, tmp_path / "export")
+        export(find_model("lenet"), RECIPE, picture(32, 32, 3), one_class(3), 0, tmp_path / "export")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -122,7 +123,7 @@ def test_initial_weights_that_are_no_numbers_are_named(value: str, tmp_path: Pat
     broken = f"self.first.bias.data[1] = float('{value}')"
     source = stages.module_of(MODULE.replace("self.first.bias.requires_grad_(False)", broken), tmp_path)
     with pytest.raises(ModelError, match=r"NaN or infinite, .*: first\.bias$"):
-        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+        export(source, RECIPE, PIXELS, one_class(2), 0, tmp_path / "export")
 
 
 @pytest.mark.parametrize(("value", "refused"), [("nan", True), ("inf", True), ("-inf", False)])
@@ -141,16 +142,16 @@ def test_of_an_onnx_file_a_mask_of_minus_infinity_is_taken(value: str, refused: 
     source = find_model(str(tmp_path / "own.onnx"))
     recipe = Recipe(Preprocessing(2, 2))
     with pytest.raises(ModelError, match=r"NaN or infinite, .*: mask$") if refused else nullcontext():
-        export(source, recipe, Pixels(2, 2, 1), 2, 0, tmp_path / "export")
+        export(source, recipe, picture(2, 2, 1), one_class(2), 0, tmp_path / "export")
 
 
 def test_layers_that_wait_for_their_first_input_are_named(tmp_path: Path) -> None:
     source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Sequential(nn.LazyLinear(2))\n", tmp_path)
     with pytest.raises(ModelError, match=r"0\.weight, 0\.bias: not initialized; call the module once"):
-        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+        export(source, RECIPE, PIXELS, one_class(2), 0, tmp_path / "export")
 
 
 def test_parameters_on_another_device_are_refused(tmp_path: Path) -> None:
     source = stages.module_of("from torch import nn\nnetwork = lambda: nn.Linear(6, 2, device='meta')\n", tmp_path)
     with pytest.raises(ModelError, match="parameters are on meta: make it on the CPU"):
-        export(source, RECIPE, PIXELS, 2, 0, tmp_path / "export")
+        export(source, RECIPE, PIXELS, one_class(2), 0, tmp_path / "export")

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import one_class, picture
 from pipeline.capture.export import export
 from pipeline.capture.half import round_weights, store_half
 from pipeline.capture.preprocess import after_preprocessing
@@ -22,7 +23,7 @@ from pipeline.lowering.model_folder import build_model_folder
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources.model_source import find_model
 
-PIXELS = Pixels(8, 8, 3)
+PIXELS = picture(8, 8, 3)
 RECIPE = Recipe(Preprocessing(8, 8), trainable=("head.*",))
 
 NETWORK = """
@@ -46,8 +47,8 @@ def build(recipe: Recipe, folder: Path) -> Path:
     """export/ and model/ of the network."""
     folder.mkdir()
     (folder / "net.py").write_text(NETWORK)
-    export(find_model(f"{folder / 'net.py'}:network"), recipe, PIXELS, 4, 1, folder / "export")
-    build_model_folder("net", recipe, PIXELS, 4, folder / "export", None, folder / "model")
+    export(find_model(f"{folder / 'net.py'}:network"), recipe, PIXELS, one_class(4), 1, folder / "export")
+    build_model_folder("net", recipe, PIXELS, one_class(4), folder / "export", None, folder / "model")
     return folder
 
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from device_runtime.engines.base import Engine
 from device_runtime.engines.reference import ReferenceEngine
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 from tests.pipeline.lowering.harness import RECIPE, assert_same, by_lowering, by_torch
@@ -75,7 +76,7 @@ def network():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_engines_agree_on_the_losses_of_some_steps(name: str, tmp_path: Path) -> None:
-    pixels, recipe = Pixels(6, 6, 1), replace(LOSSES[name][0], preprocessing=Preprocessing(6, 6))
+    pixels, recipe = picture(6, 6, 1), replace(LOSSES[name][0], preprocessing=Preprocessing(6, 6))
     source = stages.module_of(MODULE, tmp_path)
     folder = stages.build_unchecked(source, recipe, pixels, CLASSES, tmp_path, reference=True)
     engines: list[Engine] = [

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.bench.networks import NETWORKS as BENCHED
 from pipeline.checking.calm import calmed
 from pipeline.checking.check import FILE_NAME, line_of
@@ -36,7 +36,7 @@ CLASSES = 10
 )
 def test_the_measured_networks_are_torchs(name: str, tmp_path: Path) -> None:
     network = BENCHED[name]
-    pixels = network.pixels or (Pixels(64, 64, 3) if network.everyday else Pixels(28, 28, 1))
+    pixels = network.pixels or (picture(64, 64, 3) if network.everyday else picture(28, 28, 1))
     source = find_model(network.model)
     recipe = recipe_of(source, pixels)
     stages.build_unchecked(source, recipe, pixels, CLASSES, tmp_path)
@@ -47,7 +47,7 @@ def test_the_measured_networks_are_torchs(name: str, tmp_path: Path) -> None:
 def test_frozen_weights_in_half_are_compared_as_they_are_stored(tmp_path: Path) -> None:
     text = "from torch import nn\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), "
     source = stages.module_of(text + "nn.ReLU(), nn.Flatten(), nn.Linear(64, 10))\n", tmp_path)
-    pixels = Pixels(6, 6, 1)
+    pixels = picture(6, 6, 1)
     recipe = replace(recipe_of(source, pixels), trainable=("4.*",), frozen_dtype="float16")
     stages.build_unchecked(source, recipe, pixels, CLASSES, tmp_path)
     assert stages.check(source, recipe, pixels, CLASSES, tmp_path).largest["logits"] < 1e-5
@@ -98,14 +98,14 @@ def write_file(folder: Path) -> Path:
 
 
 def test_a_file_is_compared_with_itself_in_the_runtime(tmp_path: Path) -> None:
-    source, pixels = find_model(str(write_file(tmp_path))), Pixels(6, 6, 1)
+    source, pixels = find_model(str(write_file(tmp_path))), picture(6, 6, 1)
     recipe = recipe_of(source, pixels)
     stages.build_unchecked(source, recipe, pixels, CLASSES, tmp_path)
     assert stages.check(source, recipe, pixels, CLASSES, tmp_path).largest["logits"] < 1e-5
 
 
 def test_a_file_that_was_lowered_to_something_else_is_refused(tmp_path: Path) -> None:
-    path, pixels = write_file(tmp_path), Pixels(6, 6, 1)
+    path, pixels = write_file(tmp_path), picture(6, 6, 1)
     source = find_model(str(path))
     recipe = recipe_of(source, pixels)
     stages.build_unchecked(source, recipe, pixels, CLASSES, tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import ModelError
 from pipeline.graphs.graph import Graph, Value
 from pipeline.graphs.node import Node
@@ -21,7 +21,7 @@ from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
 
-PIXELS = Pixels(8, 8, 1)
+PIXELS = picture(8, 8, 1)
 RECIPE = Recipe(Preprocessing(8, 8), batch_size=4)
 CLASSES = 3
 

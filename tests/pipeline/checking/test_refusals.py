@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import ModelError
 from pipeline.recipe import Preprocessing, Recipe
 from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
 
-PIXELS = Pixels(6, 6, 1)
+PIXELS = picture(6, 6, 1)
 RECIPE = Recipe(Preprocessing(6, 6), batch_size=4)
 CLASSES = 3
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.checking.reference_check import check_reference
 from pipeline.errors import PipelineError, UsageError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
@@ -14,7 +14,7 @@ from pipeline.sources.model_source import ModelSource
 from tests.pipeline import stages
 
 SIDE, CLASSES = 6, 4
-PIXELS = Pixels(SIDE, SIDE, 1)
+PIXELS = picture(SIDE, SIDE, 1)
 RECIPE = Recipe(Preprocessing(SIDE, SIDE), Optimizer("adam"))
 
 TEXT = """

@@ -45,6 +45,8 @@ def test_tasks_are_listed_in_groups_a_line_each() -> None:
         ("--help zzz", "'zzz' is no task: `"),
         ("--list=zzz", "Sub-collection 'zzz' not found: `"),
         ("runs --json", "runs takes no option --json: infer, doctor, devices take it"),
+        ("fleet.join --rounds 3", "fleet.join takes no option --rounds: fleet takes it"),
+        ("fleet --cycles 3", "fleet takes no option --cycles: run, train take it"),
     ],
 )
 @PROGRAMS

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from device_runtime.formats.dataset import load_dataset, read_description, write_description
+from device_runtime.formats.sample import picture
 from pipeline.datasets.convert import convert
 from pipeline.datasets.photographs.account import Account, read_account
 from pipeline.datasets.photographs.preparation import read_preparation
@@ -56,7 +57,7 @@ def test_a_part_has_classes_size_and_preparation_of_the_whole(sample: Path, tmp_
     for folder in part(sample, 5, TWO_CLASSES, 1, tmp_path / "parts"):
         description = load_dataset(folder).description
         assert (description.name, description.classes) == (whole.name, whole.classes)
-        assert (description.height, description.width, description.channels) == (28, 28, 1)
+        assert description.sample == picture(28, 28, 1)
         assert read_preparation(folder) == read_preparation(sample)
         assert read_account(folder) == Account()
 

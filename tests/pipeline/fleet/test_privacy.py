@@ -95,6 +95,15 @@ def test_an_update_that_is_short_enough_stays() -> None:
     np.testing.assert_allclose(made, given + step, rtol=1e-6)
 
 
+# The square of the second is 0 in float32.
+@pytest.mark.parametrize("step", [0.0, 1e-30])
+def test_an_update_without_length_stays(step: float) -> None:
+    given = np.array([0.0, 1.5, -2.0], np.float32)
+    update = given + np.float32(step)
+    [made] = trained(asked(private(), record(parameters=given)), update)
+    np.testing.assert_array_equal(made, update)
+
+
 def test_all_arrays_are_clipped_as_one_vector() -> None:
     zeros = np.zeros(50, np.float32)
     message = asked(private(), record(parameters=zeros, other=zeros))

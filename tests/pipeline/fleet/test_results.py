@@ -38,8 +38,9 @@ def test_one_is_named_or_at_a_path(runs: Path, tmp_path: Path) -> None:
 
 
 def test_a_fleet_is_not_compared(runs: Path) -> None:
-    with pytest.raises(UsageError, match=f"{FLEET}: neither that nor .* a folder with a metrics.jsonl"):
-        report(Settings(runs=runs, paths=(Path(TRAINING), Path(FLEET))))
+    for paths, output in (((TRAINING, FLEET), None), ((FLEET,), Path("page.html"))):
+        with pytest.raises(UsageError, match=f"{FLEET} is a fleet's, which is compared with none: report on it alone"):
+            report(Settings(runs=runs, paths=tuple(map(Path, paths)), output=output))
 
 
 def test_fleets_are_lines_among_the_trainings(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +15,16 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord
 
+from device_runtime.formats.dataset import read_description, write_description
+from device_runtime.formats.metrics import read_records
 from pipeline.errors import TargetError, UsageError
-from pipeline.fleet.device import Arrays
+from pipeline.fleet.device import Arrays, Device
 from pipeline.fleet.options.strategy import STRATEGIES, Strategy
-from pipeline.fleet.rounds import Node, Rounds
+from pipeline.fleet.records import of
+from pipeline.fleet.roll import Node, Roll
+from pipeline.fleet.rounds import Rounds
 from pipeline.fleet.run import Nodes
+from pipeline.fleet.seats import Fleet
 from pipeline.fleet.strategies import make_strategy, read_state, write_state
 from pipeline.fleet.wire import arrays_of, in_float64, record_of
 from tests.pipeline.fleet.small import BATCH_SIZE, running, small_settings, untrained
@@ -37,15 +44,20 @@ OPTIONS: Mapping[str, tuple[tuple[str, float], ...]] = {
 class Running:
     """A fleet whose rounds are made one by one."""
 
-    def __init__(self, grid: Any, start: Arrays, digest: str, own: Nodes) -> None:
-        self.grid, self.start, self.digest, self.own = grid, start, digest, own
+    def __init__(self, grid: Any, start: Arrays, made: Fleet, own: Nodes) -> None:
+        self.grid, self.start, self.digest, self.own = grid, start, made.digest, own
+        self.seats = made.seats
 
     def rounds(self, strategy: Any, timeout_s: float = 120.0) -> Rounds:
-        return Rounds(self.grid, strategy, self.digest, {}, timeout_s, SEED)
+        return Rounds(self.grid, strategy, self.digest, timeout_s)
+
+    def ready(self) -> list[Node]:
+        """All devices, when their nodes are up."""
+        return Roll(self.grid, self.digest, {}, SEED).draw(1, 1.0, 3, DEVICES, 60, lambda nodes: None).chosen
 
     def train(self, strategy: Any, number: int = 1, arrays: Arrays | None = None, dtype: str = "float32") -> Any:
         rounds = self.rounds(strategy)
-        found = rounds.ready(3, DEVICES, 60, lambda nodes: None)
+        found = self.ready()
         config = {"epochs": 1, "seed": number, "batch_size": BATCH_SIZE}
         return rounds.train(number, arrays or self.start, found, config, dtype, lambda device, answer: None)
 
@@ -55,7 +67,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Three devices, whose model has FedProx's term."""
     settings = small_settings(tmp_path_factory.mktemp("fleet"), len(DEVICES), "fedprox")
     with running(settings) as (made, grid, own):
-        yield Running(grid, untrained(made), made.digest, own)
+        yield Running(grid, untrained(made), made, own)
 
 
 def keeping(strategy: Any) -> list[tuple[np.ndarray, int]]:
@@ -89,6 +101,19 @@ def test_fedavg_is_the_weighted_mean_in_float64(fleet: Running) -> None:
     # Where the exact mean lies between two numbers of float32, either is right.
     np.testing.assert_allclose(outcome.arrays.parameters, mean, rtol=1e-7, atol=0)
     assert not np.array_equal(outcome.arrays.parameters, fleet.start.parameters)
+
+
+def test_a_device_evaluates_on_the_test_images_that_it_is_weighted_by(fleet: Running, tmp_path: Path) -> None:
+    seat = fleet.seats[0]
+    part = Path(seat.package) / "dataset"
+    shutil.copytree(part, tmp_path / "data")
+    description = read_description(part)
+    both = {**description.splits, "validation": description.splits["train"]}
+    write_description(tmp_path / "data", replace(description, splits=both))
+    evaluated = Device(replace(seat, data=str(tmp_path / "data"))).evaluate(fleet.start)
+    assert evaluated == Device(seat).evaluate(fleet.start)
+    [record] = of(read_records(Path(seat.package) / "output" / "evaluation_0.jsonl"), "evaluation")
+    assert (evaluated.images, "test") == (record["images"], record["split"])
 
 
 def test_the_same_round_again_is_the_same(fleet: Running) -> None:
@@ -178,28 +203,21 @@ def test_a_device_whose_node_was_killed_is_left_out_and_comes_back(fleet: Runnin
     os.kill(fleet.own.running["local:2"].pid, signal.SIGKILL)
     fleet.own.running["local:2"].wait()
     rounds = fleet.rounds(make_strategy(Strategy()), timeout_s=8)
-    chosen = [Node(0, "nobody", "", {}), *rounds.nodes()]
-    outcome = rounds.train(1, fleet.start, chosen[1:], {"epochs": 1}, "float32", lambda device, answer: None)
+    chosen = Roll(fleet.grid, fleet.digest, {}, SEED).draw(1, 1.0, 0, [], 0, lambda nodes: None).chosen
+    outcome = rounds.train(1, fleet.start, chosen, {"epochs": 1}, "float32", lambda device, answer: None)
     assert {update.device for update in outcome.updates} | outcome.missing.keys() >= {"local:1", "local:3"}
-    assert fleet.own.revive() == ["local:2"]
-    back = fleet.rounds(make_strategy(Strategy())).ready(3, DEVICES, 60, lambda nodes: None)
-    assert [node.device for node in back] == DEVICES
-
-
-def test_who_takes_part_follows_from_the_seed(fleet: Running) -> None:
-    rounds = fleet.rounds(make_strategy(Strategy()))
-    nodes = [Node(number, f"local:{number}", "away" if number == 3 else "", {}) for number in range(1, 12)]
-    chosen = [rounds.choose(number, nodes, 0.3, 1) for number in range(1, 20)]
-    assert chosen == [rounds.choose(number, list(nodes), 0.3, 1) for number in range(1, 20)]
-    assert {len(some) for some in chosen} == {3}
-    assert {node.device for some in chosen for node in some} == {node.device for node in nodes if not node.unready}
-    assert [node.device for node in rounds.choose(1, nodes, 1.0, 1)][-2:] == ["local:10", "local:11"]
+    looks: list[list[str]] = []
+    # As one that ends while it is waited for: at the first look nobody sees it yet.
+    back = Roll(fleet.grid, fleet.digest, {}, SEED).draw(
+        1, 1.0, 3, DEVICES, 60, lambda nodes: None, lambda: looks.append(fleet.own.revive() if looks else [])
+    )
+    assert ["local:2"] in looks
+    assert [node.device for node in back.chosen] == DEVICES
 
 
 def test_what_a_device_cannot_take_is_told_by_it(fleet: Running) -> None:
     rounds = fleet.rounds(make_strategy(Strategy()))
-    found = rounds.ready(3, DEVICES, 60, lambda nodes: None)
-    outcome = rounds.train(1, fleet.start, found, {"epochs": 0}, "float32", lambda device, answer: None)
+    outcome = rounds.train(1, fleet.start, fleet.ready(), {"epochs": 0}, "float32", lambda device, answer: None)
     assert outcome.arrays is None
     assert outcome.missing.keys() == set(DEVICES)
     assert all("--epochs 0, which is not" in why for why in outcome.missing.values())

@@ -13,12 +13,13 @@ from torch import nn
 
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint, write_checkpoint
-from device_runtime.formats.model import Model, Pixels, read_model
+from device_runtime.formats.model import Model, read_model
+from device_runtime.formats.sample import picture
 from pipeline.lowering.inference import write_inference_model
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS = Pixels(8, 8, 3)
+PIXELS = picture(8, 8, 3)
 RECIPE = Recipe(Preprocessing(8, 8), Optimizer("sgd", (("momentum", 0.9),)))
 RATE = 0.05
 
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def batches(count: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
     random = np.random.default_rng(5)
-    shape = (size, PIXELS.height, PIXELS.width, PIXELS.channels)
+    shape = (size, PIXELS.shape[0], PIXELS.shape[1], PIXELS.shape[2])
     return [(random.integers(0, 256, shape, np.uint8), random.integers(0, 5, size)) for _ in range(count)]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Optimizer
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
@@ -29,7 +29,7 @@ def test_black_images_give_zero_biases_the_gradient_that_torch_gives(activation:
     names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "N"}}}
     path = tmp_path / "net.onnx"
     torch.onnx.export(module, (torch.zeros(1, 1, SIDE, SIDE),), str(path), dynamo=False, **names)  # type: ignore[arg-type]
-    pixels = Pixels(SIDE, SIDE, 1)
+    pixels = picture(SIDE, SIDE, 1)
     source = find_model(str(path))
     recipe = replace(recipe_of(source, pixels), optimizer=Optimizer("sgd"))
     engine = stages.open_engine(stages.build(source, recipe, pixels, CLASSES, tmp_path), 4)

@@ -16,14 +16,15 @@ from torch import nn
 
 from device_runtime.engines.base import Batch, Engine
 from device_runtime.engines.reference import ReferenceEngine
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.errors import ModelError
 from pipeline.graphs.graph import Graph
 from pipeline.optimizers import Optimizer, clipped, parse_optimizer
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS, CLASSES, SIZE, RATE = Pixels(8, 8, 3), 5, 6, 0.002
+PIXELS, CLASSES, SIZE, RATE = picture(8, 8, 3), 5, 6, 0.002
 
 # What is frozen lies between what trains, so that it stays within the steps.
 NETWORK = """
@@ -60,7 +61,7 @@ def accumulated(engine: Engine, updates: Sequence[Sequence[Batch]]) -> None:
 
 def updates_of(count: int, batches: int) -> list[list[Batch]]:
     random = np.random.default_rng(7)
-    shape = (SIZE, PIXELS.height, PIXELS.width, PIXELS.channels)
+    shape = (SIZE, PIXELS.shape[0], PIXELS.shape[1], PIXELS.shape[2])
 
     def draw(classes: int) -> Batch:
         return random.integers(0, 256, shape, np.uint8), random.integers(0, classes, SIZE)

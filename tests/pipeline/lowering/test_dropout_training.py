@@ -10,11 +10,11 @@ import pytest
 from device_runtime.engines.base import Batch
 from device_runtime.engines.lowered import LoweredEngine
 from device_runtime.formats.checkpoint import Checkpoint
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS = Pixels(4, 4, 1)
+PIXELS = picture(4, 4, 1)
 RECIPE = Recipe(Preprocessing(4, 4))
 RATE = 0.01
 

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto
 
 from device_runtime.formats.checkpoint import untrained_name
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.errors import UsageError
 from pipeline.files import read_record
 from pipeline.graphs.sessions import open_session
@@ -22,7 +23,7 @@ from pipeline.recipe import Preprocessing, Recipe
 from tests.device_runtime.small_model import write_images
 from tests.pipeline import stages
 
-PIXELS, CLASSES = Pixels(16, 16, 1), 3
+PIXELS, CLASSES = picture(16, 16, 1), 3
 RECIPE = Recipe(Preprocessing(16, 16), trainable=("head.*",), frozen_dtype="int8")
 
 # Its first channel is dead: the weights are nothing beside the bias, as batch normalisation folds them.

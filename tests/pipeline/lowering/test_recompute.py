@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS, CLASSES, BATCH = Pixels(16, 16, 3), 5, 4
+PIXELS, CLASSES, BATCH = picture(16, 16, 3), 5, 4
 RECIPE = Recipe(Preprocessing(16, 16), Optimizer("sgd"), batch_size=BATCH)
 
 HEAD = "from torch import nn\nimport torch\n\n\n"
@@ -68,7 +69,7 @@ def network():
 @pytest.mark.parametrize("text", NETWORKS.values(), ids=NETWORKS.keys())
 def test_losses_and_weights_are_bit_for_bit_what_they_are_without(text: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    shape = (BATCH, PIXELS.height, PIXELS.width, PIXELS.channels)
+    shape = (BATCH, PIXELS.shape[0], PIXELS.shape[1], PIXELS.shape[2])
     batches = [(random.integers(0, 256, shape, np.uint8), random.integers(0, CLASSES, BATCH)) for _ in range(6)]
     losses, weights, nodes = [], [], []
     for recompute in (False, True):
@@ -130,7 +131,9 @@ def test_the_runner_takes_less_memory(tmp_path: Path) -> None:
         place = tmp_path / str(recompute)
         place.mkdir()
         recipe = replace(RECIPE, preprocessing=Preprocessing(32, 32), batch_size=64, recompute=recompute)
-        folder = stages.build_unchecked(stages.module_of(HEAD + DEEP, place), recipe, Pixels(32, 32, 3), CLASSES, place)
+        folder = stages.build_unchecked(
+            stages.module_of(HEAD + DEEP, place), recipe, picture(32, 32, 3), CLASSES, place
+        )
         assert read_model(folder).parameters_size < 10_000
         command = (sys.executable, "-c", MEASURE, str(folder))
         peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))

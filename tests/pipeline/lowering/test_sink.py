@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from device_runtime.engines.base import Batch
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.optimizers import parse_optimizer
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS, BATCH = Pixels(6, 6, 1), 8
+PIXELS, BATCH = picture(6, 6, 1), 8
 
 NETWORK = """
 from torch import nn

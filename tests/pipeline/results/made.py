@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Description, Strip, write_description
+from device_runtime.formats.dataset import Strip, pictures, write_description
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import File, Manifest, Version, write_manifest
 from device_runtime.formats.predictions import Heading, Predictions, write_predictions
@@ -80,5 +80,5 @@ def write_dataset(folder: Path, classes: tuple[str, ...], counts: list[int], sid
     strips = [Strip(f"{label}.bmp", label, count) for label, count in enumerate(counts) if count]
     for strip in strips:
         write_bmp(folder / strip.file, random.integers(0, 255, (strip.count, side, side, 1), np.uint8))
-    write_description(folder, Description("made", side, side, 1, classes, {"test": tuple(strips)}))
+    write_description(folder, pictures("made", side, side, 1, classes, {"test": tuple(strips)}))
     return folder

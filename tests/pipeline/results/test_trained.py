@@ -47,8 +47,8 @@ def test_damaged_metadata_is_refused(changed: dict[str, str], message: str, tmp_
 
 
 def test_a_model_that_says_nothing_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path, {"classes": SAYS["classes"]})
-    with pytest.raises(FormatError, match=r"does not say preprocessing and probability in its metadata.* train again"):
+    write(tmp_path, {"preprocessing": SAYS["preprocessing"]})
+    with pytest.raises(FormatError, match=r"does not say classes and probability in its metadata.* train again"):
         read_trained(tmp_path)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
 from device_runtime.formats.round import ROUND_PARAMETERS, read_round
+from device_runtime.formats.sample import picture
 from pipeline.optimizers import parse_optimizer
 from pipeline.recipe import Preprocessing, Recipe
 from tests.device_runtime.interrupted import trained
@@ -40,7 +41,7 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         trainable=(request.param,),
         proximal=True,
     )
-    model = stages.build_unchecked(stages.module_of(NETWORK, folder), recipe, Pixels(SIDE, SIDE, 1), CLASSES, folder)
+    model = stages.build_unchecked(stages.module_of(NETWORK, folder), recipe, picture(SIDE, SIDE, 1), CLASSES, folder)
     assert (read_model(model).features is None) == (request.param == "*")
     write_images(folder / "dataset", {"train": 24, "test": 7}, SIDE)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import PipelineError
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
@@ -17,7 +17,7 @@ from tests.pipeline.sources.exported import CLASSES, SIDE
 
 # About a minute; further ones: DAMAGED_FILES=500 pytest …
 COUNT = int(os.environ.get("DAMAGED_FILES", "100"))
-PIXELS = Pixels(SIDE, SIDE, 1)
+PIXELS = picture(SIDE, SIDE, 1)
 
 
 @pytest.mark.slow

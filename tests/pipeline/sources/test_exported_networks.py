@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Optimizer
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
 from tests.pipeline.sources.exported import CLASSES, SIDE, module_of, train_beside_torch, write
 
-PIXELS = Pixels(SIDE, SIDE, 1)
+PIXELS = picture(SIDE, SIDE, 1)
 Layers = Any
 
 CONV = "c = Conv<pads=[1,1,1,1]>(x, conv_weight, conv_bias) "

@@ -14,14 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import picture
 from pipeline.errors import ModelError, UsageError
 from pipeline.recipe import Optimizer, Recipe
 from pipeline.sources.model_source import find_model, recipe_of
 from tests.pipeline import stages
 
 SIDE, CLASSES, BATCH = 8, 4, 8
-PIXELS = Pixels(SIDE, SIDE, 3)
+PIXELS = picture(SIDE, SIDE, 3)
 
 BODY = """ c = Conv<strides=[2,2]>(x, conv_weight, conv_bias) r = Relu(c) m = MaxPool<kernel_shape=[3,3]>(r)
     f = Flatten(m) logits = Gemm<transB=1>(f, head_weight, head_bias) """

@@ -14,7 +14,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from device_runtime.formats.model import Pixels, read_model
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import one_class, picture
 from pipeline.capture.export import export
 from pipeline.errors import ModelError, UsageError
 from pipeline.graphs.inference_mode import trains
@@ -24,7 +25,7 @@ from pipeline.sources.onnx_file import files_of
 from tests.pipeline import stages
 
 CLASSES, SIDE = 4, 24
-PIXELS = Pixels(32, 32, 3)
+PIXELS = picture(32, 32, 3)
 
 
 def small(*last: nn.Module) -> nn.Sequential:
@@ -110,7 +111,7 @@ def test_the_heads_weights_are_drawn_by_the_seed(tmp_path: Path) -> None:
     source = find_model("transfer", backbone=str(write(tmp_path / "small.onnx", small(nn.Flatten()))))
 
     def head(seed: int) -> dict[str, np.ndarray]:
-        export(source, recipe_of(source, PIXELS), PIXELS, CLASSES, seed, tmp_path / "export")
+        export(source, recipe_of(source, PIXELS), PIXELS, one_class(CLASSES), seed, tmp_path / "export")
         tensors = onnx.load(tmp_path / "export" / "trained.onnx").graph.initializer
         return {tensor.name: numpy_helper.to_array(tensor) for tensor in tensors}
 
@@ -163,7 +164,14 @@ def write_beyond_opset_17(path: Path) -> Path:
 def test_a_backbone_of_an_opset_that_cannot_be_converted_stays_frozen(tmp_path: Path) -> None:
     source = find_model("transfer", backbone=str(write_beyond_opset_17(tmp_path / "model.onnx")))
     with pytest.raises(ModelError, match="is of opset 20, in which it can only stay frozen"):
-        export(source, replace(recipe_of(source, PIXELS), trainable=("*",)), PIXELS, CLASSES, 1, tmp_path / "export")
+        export(
+            source,
+            replace(recipe_of(source, PIXELS), trainable=("*",)),
+            PIXELS,
+            one_class(CLASSES),
+            1,
+            tmp_path / "export",
+        )
     assert not (tmp_path / "export").exists()
     assert [parameter.name for parameter in read_model(build(tmp_path / "model.onnx", tmp_path)).parameters] == [
         *("head.weight", "head.bias")
@@ -176,7 +184,7 @@ def test_a_whole_model_of_an_opset_that_cannot_be_converted_is_refused(tmp_path:
         r"model.onnx is of opset 20, of which opset 17 has no AveragePool \(node 'pool'\) with dilations: export it"
     )
     with pytest.raises(ModelError, match=message):
-        export(source, recipe_of(source, PIXELS), PIXELS, CLASSES, 1, tmp_path / "export")
+        export(source, recipe_of(source, PIXELS), PIXELS, one_class(CLASSES), 1, tmp_path / "export")
 
 
 @pytest.mark.parametrize("opset", [17, 20])

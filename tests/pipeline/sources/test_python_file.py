@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import one_class, picture
 from pipeline.capture.export import export
 from pipeline.errors import ModelError
 from pipeline.recipe import Preprocessing, Recipe
@@ -51,7 +51,7 @@ def model(tmp_path: Path) -> Path:
 def test_it_imports_what_lies_beside_it(model: Path, tmp_path: Path) -> None:
     before = list(sys.path)
     source = find_model(f"{model}:small")
-    export(source, Recipe(Preprocessing(4, 4)), Pixels(4, 4, 3), 2, 1, tmp_path / "export")
+    export(source, Recipe(Preprocessing(4, 4)), picture(4, 4, 3), one_class(2), 1, tmp_path / "export")
     assert (tmp_path / "export" / "forward.onnx").is_file()
     assert sys.path == before
     assert "seed" in dir(__import__("random"))

@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import LoweringError
 from pipeline.recipe import Optimizer
 from pipeline.sources.model_source import find_model, recipe_of
@@ -21,7 +21,7 @@ from tests.pipeline import stages
 from tests.pipeline.sources.exported import CLASSES, SIDE, train_beside_torch
 
 UNITS = 5
-PIXELS = Pixels(SIDE, SIDE, 1)
+PIXELS = picture(SIDE, SIDE, 1)
 
 
 class Rows(nn.Module):

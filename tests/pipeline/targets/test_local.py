@@ -34,6 +34,15 @@ def test_a_script_runs_in_place_with_this_interpreter(target: LocalTarget, tmp_p
     assert lines[1:] == ["e"]
 
 
+def test_a_script_gives_way_to_others_where_it_is_asked_to(tmp_path: Path) -> None:
+    target = LocalTarget(make_package(tmp_path, {"train.sh": "nice\n"}))
+    before, after = list[str](), list[str]()
+    target.run("train.sh", [], before.append)
+    target.niceness = 3
+    target.run("train.sh", [], after.append)
+    assert int(after[0]) == min(19, int(before[0]) + 3)
+
+
 def test_results_are_pulled_until_they_are_cleared(target: LocalTarget, tmp_path: Path) -> None:
     assert target.pull(tmp_path / "results") == []
     target.run("train.sh", [], lambda line: None)

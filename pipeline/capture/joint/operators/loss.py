@@ -14,8 +14,8 @@ def _labels(call: Call, g: Writer) -> tuple[Value, bool]:
     scores: Tensor = call["self"]
     target, axis = call["target"].value, min(scores.rank - 1, 1)
     count = scores.static(axis)
-    # The recipe's labels are valid, all of them.
-    valid = target == LABELS
+    # The dataset's classes are valid, all of them; a position may have none.
+    valid = target == LABELS and scores.rank == 2
     if not valid:
         ignored = g.op("Equal", target, g.ints(int(call["ignore_index"])))
         target = g.op("Where", ignored, g.ints(-count - 1), target)

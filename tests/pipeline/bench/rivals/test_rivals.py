@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import one_class, picture
 from pipeline.bench.building import build_network
 from pipeline.bench.networks import Measured
 from pipeline.bench.rivals import executorch_rival, jax_rival, reference_rival, torch_rival
@@ -51,12 +51,12 @@ def task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def made(source: ModelSource, recipe: Recipe, folder: Path) -> Task:
-    pixels, exported, package = Pixels(16, 16, 3), folder / "export", folder / "package-x86"
-    export(source, recipe, pixels, 10, 1, exported, True)
+    pixels, exported, package = picture(16, 16, 3), folder / "export", folder / "package-x86"
+    export(source, recipe, pixels, one_class(10), 1, exported, True)
     build_artifacts(exported, recipe, 10, folder / "artifacts")
     package.mkdir()
-    build_model_folder(source.name, recipe, pixels, 10, exported, folder / "artifacts", package / "model")
-    task = Task(source, recipe, pixels, 10, 1, package, exported)
+    build_model_folder(source.name, recipe, pixels, one_class(10), exported, folder / "artifacts", package / "model")
+    task = Task(source, recipe, pixels, one_class(10), 1, package, exported)
     task.save()
     return Task.load(task.file)
 
@@ -119,12 +119,14 @@ def test_the_fastest_way_is_one_that_torch_has(tmp_path: Path, monkeypatch: pyte
     recipe = Recipe(Preprocessing(16, 16), Optimizer("rmsprop"), batch_size=4)
     source = module_of(NETWORK, tmp_path)
     # torch has no fused RMSprop.
-    assert not torch_rival._choose(Task(source, recipe, Pixels(16, 16, 3), 10, 1, tmp_path, tmp_path)).fused
+    assert not torch_rival._choose(Task(source, recipe, picture(16, 16, 3), one_class(10), 1, tmp_path, tmp_path)).fused
 
 
 def test_what_the_recipe_freezes_stands_still_in_torch_too(tmp_path: Path) -> None:
     recipe = Recipe(Preprocessing(16, 16), trainable=("7.*",))
-    module = module_to_train(Task(module_of(NETWORK, tmp_path), recipe, Pixels(16, 16, 3), 10, 1, tmp_path, tmp_path))
+    module = module_to_train(
+        Task(module_of(NETWORK, tmp_path), recipe, picture(16, 16, 3), one_class(10), 1, tmp_path, tmp_path)
+    )
     assert [name for name, p in module.named_parameters() if p.requires_grad] == ["7.weight", "7.bias"]
     assert not module.get_submodule("1").training
 
@@ -132,7 +134,7 @@ def test_what_the_recipe_freezes_stands_still_in_torch_too(tmp_path: Path) -> No
 def test_an_onnx_file_is_no_module(tmp_path: Path) -> None:
     (tmp_path / "own.onnx").write_bytes(b"")
     source = ModelSource("own", onnx_file=tmp_path / "own.onnx")
-    task = Task(source, Recipe(Preprocessing(16, 16)), Pixels(16, 16, 3), 10, 1, tmp_path, tmp_path)
+    task = Task(source, Recipe(Preprocessing(16, 16)), picture(16, 16, 3), one_class(10), 1, tmp_path, tmp_path)
     for make in (torch_rival.eager_step, torch_rival.compiled_step, executorch_rival.step):
         with pytest.raises(Unavailable, match="is an ONNX file"):
             make(task, 1)
@@ -156,7 +158,7 @@ def test_onnxruntime_training_is_measured_also_where_its_engine_would_not_train_
         tmp_path,
     )
     model, recipe = f"{source.python_file}:{source.factory}", Recipe(Preprocessing(6, 6), batch_size=3)
-    measured = Measured("network", "a network", model, recipe, Pixels(6, 6, 1), 10, ("onnxruntime-training",))
+    measured = Measured("network", "a network", model, recipe, picture(6, 6, 1), 10, ("onnxruntime-training",))
     built = build_network(measured, Settings(build=tmp_path / "build"))
     assert built.task.lacks_reference == ""
     assert not (built.package / "model" / "reference").exists()
@@ -165,6 +167,6 @@ def test_onnxruntime_training_is_measured_also_where_its_engine_would_not_train_
 
 def test_why_onnxruntime_training_does_not_run_is_said(tmp_path: Path) -> None:
     source = module_of(NETWORK, tmp_path)
-    made = (source, Recipe(Preprocessing(16, 16)), Pixels(16, 16, 3), 10, 1, tmp_path, tmp_path)
+    made = (source, Recipe(Preprocessing(16, 16)), picture(16, 16, 3), one_class(10), 1, tmp_path, tmp_path)
     with pytest.raises(Unavailable, match="it has no gradient of TopK"):
         reference_rival.step(Task(*made, lacks_reference="it has no gradient of TopK"), 1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.capture.joint.loss import auxiliary_of, logits_of
 from pipeline.errors import ModelError, UsageError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
@@ -17,7 +17,7 @@ from pipeline.sources.model_source import build_module
 from tests.pipeline import stages
 
 SIDE, CLASSES, BATCH, STEPS, RATE, SEED = 6, 4, 8, 20, 1e-2, 3
-PIXELS = Pixels(SIDE, SIDE, 1)
+PIXELS = picture(SIDE, SIDE, 1)
 
 TEXT = """
 from collections import namedtuple

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
 
-PIXELS, CLASSES = Pixels(8, 8, 3), 3
+PIXELS, CLASSES = picture(8, 8, 3), 3
 RECIPE = Recipe(Preprocessing(8, 8), batch_size=4)
 
 HEADER = """

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import LoweringError, ModelError
 from pipeline.recipe import Optimizer, Preprocessing, Recipe
 from pipeline.sources.model_source import build_module
@@ -98,7 +98,7 @@ def source_of(way: str, folder: Path, height: int = SIDE) -> Any:
 @pytest.mark.parametrize("way", WAYS)
 def test_twenty_steps_are_torchs(way: str, tmp_path: Path) -> None:
     source = source_of(way, tmp_path)
-    built = stages.build(source, RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
+    built = stages.build(source, RECIPE, picture(SIDE, SIDE, 1), CLASSES, tmp_path)
     engine = stages.open_engine(built, BATCH)
     random = np.random.default_rng(2)
     network = build_module(source, CLASSES, 1)
@@ -124,14 +124,14 @@ def test_its_nodes_are_as_many_for_any_length(cell: str, tmp_path: Path) -> None
         (folder := tmp_path / str(height)).mkdir()
         source = source_of(f"{cell}, one layer", folder, height)
         recipe = Recipe(Preprocessing(height, SIDE), Optimizer("adam"), batch_size=BATCH)
-        built = stages.build(source, recipe, Pixels(height, SIDE, 1), CLASSES, folder)
+        built = stages.build(source, recipe, picture(height, SIDE, 1), CLASSES, folder)
         counts.append(len(onnx.load(built / "gradient_step.onnx").graph.node))
     assert counts[0] == counts[1] < 120
 
 
 def test_the_inference_model_has_the_standards_operators(tmp_path: Path) -> None:
     source = source_of("GRU, two layers, both directions", tmp_path)
-    stages.build_unchecked(source, RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
+    stages.build_unchecked(source, RECIPE, picture(SIDE, SIDE, 1), CLASSES, tmp_path)
     forward = onnx.load(tmp_path / "export" / "forward.onnx")
     assert [node.op_type for node in forward.graph.node].count("GRU") == 4
 
@@ -151,7 +151,7 @@ def test_the_inference_model_has_the_standards_operators(tmp_path: Path) -> None
 def test_what_has_no_form_is_refused_by_name(layer: str, forward: str, message: str, tmp_path: Path) -> None:
     text = TEXT.replace("{layer}", layer).replace("{forward}", forward).replace("{height}", str(SIDE))
     with pytest.raises(ModelError, match=message) as caught:
-        stages.build(stages.module_of(text, tmp_path), RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
+        stages.build(stages.module_of(text, tmp_path), RECIPE, picture(SIDE, SIDE, 1), CLASSES, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -159,5 +159,5 @@ def test_steps_and_images_cannot_both_be_as_many_as_the_batch(tmp_path: Path) ->
     forward = "return self.head(self.net(x[:, 0].unsqueeze(0).expand(x.shape[0], -1, -1))[0][0])"
     text = TEXT.replace("{layer}", "LSTM(8, 16)").replace("{forward}", forward).replace("{height}", str(SIDE))
     with pytest.raises(LoweringError, match="whose steps and images both depend on the batch") as caught:
-        stages.build(stages.module_of(text, tmp_path), RECIPE, Pixels(SIDE, SIDE, 1), CLASSES, tmp_path)
+        stages.build(stages.module_of(text, tmp_path), RECIPE, picture(SIDE, SIDE, 1), CLASSES, tmp_path)
     assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runtime.formats.model import Pixels
+from device_runtime.formats.sample import picture
 from pipeline.errors import LoweringError
 from pipeline.recipe import Preprocessing, Recipe
 from tests.pipeline import stages
@@ -45,5 +45,5 @@ def test_it_is_one_line_that_names_it(name: str, tmp_path: Path) -> None:
     odd, message = REFUSED[name]
     source = stages.module_of(TEXT.replace("{odd}", odd), tmp_path)
     with pytest.raises(LoweringError, match=message) as caught:
-        stages.build(source, Recipe(Preprocessing(SIDE, SIDE)), Pixels(SIDE, SIDE, 1), 4, tmp_path)
+        stages.build(source, Recipe(Preprocessing(SIDE, SIDE)), picture(SIDE, SIDE, 1), 4, tmp_path)
     assert "\n" not in str(caught.value)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from device_runtime.formats.checkpoint import read_checkpoint, untrained_name
-from device_runtime.formats.model import Pixels, by_name, read_model
+from device_runtime.formats.model import by_name, read_model
+from device_runtime.formats.sample import picture
 from device_runtime.formats.steps import PARAMETER
 from pipeline.capture.onnx.rewrite import REWRITES, rewrite
 from pipeline.capture.split import split_parameters
@@ -408,7 +409,7 @@ def network():
 
 
 def test_the_trained_model_keeps_its_operators(tmp_path: Path) -> None:
-    source, pixels = stages.module_of(MODEL, tmp_path), Pixels(8, 8, 1)
+    source, pixels = stages.module_of(MODEL, tmp_path), picture(8, 8, 1)
     folder = stages.build(source, recipe_of(source, pixels), pixels, CLASSES, tmp_path)
     model = read_model(folder)
     assert "4.weight" in [parameter.name for parameter in model.parameters]

@@ -98,4 +98,4 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 def test_a_missing_folder_and_a_file_in_its_place_are_told_apart(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "in")
     (tmp_path / "in").write_text("x")
-    assert "is not a folder" in refusal(tmp_path / "in")
+    assert "is no folder and no file that is a dataset" in refusal(tmp_path / "in")

@@ -21,7 +21,7 @@ def test_a_training_that_was_resumed_has_each_step_once(tmp_path: Path) -> None:
     training = read(tmp_path, metrics())
     assert training.loss.steps == tuple(range(1, STEPS + 1))
     assert training.resumed == (STEPS // 2,)
-    assert (training.state, training.steps, training.accuracy, training.evaluated) == ("ended", STEPS, 0.9, "test")
+    assert (training.state, training.steps, training.score, training.evaluated) == ("ended", STEPS, 0.9, "test")
     assert training.peak_memory_bytes == 99 * 2**20
     assert training.median_step_seconds == 0.012
 
@@ -35,7 +35,7 @@ def test_what_the_device_told_is_a_curve_and_what_it_did_not_tell_is_none(tmp_pa
 
 def test_a_training_without_an_end_was_interrupted(tmp_path: Path) -> None:
     training = read(tmp_path, metrics()[:50])
-    assert (training.state, training.seconds, training.accuracy) == ("interrupted", None, None)
+    assert (training.state, training.seconds, training.score) == ("interrupted", None, None)
 
 
 def test_one_that_diverged_says_where_and_what_to_do(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_of_several_evaluations_the_last_one_counts(tmp_path: Path) -> None:
         for split, accuracy in (("test", 0.9), ("validation", 0.8))
     ]
     training = read(tmp_path, [*metrics()[:-2], *evaluations])
-    assert (training.accuracy, training.evaluated) == (0.8, "validation")
-    assert list(training.accuracies) == ["test", "validation"]
+    assert (training.score, training.evaluated) == (0.8, "validation")
+    assert list(training.scores) == ["test", "validation"]
 
 
 def test_a_field_that_is_no_number_is_left_out(tmp_path: Path) -> None:

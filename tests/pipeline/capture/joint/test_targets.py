@@ -1,0 +1,176 @@
+"""Losses of every kind of target, and a model's own: their values and gradients are torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from device_runtime.formats.model import read_model
+from device_runtime.formats.sample import CLASS, LABELS, VALUES, Sample, Target, one_class, picture
+from pipeline.errors import ModelError, PipelineError, UsageError
+from pipeline.recipe import Loss, Preprocessing, Recipe, fitting
+from pipeline.sources.model_source import find_model, recipe_of
+from tests.pipeline import stages
+
+RECIPE = Recipe(Preprocessing(1, 1), batch_size=6)
+WINDOW = Sample("float32", (7, 3))
+WORDS = Sample("int32", (5,))
+
+NETWORKS = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Gru(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.gru, self.out = nn.GRU(3, 8, batch_first=True), nn.Linear(8, outputs)
+
+    def forward(self, window):
+        return self.out(self.gru(window)[0][:, -1])
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(9, 6), nn.Linear(6, 4)
+
+    def forward(self, words):
+        return self.out(self.words(words)).transpose(1, 2)
+
+def four():
+    return Gru(4)
+
+def tagger():
+    return Tagger()
+
+def pictures():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 5 * 4, 4))
+"""
+
+LABELLED, VALUED = Target(LABELS, 4, (4,)), Target(VALUES, 4, (4,))
+TAGGED, GAPPED = Target(CLASS, 4, (5,)), Target(CLASS, 4, (5,), ignore=-1)
+WEIGHTS = (0.5, 1.0, 2.0, 3.5)
+
+CASES: Mapping[str, tuple[str, Sample, Target, Recipe]] = {
+    "a class of a window": ("four", WINDOW, one_class(4), RECIPE),
+    "with weights": ("four", WINDOW, one_class(4), replace(RECIPE, class_weights=WEIGHTS)),
+    "with weights, smoothed": (
+        "four",
+        WINDOW,
+        one_class(4),
+        replace(RECIPE, class_weights=WEIGHTS, label_smoothing=0.1),
+    ),
+    "labels": ("four", WINDOW, LABELLED, RECIPE),
+    "labels with weights": ("four", WINDOW, LABELLED, replace(RECIPE, class_weights=WEIGHTS)),
+    "labels, squared": ("four", WINDOW, LABELLED, replace(RECIPE, loss="mean_squared_error")),
+    "values": ("four", WINDOW, VALUED, RECIPE),
+    "values, absolute": ("four", WINDOW, VALUED, replace(RECIPE, loss="mean_absolute_error")),
+    "values, huber": ("four", WINDOW, VALUED, replace(RECIPE, loss="huber", huber_delta=0.4)),
+    "values, cosine": ("four", WINDOW, VALUED, replace(RECIPE, loss="cosine_embedding")),
+    "a class of each position": ("tagger", WORDS, TAGGED, RECIPE),
+    "of some positions": ("tagger", WORDS, GAPPED, RECIPE),
+    "of some positions, with weights": ("tagger", WORDS, GAPPED, replace(RECIPE, class_weights=WEIGHTS)),
+    "labels of pictures": ("pictures", picture(5, 4, 3), LABELLED, replace(RECIPE, preprocessing=Preprocessing(5, 4))),
+    "halves": ("four", Sample("float16", (7, 3)), VALUED, RECIPE),
+    "16 bits": ("four", Sample("int16", (7, 3)), VALUED, RECIPE),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loss_is_torchs(name: str, tmp_path: Path) -> None:
+    network, sample, target, recipe = CASES[name]
+    (tmp_path / "net.py").write_text(NETWORKS)
+    source = find_model(f"{tmp_path / 'net.py'}:{network}")
+    folder = stages.build(source, fitting(recipe, target), sample, target, tmp_path)
+    model = read_model(folder)
+    assert (model.input, model.target) == (sample, target)
+
+
+OWN = """
+def LOSS(output, target):
+    {}
+"""
+FOCAL = """
+    own = F.log_softmax(output, 1).gather(1, target.unsqueeze(1)).squeeze(1)
+    return (-((1 - own.exp()) ** 2) * own).mean()
+"""
+WEIGHED = """
+    values, features = output
+    return F.mse_loss(values, target) + 0.3 * features.pow(2).mean() + 0.1 * F.l1_loss(values, target)
+"""
+TWO = """
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.out = nn.Linear(21, 6), nn.Linear(6, 4)
+
+    def forward(self, window):
+        features = torch.tanh(self.body(window.flatten(1)))
+        return self.out(features), features
+
+def two():
+    return Two()
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "target"), [("four", FOCAL, one_class(4)), ("two", WEIGHED, VALUED)], ids=["focal", "weighed"]
+)
+def test_a_models_own_loss_is_torchs(network: str, loss: str, target: Target, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS + TWO + OWN.format(loss.strip()))
+    source = find_model(f"{tmp_path / 'net.py'}:{network}")
+    recipe = fitting(replace(recipe_of(source, WINDOW), batch_size=6), target)
+    assert recipe.loss == "custom"
+    folder = stages.build(source, recipe, WINDOW, target, tmp_path)
+    assert read_model(folder).loss == "custom"
+
+
+def test_a_loss_that_was_chosen_stands_before_the_models_own(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS + OWN.format(FOCAL.strip()))
+    recipe = recipe_of(find_model(f"{tmp_path / 'net.py'}:four"), WINDOW)
+    assert fitting(replace(recipe, loss="huber"), VALUED).loss == "huber"
+
+
+@pytest.mark.parametrize(
+    ("target", "loss"), [(one_class(3), "huber"), (TAGGED, "mean_squared_error"), (VALUED, "binary_cross_entropy")]
+)
+def test_a_loss_that_such_targets_cannot_have_is_refused(target: Target, loss: Loss) -> None:
+    with pytest.raises(UsageError, match=f"have no loss {loss}: give "):
+        fitting(replace(RECIPE, loss=loss), target)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "target", "said"),
+    [
+        (replace(RECIPE, class_weights=(1.0, 2.0)), one_class(3), "class_weights are 2, the data has 3 classes"),
+        (replace(RECIPE, class_weights=WEIGHTS), VALUED, "belong to cross entropy"),
+        (replace(RECIPE, label_smoothing=0.1), VALUED, "label smoothing belongs"),
+    ],
+)
+def test_what_the_targets_have_no_use_for_is_refused(recipe: Recipe, target: Target, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        fitting(recipe, target)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def LOSS(output, target):\n    return output", "scalar|one number"),
+        ("LOSS = 3", "LOSS is no function"),
+        ("def LOSS(output, target):\n    return output.nosuch()", "nosuch"),
+    ],
+)
+def test_an_own_loss_that_is_none_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS + text)
+    source = find_model(f"{tmp_path / 'net.py'}:four")
+    with pytest.raises(PipelineError, match=said):
+        stages.build(source, recipe_of(source, WINDOW), WINDOW, one_class(4), tmp_path)
+
+
+def test_an_output_of_another_shape_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORKS)
+    with pytest.raises(ModelError, match=r"shape N×4, the dataset has 3 values: the output has to be N×3"):
+        stages.build(find_model(f"{tmp_path / 'net.py'}:four"), RECIPE, WINDOW, Target(VALUES, 3, (3,)), tmp_path)
