@@ -247,7 +247,9 @@ def test_without_photographs_it_says_what_to_give(tmp_path: Path) -> None:
     run = invoke("run", "--model", "transfer", "--build", tmp_path / "build", "--runs", tmp_path / "runs")
     assert run.code == 2
     last = run.stderr.splitlines()[-1]
-    assert last.startswith("error: --model transfer trains on photographs, the images of mnist have 1 channel: give --")
+    assert last.startswith(
+        "error: --model transfer trains on photographs, the samples of mnist are 28 × 28 × 1: give --"
+    )
     assert (
         "a folder of images (.jpg, .png, .bmp, .webp, .gif, .tif, .avif, .heic) for each class, or Places365's val_256/"
         in last

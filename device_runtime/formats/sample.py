@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Of the numbers of a sample.
 DTYPES = ("uint8", "int16", "int32", "int64", "float16", "float32")
@@ -59,6 +61,9 @@ class Target:
     @property
     def dtype(self) -> type[np.int64] | type[np.float32]:
         """Of a batch's targets."""
+        # Here, as `invoke doctor` runs where it is missing.
+        import numpy as np
+
         return np.int64 if self.kind == CLASS else np.float32
 
     @property
@@ -114,6 +119,8 @@ def check_target(target: Target) -> None:
 
 def drawn(sample: Sample, count: int, random: np.random.Generator) -> npt.NDArray[np.generic]:
     """So many samples of random numbers, which are small where they are no pixels: they may be places in a table."""
+    import numpy as np
+
     if sample.dtype.startswith("float"):
         return random.standard_normal((count, *sample.shape), np.float32).astype(sample.dtype)
     return random.integers(0, 256 if sample.dtype == "uint8" else 2, (count, *sample.shape), sample.dtype)
@@ -121,6 +128,8 @@ def drawn(sample: Sample, count: int, random: np.random.Generator) -> npt.NDArra
 
 def drawn_targets(target: Target, count: int, random: np.random.Generator) -> npt.NDArray[np.generic]:
     """Targets of so many samples, drawn."""
+    import numpy as np
+
     if target.kind == VALUES:
         return random.standard_normal((count, *target.shape), np.float32)
     most = target.count if target.kind == CLASS else 2

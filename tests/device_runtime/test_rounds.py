@@ -99,7 +99,7 @@ def test_a_model_is_evaluated_on_test_images_where_that_is_asked_for(package: Pa
         execute(package, tmp_path / "out", "-c", "0", "-d", tmp_path / "data", *words)
         lines = (tmp_path / "out" / "evaluation_0.jsonl").read_text().splitlines()
         found += [record for record in map(json.loads, lines) if record["event"] == "evaluation"]
-    assert [(record["split"], record["images"]) for record in found] == [("validation", 5), ("test", 7)]
+    assert [(record["split"], record["images"]) for record in found] == [("validation", 15), ("test", 21)]
 
 
 def test_its_steps_are_its_own_where_it_goes_on_in_a_folder(package: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_curves_are_those_of_the_record(resumed: Path) -> None:
     found = curves(resumed)
-    assert sorted(found) == TAGS
+    assert sorted(found) == sorted([*TAGS, "f1/test"])
     for tag, event, field in (
         ("loss/train", "step", "loss"),
         ("step/learning_rate", "step", "learning_rate"),
