@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 from PIL import Image
@@ -275,3 +276,14 @@ def test_each_device_may_have_data_of_its_own(made_of: tuple[str, ...], tmp_path
     assert [sum(device["train"]) for device in of(records, "device")] == [400, 400]
     assert of(records, "global") == []
     assert json.loads((done.results / "asked.json").read_text())["rounds"] == "1"
+
+
+def test_arrays_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    np.savez(tmp_path / "motions.npz", x=np.ones((40, 5), np.float32), y=np.arange(40) % 4)
+    places = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    done = invoke("fleet", "--devices", "local:2", "--data", tmp_path / "motions.npz", *places)
+    assert done.code != 0
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "a fleet trains on pictures of one class each, motions has samples of 5, float32" in error
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("build/*/export"))

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import FILE_NAME as DATASET
-from device_runtime.formats.dataset import Strip, read_description, write_description
+from device_runtime.formats.dataset import read_description, write_description
+from pipeline.datasets.arrays.strips import write_strips
 from pipeline.datasets.photographs.preparation import FILE_NAME as PREPARATION
 from pipeline.datasets.photographs.preparation import read_preparation, write_preparation
 from pipeline.files import new_folder
@@ -46,14 +46,10 @@ def write_stand_in(described: Path, into: Path) -> None:
       FormatError: the description is damaged.
     """
     description = read_description(described)
-    shape = description.sample.shape
-    random = np.random.default_rng(0)
+    classes = description.classes
+    noise = np.random.default_rng(0).integers(0, 256, (_IMAGES, *description.sample.shape), np.uint8)
+    labels = np.arange(_IMAGES) % len(classes)
     with new_folder(into) as temporary:
-        strips = []
-        for number in range(_IMAGES):
-            strips.append(Strip(f"train/{number}.bmp", number % len(description.classes), 1))
-            file = temporary / strips[-1].file
-            file.parent.mkdir(exist_ok=True)
-            write_bmp(file, random.integers(0, 256, (1, *shape), np.uint8))
-        write_description(temporary, replace(description, splits={"train": tuple(strips)}))
+        strips = write_strips(temporary, "train", classes, range(len(classes)), noise, labels)
+        write_description(temporary, replace(description, splits={"train": strips}))
         write_preparation(temporary, read_preparation(described))

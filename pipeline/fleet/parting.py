@@ -15,7 +15,6 @@ from device_runtime.formats.bmp import write_bmp
 from device_runtime.formats.dataset import Dataset, Split, Strip, load_dataset, read_description, write_description
 from pipeline.datasets.photographs.account import Account, write_account
 from pipeline.datasets.photographs.preparation import read_preparation, write_preparation
-from pipeline.errors import DatasetError
 from pipeline.files import explain_os_error, new_folder
 from pipeline.fleet.options.parting import Parting
 from pipeline.fleet.shares import TEST, TRAIN, VERSION, Whole, owners_of
@@ -72,14 +71,8 @@ def histogram(dataset: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     Raises:
       FormatError: dataset.json is missing or damaged.
-      DatasetError: it holds arrays.
     """
     description = read_description(dataset)
-    if description.arrays:
-        raise DatasetError(
-            f"a fleet trains on pictures of one class each, {description.name} has samples of "
-            f"{description.sample.text}: train on one device at a time, `invoke run`"
-        )
     counts = {split: [0] * len(description.classes) for split in (TRAIN, TEST)}
     for split, of_split in counts.items():
         for strip in description.splits.get(split, ()):

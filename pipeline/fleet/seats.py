@@ -101,6 +101,7 @@ def prepare_fleet(settings: Settings, host: str = "") -> Fleet:
     places = places_of(settings.fleet.own_devices, host)
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     owned, dataset = _own_data(places, settings)
+    _check_pictures(read_description(dataset))
     prepared = prepared_on(dataset, source, settings)
     least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
     data = owned or (_parted(dataset, places, settings, least) if places else [])
@@ -217,6 +218,14 @@ def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple
     stand_in = settings.build / "fleet" / "stand-in"
     write_stand_in(path, stand_in)
     return found, stand_in
+
+
+def _check_pictures(description: Description) -> None:
+    if description.arrays:
+        raise DatasetError(
+            f"a fleet trains on pictures of one class each, {description.name} has samples of "
+            f"{description.sample.text}: train on one device at a time, `invoke run`"
+        )
 
 
 def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -> None:
