@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -42,6 +44,21 @@ def losses(results: Path) -> list[float]:
 def invoke(*words: str | Path, env: dict[str, str] | None = None) -> Invoked:
     """Runs `invoke WORDS` in the project's folder."""
     return _run(["-m", "invoke", *map(str, words)], ROOT, env or {})
+
+
+@contextmanager
+def started(
+    *words: str | Path, env: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """`invoke WORDS` while the block does what it does; it has to have ended then, or is killed."""
+    command = [sys.executable, "-m", "invoke", *map(str, words)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def train_on_device(

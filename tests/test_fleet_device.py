@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.faults import gone
 from tests.emulator.parts import SERVER_ENVIRONMENT
 from tests.faults.training import wait_for
-from tests.invoking import ROOT
+from tests.invoking import started
 from tests.test_fleet import TRAINING
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -31,24 +29,19 @@ def device(may_emulate: None) -> Iterator[EmulatedDevice]:
 
 
 def test_a_device_that_goes_away_is_left_out_of_its_round_and_comes_back(
-    device: EmulatedDevice, made_of: tuple[str, ...], tmp_path: Path
+    device: EmulatedDevice, made_of: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     # The device's job runs on while it is away: the next round takes its place.
     words = ["--devices", f"{device.serial},local:2", "--rounds", "3", "--min-devices", "3", *TRAINING]
     places = ["--build", str(tmp_path / "build"), "--runs", str(tmp_path / "runs")]
-    command = [sys.executable, "-m", "invoke", "fleet", *made_of, *words, *places]
     env = {**SERVER_ENVIRONMENT, "ANDROID_ADB_SERVER_PORT": str(device.adb_server_port)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**_environment(), **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as begun:
-        try:
-            wait_for(lambda: _done(tmp_path) == 1 or begun.poll() is not None)
-            wait_for(lambda: _trains_again(device, tmp_path) or begun.poll() is not None)
-            with gone(device):
-                wait_for(lambda: _done(tmp_path) == 2 or begun.poll() is not None)
-            output, _ = begun.communicate(timeout=300)
-        finally:
-            begun.kill()
+    with started("fleet", *made_of, *words, *places, env=env, stderr=subprocess.STDOUT) as begun:
+        wait_for(lambda: _done(tmp_path) == 1 or begun.poll() is not None)
+        wait_for(lambda: _trains_again(device, tmp_path) or begun.poll() is not None)
+        with gone(device):
+            wait_for(lambda: _done(tmp_path) == 2 or begun.poll() is not None)
+        output, _ = begun.communicate(timeout=300)
     assert begun.returncode == 0, output
     [results] = (tmp_path / "runs").iterdir()
     records = read(results)
@@ -75,7 +68,3 @@ def _trains_again(device: EmulatedDevice, folder: Path) -> bool:
     metrics = device.data / OUTPUT / "metrics.jsonl"
     first = next(folder.glob("runs/*/*_round_1.safetensors"))
     return metrics.exists() and metrics.stat().st_mtime > first.stat().st_mtime
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "ANDROID_SERIAL"}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from pipeline.fleet.records import of, read, rounds
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.emulator.services import change_battery
 from tests.faults.training import wait_for
-from tests.invoking import ROOT, invoke
+from tests.invoking import invoke, started
 from tests.test_fleet import TRAINING
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -44,17 +42,12 @@ def test_images_stay_on_their_devices_and_one_whose_battery_is_low_is_left_out_u
     first, second = devices
     words = ["--devices", f"{first.serial},{second.serial}", "--rounds", "3", "--min-battery", "50", *TRAINING]
     places = ["--build", str(tmp_path / "build"), "--runs", str(tmp_path / "runs")]
-    command = [sys.executable, "-m", "invoke", "fleet", *made_of[:2], "--data", f"device:{THERE}", *words, *places]
-    env = {**os.environ, "ANDROID_ADB_SERVER_PORT": str(first.adb_server_port)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as begun:
-        try:
-            wait_for(lambda: any(tmp_path.glob("runs/*/tiny_round_1.safetensors")) or begun.poll() is not None)
-            change_battery(second.folder, {"level": "80"})
-            output, _ = begun.communicate(timeout=300)
-        finally:
-            begun.kill()
+    command = ("fleet", *made_of[:2], "--data", f"device:{THERE}", *words, *places)
+    env = {"ANDROID_ADB_SERVER_PORT": str(first.adb_server_port)}
+    with started(*command, env=env, stderr=subprocess.STDOUT) as begun:
+        wait_for(lambda: any(tmp_path.glob("runs/*/tiny_round_1.safetensors")) or begun.poll() is not None)
+        change_battery(second.folder, {"level": "80"})
+        output, _ = begun.communicate(timeout=300)
     assert begun.returncode == 0, output
     [results] = (tmp_path / "runs").iterdir()
     records = read(results)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from device_runtime.formats.metrics import Record, read_metrics
 from tests.device_runtime.interrupted import parameters
-from tests.invoking import ROOT, Invoked, invoke
+from tests.invoking import Invoked, invoke, started
 
 MODULE = """
 from torch import nn
@@ -78,14 +76,8 @@ class Host:
     @contextmanager
     def started(self, task: str, *words: str) -> Iterator[subprocess.Popen[str]]:
         """A task that runs while the block does what it does; it has to have ended then."""
-        command = [sys.executable, "-m", "invoke", *self.words(task, *words)]
-        with subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **self.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+        with started(*self.words(task, *words), env=self.env) as process:
+            yield process
 
     def records(self) -> list[Record]:
         """What the target's training has recorded until now."""
