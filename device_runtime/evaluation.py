@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.engines.base import Engine, Vector
-from device_runtime.formats.answers import PROBABILITIES
+from device_runtime.formats.answers import probability_of
 from device_runtime.formats.dataset import Split
 from device_runtime.formats.model import Model
 from device_runtime.formats.predictions import Predictions
@@ -82,6 +82,7 @@ def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_m
     order = np.arange(len(images)) if at_most is None else spread(len(images), at_most)
     count, loss_sum, target = len(order), 0.0, model.target
     scores = scores_of(target)
+    how = probability_of(model.loss, target) or ""
     guesses, probabilities = np.empty(count, np.int32), np.empty(count, np.float32)
     for start in range(0, count, batch_size):
         part = slice(start, start + batch_size)
@@ -91,7 +92,7 @@ def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_m
         scores.add(outputs, label)
         if target.is_one_class:
             guesses[part] = np.argmax(outputs, axis=1)
-            probabilities[part] = _largest_probability(outputs, model.loss)
+            probabilities[part] = _largest_probability(outputs, how)
     predictions = None
     if target.is_one_class:
         predictions = Predictions(images.labels[order].astype(np.int32), guesses, probabilities)
@@ -99,10 +100,10 @@ def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_m
     return Evaluation(scores.result(), SCORES[target.kind], loss_sum / count, count, seconds, predictions)
 
 
-def _largest_probability(logits: Vector, trained_by: str) -> Vector:
+def _largest_probability(logits: Vector, how: str) -> Vector:
     """Of logits, float32 N×classes, the probability of each image's largest one: float32 N; 0 where it is no number."""
     with np.errstate(all="ignore"):
-        largest = probabilities_of(logits, PROBABILITIES.get(trained_by, "softmax")).max(axis=1)
+        largest = probabilities_of(logits, how).max(axis=1)
         return np.asarray(np.nan_to_num(largest, nan=0.0), np.float32)
 
 

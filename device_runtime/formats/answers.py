@@ -8,6 +8,7 @@ from pathlib import Path
 
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
+from device_runtime.formats.sample import CLASS, VALUES, Target
 from device_runtime.formats.whole_file import whole_file
 
 FORMAT = 1
@@ -28,6 +29,16 @@ _MOST_BYTES = 2**30
 
 # Beyond rounding.
 _ROUNDING = 1e-6
+
+
+def probability_of(loss: str, target: Target) -> str | None:
+    """What makes probabilities of what a model gives that was trained by a loss; None where that is values.
+
+    One of its own is taken to be of logits.
+    """
+    if target.kind == VALUES:
+        return None
+    return PROBABILITIES.get(loss, "softmax" if target.kind == CLASS else "sigmoid")
 
 
 @dataclass(frozen=True)

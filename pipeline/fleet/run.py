@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from device_runtime.formats.answers import probability_of
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
@@ -285,7 +286,8 @@ class _Training:
         """The trained model, as a run's results have it."""
         prepared = self._fleet.prepared
         made_of = (prepared.export, self._fleet.model, self._path(self._asked.rounds))
-        says = metadata_of(_classes(self._fleet), read_preparation(prepared.dataset), self._model.loss)
+        probability = probability_of(self._model.loss, self._model.target)
+        says = metadata_of(_classes(self._fleet), read_preparation(prepared.dataset), probability)
         write_inference_model(*made_of, self._results / f"{self._model.name}{TRAINED}", says)
         write_state_dict(*made_of, self._results / f"{self._model.name}_state_dict.safetensors")
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from device_runtime.formats.answers import probability_of
 from device_runtime.formats.errors import FormatError
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
@@ -184,6 +185,7 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
     # Arrays have none, and tables alone have columns.
     preparation = read_preparation(dataset) if (dataset / PREPARATION).is_file() else None
     columns = read_encoding(dataset) if (dataset / COLUMNS).is_file() else None
-    says = metadata_of(about.classes, preparation, read_model(package / "model").loss, columns)
+    model = read_model(package / "model")
+    says = metadata_of(about.classes, preparation, probability_of(model.loss, model.target), columns)
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")

@@ -47,20 +47,23 @@ class TrainedModel:
 
 
 def metadata_of(
-    classes: Sequence[str], preparation: Preparation | None, loss: str, columns: Encoding | None = None
+    classes: Sequence[str],
+    preparation: Preparation | None,
+    probability: str | None,
+    columns: Encoding | None = None,
 ) -> dict[str, str]:
     """What an inference model says of itself.
 
     Args:
       classes: their names in the order of the logits.
       preparation: how a picture becomes what it takes; None: it takes arrays as they are.
-      loss: by which the logits were trained; one that tells nothing of probabilities leaves them out.
+      probability: what makes probabilities of the logits; None: what it gives are values.
       columns: how a row of a table becomes what it takes, or None.
     """
     prepared = {PREPROCESSING: text_of(preparation)} if preparation else {}
     encoded = {COLUMNS: encoding_text(columns)} if columns else {}
-    probability = {PROBABILITY: PROBABILITIES[loss]} if loss in PROBABILITIES else {}
-    return {CLASSES: json.dumps(list(classes)), **prepared, **encoded, **probability}
+    made = {PROBABILITY: probability} if probability else {}
+    return {CLASSES: json.dumps(list(classes)), **prepared, **encoded, **made}
 
 
 def named_run(name: str | None, runs: Path) -> Path:

@@ -42,7 +42,7 @@ def test_without_this_project_one_gets_the_same_answer(
     turned[0x0112] = 6
     Image.fromarray(noise).save(tmp_path / "a.png", exif=turned)
     model = tmp_path / "model.onnx"
-    write_linear_model(model, preparation.shape, metadata_of(("first", "second"), preparation, "cross_entropy"))
+    write_linear_model(model, preparation.shape, metadata_of(("first", "second"), preparation, "softmax"))
     command = [sys.executable, "-c", snippet(), str(model), str(tmp_path / "a.png")]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.split()
     logits = weights_of(preparation.shape, 2) @ load_photograph(tmp_path / "a.png", preparation).ravel()

@@ -296,7 +296,7 @@ def read_answered(folder: Path, text: str) -> None:
 def trained() -> bytes:
     """The bytes of an inference model."""
     with tempfile.TemporaryDirectory() as folder:
-        says = metadata_of(("a", "b"), PHOTOGRAPH, "cross_entropy")
+        says = metadata_of(("a", "b"), PHOTOGRAPH, "softmax")
         write_linear_model(Path(folder, "a.onnx"), (2, 3, 1), says)
         return Path(folder, "a.onnx").read_bytes()
 

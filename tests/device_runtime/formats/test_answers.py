@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from device_runtime.formats.answers import FILE_NAME, Answers, read_answers, write_answers
+from device_runtime.formats.answers import FILE_NAME, Answers, probability_of, read_answers, write_answers
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.sample import CLASS, LABELS, VALUES, Target
 
 ANSWERS = Answers("1.2.3", "aarch64, 8 cores", 2, 7, 1.5, ((1, 0), (2,)), ((0.75, 0.25), (1.0,)))
 
@@ -46,3 +47,17 @@ def test_what_cannot_be_meant_is_refused(changed: dict[str, Any], message: str, 
 def test_no_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="the target answered nothing: ask again"):
         read_answers(tmp_path, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "how"),
+    [
+        ("mean_squared_error", Target(CLASS, 3), "clip"),
+        ("custom", Target(CLASS, 3), "softmax"),
+        ("custom", Target(LABELS, 3, (3,)), "sigmoid"),
+        ("mean_squared_error", Target(VALUES, 3, (3,)), None),
+        ("huber", Target(VALUES, 3, (3,)), None),
+    ],
+)
+def test_what_makes_probabilities(loss: str, target: Target, how: str | None) -> None:
+    assert probability_of(loss, target) == how

@@ -14,7 +14,7 @@ from pipeline.results.trained import metadata_of, named_run, read_trained
 from tests.pipeline.inference.written import write_linear_model
 
 PREPARATION = grey_of(4, 5)
-SAYS = metadata_of(("a", "ü,\n"), PREPARATION, "binary_cross_entropy")
+SAYS = metadata_of(("a", "ü,\n"), PREPARATION, "sigmoid")
 
 
 def write(folder: Path, says: dict[str, str], name: str = "tiny_trained.onnx") -> Path:
