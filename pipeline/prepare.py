@@ -113,10 +113,15 @@ def prepared_on(dataset: Path, source: ModelSource, settings: Settings) -> Prepa
     description = read_description(dataset)
     _check_channels(description, source, settings)
     _check_counts(description)
+    recipe = fitting(chosen(recipe_of(source, description.sample), settings), description.target)
+    if settings.runner.engine == "reference":
+        from pipeline.capture.export import check_plain
+
+        check_plain(source, recipe, description.sample, description.target)
     folder = settings.build / source.name
     return Prepared(
         source,
-        fitting(chosen(recipe_of(source, description.sample), settings), description.target),
+        recipe,
         description.sample,
         description.target,
         settings.seed,

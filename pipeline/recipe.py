@@ -181,9 +181,12 @@ def fitting(recipe: Recipe, target: Target) -> Recipe:
     Raises:
       UsageError: they cannot have the one that was chosen, or its weights are not one for each class.
     """
+    if recipe.loss == CUSTOM and recipe.auxiliary:
+        raise UsageError("a model's own LOSS is given all outputs: leave the recipe's auxiliary out")
     if recipe.loss == CUSTOM:
-        return recipe
-    known = _LOSSES_OF[target.kind] if target.kind != CLASS or not target.shape else ("cross_entropy",)
+        known: tuple[Loss, ...] = (CUSTOM,)
+    else:
+        known = _LOSSES_OF[target.kind] if target.kind != CLASS or not target.shape else ("cross_entropy",)
     loss = known[0] if recipe.loss == "cross_entropy" else recipe.loss
     if loss not in known:
         raise UsageError(f"the targets are {target.text}, which have no loss {loss}: give {' or '.join(known)}")
@@ -191,6 +194,4 @@ def fitting(recipe: Recipe, target: Target) -> Recipe:
         raise UsageError(f"the recipe's class_weights belong to cross entropy, not to {loss}: leave them out")
     if recipe.class_weights and len(recipe.class_weights) != target.count:
         raise UsageError(f"the recipe's class_weights are {len(recipe.class_weights)}, the data has {target.text}")
-    if recipe.label_smoothing and loss != "cross_entropy":
-        raise UsageError(f"label smoothing belongs to the loss cross_entropy, not to {loss}: leave it out")
     return replace(recipe, loss=loss)

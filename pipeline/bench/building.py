@@ -84,7 +84,10 @@ def _reference_into(folder: Path, prepared: Prepared) -> str:
     """
     try:
         if is_joint(prepared.export) and not (prepared.export / REFERENCE).exists():
-            return "torch's older exporter cannot write this model, or a frozen backbone stands before what trains"
+            return (
+                "torch's older exporter cannot write this model, a frozen backbone stands before what trains, or its "
+                "loss is its own"
+            )
         artifacts = make_artifacts(prepared)
     except PipelineError as error:
         return str(error)

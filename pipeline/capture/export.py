@@ -67,16 +67,15 @@ def export(
     # A forward pass may import what lies beside the file, too.
     with new_folder(folder) as temporary, python_file.importing_beside(own.python_file):
         if source.onnx_file:
-            _check_plain(source, recipe, sample, target)
+            check_plain(source, recipe, sample, target)
             forward = load_network(source.onnx_file, sample, recipe.preprocessing)
         elif source.backbone and source.backbone.onnx_file:
-            _check_plain(source.backbone, recipe, sample, target)
+            check_plain(source.backbone, recipe, sample, target)
             forward = with_head(source.backbone.onnx_file, sample, recipe.preprocessing, target.count, seed)
         else:
             module = build_module(source, target.count, seed)
             forward = _export_torch(module, source, recipe, sample, target, temporary)
-            if reference and not (temporary / "backbone.onnx").exists():
-                _check_plain(source, recipe, sample, target)
+            if reference and not (temporary / "backbone.onnx").exists() and not _unlike(recipe, sample, target):
                 _write_reference(module, recipe, sample, temporary / REFERENCE)
             onnx.save(forward, temporary / "forward.onnx")
             preprocess = build_preprocessing(sample, recipe.preprocessing, OPSETS[-1])
@@ -155,15 +154,24 @@ def _example(recipe: Recipe, sample: Sample) -> torch.Tensor:
     return torch.zeros(2, *sample.shape, dtype=torch.int64 if is_whole(sample) else torch.float32)
 
 
-def _check_plain(source: ModelSource, recipe: Recipe, sample: Sample, target: Target) -> None:
-    """Refuses what onnxruntime-training's gradients are not made for here."""
-    own = recipe.loss == CUSTOM or recipe.class_weights
-    if not sample.is_picture or not target.is_one_class or own:
-        what = "a loss of its own or class weights" if own else f"samples of {sample.text} and {target.text}"
+def check_plain(source: ModelSource, recipe: Recipe, sample: Sample, target: Target) -> None:
+    """Refuses what onnxruntime-training's gradients are not made for here.
+
+    Raises:
+      UsageError: it is other than pictures of one class each by a plain loss.
+    """
+    if what := _unlike(recipe, sample, target):
         raise UsageError(
             f"an ONNX file, and --engine reference, train on pictures of one class each by a plain loss, {source.name} "
-            f"is to have {what}: give a torch module, --model FILE.py:FACTORY"
+            f"is to have {what}: give a torch module, --model FILE.py:FACTORY, and --engine lowered"
         )
+
+
+def _unlike(recipe: Recipe, sample: Sample, target: Target) -> str:
+    """What onnxruntime-training's gradients are not made for here; empty where they are."""
+    if recipe.loss == CUSTOM or recipe.class_weights:
+        return "a loss of its own or class weights"
+    return "" if sample.is_picture and target.is_one_class else f"samples of {sample.text} and {target.text}"
 
 
 def _write_reference(model: torch.nn.Module, recipe: Recipe, sample: Sample, path: Path) -> None:

@@ -63,8 +63,7 @@ class TorchSide:
         self.module.eval()
         with calmed(), torch.no_grad(), _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
-            loss = self._owns(output, batch) if self._own_loss else self._loss(logits_of(output), batch)
-            return Evaluation(_array(logits_of(output)), _array(loss))
+            return Evaluation(_array(logits_of(output)), _array(self._loss_of(output, batch)))
 
     def step(self, batch: Batch, on_output: OnOutput | None = None) -> Step:
         """Loss, gradients and new buffers of `module.train()`; a parameter that gets no gradient has none in it.
@@ -78,12 +77,9 @@ class TorchSide:
         self._received.begin()
         with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
-            if self._own_loss:
-                loss = self._owns(output, batch)
-            else:
-                loss = self._loss(logits_of(output), batch)
-                for name, weight in self._recipe.auxiliary.items():
-                    loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
+            loss = self._loss_of(output, batch)
+            for name, weight in self._recipe.auxiliary.items():
+                loss = loss + weight * self._loss(auxiliary_of(output, name), batch)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
         names = frozenset(name for name, _ in self.module.named_parameters())
@@ -111,13 +107,18 @@ class TorchSide:
         except Exception as error:
             raise ModelError(f"the model fails on {len(batch.label)} images: {in_one_line(error)}") from error
 
-    def _owns(self, output: Any, batch: Batch) -> Tensor:
-        assert self._own_loss
-        loss: Tensor = self._own_loss(output, _in_type(torch.from_numpy(batch.label), self._dtype))
+    def _loss_of(self, output: Any, batch: Batch) -> Tensor:
+        """The model's own, or that of the logits."""
+        if self._own_loss is None:
+            return self._loss(logits_of(output), batch)
+        loss: Tensor = self._own_loss(output, self._label(batch))
         return loss
 
+    def _label(self, batch: Batch) -> Tensor:
+        return _in_type(torch.from_numpy(batch.label), self._dtype)
+
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        label, recipe = _in_type(torch.from_numpy(batch.label), self._dtype), self._recipe
+        label, recipe = self._label(batch), self._recipe
         weights = torch.tensor(recipe.class_weights, dtype=logits.dtype) if recipe.class_weights else None
         if recipe.loss == "cross_entropy":
             ignored = -100 if self._target.ignore is None else self._target.ignore

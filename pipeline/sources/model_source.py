@@ -132,7 +132,8 @@ def recipe_of(source: ModelSource, sample: Sample) -> Recipe:
     if source.onnx_file:
         return Recipe(fit_preprocessing(source.onnx_file, sample, as_it_is))
     module = _module(source)
-    recipe = getattr(module, "RECIPE", None) or Recipe(as_it_is)
+    recipe = getattr(module, "RECIPE", None)
+    recipe = Recipe(as_it_is) if recipe is None else recipe
     if not isinstance(recipe, Recipe):
         raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
     if hasattr(module, _LOSS):

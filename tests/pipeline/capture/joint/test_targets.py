@@ -148,6 +148,8 @@ def test_a_loss_that_such_targets_cannot_have_is_refused(target: Target, loss: L
         (replace(RECIPE, class_weights=(1.0, 2.0)), one_class(3), "class_weights are 2, the data has 3 classes"),
         (replace(RECIPE, class_weights=WEIGHTS), VALUED, "belong to cross entropy"),
         (replace(RECIPE, label_smoothing=0.1), VALUED, "label smoothing belongs"),
+        (replace(RECIPE, loss="custom", class_weights=WEIGHTS), one_class(4), "belong to cross entropy, not to custom"),
+        (replace(RECIPE, loss="custom", auxiliary={"aux": 0.3}), one_class(4), "leave the recipe's auxiliary out"),
     ],
 )
 def test_what_the_targets_have_no_use_for_is_refused(recipe: Recipe, target: Target, said: str) -> None:
