@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 _Record = TypeVar("_Record", bound="DataclassInstance")
+_Value = TypeVar("_Value")
 
 
 @contextmanager
@@ -98,6 +99,24 @@ def read_record(path: Path, kind: type[_Record]) -> _Record | None:
         return record
     except (ValueError, OSError) as error:
         raise FormatError(f"{path} is damaged ({error}): remove it, or pull again") from error
+
+
+def read_converted(path: Path, parse: Callable[[str], _Value]) -> _Value:
+    """Reads a file that the conversion of a dataset wrote beside dataset.json.
+
+    Args:
+      path: the file.
+      parse: raises ValueError where the text is damaged.
+
+    Raises:
+      FormatError: it is missing or damaged.
+    """
+    try:
+        return parse(path.read_text("utf-8"))
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
+    except ValueError as error:
+        raise FormatError(f"{path} is damaged ({error}): convert the dataset again") from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -45,6 +45,11 @@ OF_THE_RUNNER = _READ.keys() - {"report"} | {"resume", "end", "pause", "continue
 _NAMES = {"checkpoint": "file", "best": "file", "start": "run"}
 
 
+def measure_in(record: Mapping[str, Any]) -> str:
+    """By what a report or an evaluation judges; one of a training before there were others does not say it."""
+    return str(record.get("measure") or "accuracy")
+
+
 def parse_event(line: str) -> dict[str, Any]:
     """Reads a line.
 
@@ -61,8 +66,7 @@ def parse_event(line: str) -> dict[str, Any]:
     for name, kind in _READ.get(typed(str, record.get("event"), "event"), {}).items():
         typed(kind, record.get(name), name)
     if record["event"] in ("report", "evaluation"):
-        # Of a training before there were others, it names none.
-        measure = record.get("measure") or "accuracy"
+        measure = measure_in(record)
         typed(float, record.get(measure), measure)
     if record["event"] in _NAMES:
         check_name(record[_NAMES[record["event"]]])

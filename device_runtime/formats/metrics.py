@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.events import parse_event
+from device_runtime.formats.events import measure_in, parse_event
 
 FILE_NAME = "metrics.jsonl"
 
@@ -49,7 +49,7 @@ def read_records(file: Path) -> list[dict[str, Any]]:
 
 def score_in(record: Record) -> float:
     """Of a report or an evaluation, the number by which the training is judged."""
-    return float(record[record.get("measure") or "accuracy"])
+    return float(record[measure_in(record)])
 
 
 def last_start(records: Sequence[Record]) -> Record | None:

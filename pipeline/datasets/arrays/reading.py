@@ -36,8 +36,6 @@ def read_arrays(source: Path) -> dict[str, Array]:
     """
     if source.is_dir():
         return {path.stem: _read_file(path) for path in sorted(source.glob("*.npy"))}
-    if source.suffix.lower() == ".npy":
-        return {"x": _read_file(source)}
     try:
         with zipfile.ZipFile(source) as archive:
             return {
@@ -99,5 +97,9 @@ def texts_of(arrays: Mapping[str, Array], name: str) -> tuple[str, ...]:
     """An array of texts; () where there is none of that name."""
     if name not in arrays:
         return ()
-    array = arrays[name].reshape(-1)
-    return tuple(text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in array.tolist())
+    return tuple(map(text_of, arrays[name].reshape(-1).tolist()))
+
+
+def text_of(value: object) -> str:
+    """A value of an array of texts, or of bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

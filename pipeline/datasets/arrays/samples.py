@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from device_runtime.formats.sample import CLASS, DTYPES, LABELS, VALUES, Sample, Target
+from pipeline.datasets.arrays.reading import Array, text_of
 from pipeline.errors import DatasetError, brief
-
-Array = npt.NDArray[Any]
 
 # What comes as another type, and what it becomes.
 _BECOMES = {"bool": "uint8", "int8": "int16", "uint16": "int32", "uint32": "int64", "float64": "float32"}
 
 KINDS = (CLASS, LABELS, VALUES)
-
-# torch's own number of what is ignored.
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def target_array(y: Array, meaning: Meaning) -> Array:
     target = meaning.target
     if y.dtype.kind in "US":
         place = {name: number for number, name in enumerate(meaning.names)}
-        y = np.array([place[_text(value)] for value in y.reshape(-1).tolist()], np.int64).reshape(y.shape)
+        y = np.array([place[text_of(value)] for value in y.reshape(-1).tolist()], np.int64).reshape(y.shape)
     return np.ascontiguousarray(y.reshape(len(y), *target.shape), target.dtype)
 
 
@@ -117,7 +111,7 @@ def _classes(ys: Mapping[str, Array], ignore: int | None, names: Sequence[str]) 
     shape = shapes.pop()
     kinds = {y.dtype.kind for y in ys.values()}
     if kinds <= set("US"):
-        found = sorted({_text(value) for y in ys.values() for value in np.unique(y).tolist()})
+        found = sorted({text_of(value) for y in ys.values() for value in np.unique(y).tolist()})
         return Meaning(Target(CLASS, len(found), shape), tuple(found))
     if not kinds <= set("biu"):
         raise DatasetError(f"classes are whole numbers or texts, the targets are of type {brief(_types(ys))}")
@@ -147,10 +141,6 @@ def _named(names: Sequence[str], count: int, kind: str) -> tuple[str, ...]:
 
 def _types(ys: Mapping[str, Array]) -> list[str]:
     return sorted({str(y.dtype) for y in ys.values()})
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _check_finite(array: Array, name: str) -> None:

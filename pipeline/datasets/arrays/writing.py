@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from device_runtime.formats.dataset import SAMPLES, TARGETS, Description
+from pipeline.datasets.arrays.reading import Array
 from pipeline.datasets.arrays.samples import (
-    Array,
     Meaning,
     Table,
     meaning_of,
@@ -126,10 +126,10 @@ def _groups(tables: Sequence[Table]) -> list[list[int]]:
     found: dict[object, list[int]] = {}
     place = 0
     for table in tables:
-        for number in range(len(table.x)):
-            if table.group is not None:
-                found.setdefault(table.group.reshape(len(table.x), -1)[number].tobytes(), []).append(place)
-            place += 1
+        if table.group is not None:
+            for number, row in enumerate(table.group.reshape(len(table.x), -1), place):
+                found.setdefault(row.tobytes(), []).append(number)
+        place += len(table.x)
     return [group for group in found.values() if len(group) > 1]
 
 

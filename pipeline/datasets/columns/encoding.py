@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
 from pipeline.datasets.columns.kinds import EMPTY, NUMBER, Categories, categories_of, kind_of, numbers_of
 from pipeline.errors import DatasetError, brief
+from pipeline.files import read_converted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,14 +167,8 @@ def read_encoding(folder: Path) -> Encoding:
     Raises:
       FormatError: it is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        encoding: Encoding = typed(Encoding, parse_object(path.read_text("utf-8")))
-        return encoding
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
-    except ValueError as error:
-        raise FormatError(f"{path} is damaged ({error}): convert the dataset again") from error
+    encoding: Encoding = read_converted(folder / FILE_NAME, lambda text: typed(Encoding, parse_object(text)))
+    return encoding
 
 
 def _fitted_number(name: str, values: npt.NDArray[np.float64]) -> NumberColumn:

@@ -124,7 +124,7 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
 
 def _find_file(source: Path, known: Sequence[Layout], wanted: Sequence[str] | None) -> Found:
     endings = [ending for layout in known for ending in layout.files]
-    of_file = [layout for layout in known if source.name.lower().endswith(layout.files or ("/",))]
+    of_file = [layout for layout in known if source.name.lower().endswith(layout.files)]
     found = of_file[0].find(source, wanted) if of_file else None
     if found is None:
         raise DatasetError(f"{source} is no folder and no file that is a dataset, which end with {', '.join(endings)}")

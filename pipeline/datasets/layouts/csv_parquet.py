@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +63,7 @@ def _find_table(source: Path, wanted: Sequence[str] | None) -> Found | None:
         raise DatasetError(f"{source} names images: give the folder that holds them, or call a table otherwise")
     if wanted:
         raise UsageError(f"--classes chooses folders of photographs, {source} is a table: leave other rows out")
-    return Found(
-        (source,),
-        lambda folder, conversion: convert_table(source, folder, conversion),
-        (),
-        source.stem,
-        has_columns=True,
-    )
+    return Found((source,), partial(convert_table, source), (), source.stem, has_columns=True)
 
 
 LAYOUT = Layout(

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from device_runtime.formats.dataset import Description
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
 from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.errors import brief, in_line
+from pipeline.files import read_converted
 from pipeline.tables.columns import columns
 
 FILE_NAME = "account.json"
@@ -59,14 +59,8 @@ def read_account(folder: Path) -> Account:
     Raises:
       FormatError: it is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        account: Account = typed(Account, parse_object(path.read_text("utf-8")))
-        return account
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
-    except ValueError as error:
-        raise FormatError(f"{path} is damaged ({error}): convert the dataset again") from error
+    account: Account = read_converted(folder / FILE_NAME, lambda text: typed(Account, parse_object(text)))
+    return account
 
 
 def found_line(description: Description) -> str:

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from device_runtime.formats.errors import FormatError
 from device_runtime.formats.records import parse_object, typed
 from pipeline.errors import in_line
+from pipeline.files import read_converted
 
 FILE_NAME = "preparation.json"
 
@@ -105,10 +105,4 @@ def read_preparation(folder: Path) -> Preparation:
     Raises:
       FormatError: it is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        return parse_preparation(path.read_text("utf-8"))
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}; convert the dataset again") from error
-    except ValueError as error:
-        raise FormatError(f"{path} is damaged ({error}): convert the dataset again") from error
+    return read_converted(folder / FILE_NAME, parse_preparation)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from device_runtime.formats.errors import FormatError
+from device_runtime.formats.events import measure_in
 from device_runtime.formats.metrics import MEASURES, Record, last_start, read_metrics, score_in
 
 ENDED, INTERRUPTED, DIVERGED = "ended", "interrupted", "diverged"
@@ -110,7 +111,8 @@ def read_training(folder: Path) -> Training:
         raise FormatError(f"{folder}: metrics.jsonl says of no training that it began: pull again, or train again")
     steps = [record for record in records if record["event"] == "step"]
     evaluations = [record for record in records if record["event"] == "evaluation"]
-    measure = measure_of([record for record in records if record["event"] in ("report", "evaluation")])
+    judged = [record for record in records if record["event"] in ("report", "evaluation")]
+    measure = measure_in(judged[-1] if judged else {})
     end = records[-1]
     last = steps[-1]["step"] if steps else start["first"] - 1
     peak = _number(end, "peak_memory_bytes")
@@ -150,11 +152,6 @@ def _time(seconds: int) -> datetime | None:
         return datetime.fromtimestamp(seconds)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def measure_of(judged: Sequence[Record]) -> str:
-    """By what reports and evaluations judge a training."""
-    return str(judged[-1].get("measure") or "accuracy") if judged else "accuracy"
 
 
 def _others(evaluation: Record, measure: str) -> Mapping[str, float]:
