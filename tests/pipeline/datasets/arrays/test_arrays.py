@@ -165,6 +165,7 @@ ODD: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "labels of 2": ({**_with("y", np.full((40, 2), 2)), "kind": "labels"}, "0 or 1"),
     "names of others": (_with("classes", np.array(["a"])), "names of 1 classes, and a class 3"),
     "too large for float32": (_with("x", np.full((40, 2), 1e300)), "40 of 40 samples"),
+    "targets too large for float32": (_with("y", np.full(40, 1e300)), "y of train: 40 of 40"),
     "one group": (_with("group", np.zeros(40)), "leave none for"),
     "splits that differ": ({"x_train": X, "y_train": CLASSES, "x_test": X[:, 1:], "y_test": CLASSES}, "splits differ"),
     "test alone": ({"x_test": X, "y_test": CLASSES}, "none to train on"),
