@@ -66,11 +66,17 @@ class Roll:
         self._known: dict[int, Node] = {}
         # Of devices that have another node now.
         self._gone: set[int] = set()
+        # Devices that need no question before the next round.
+        self._heard: frozenset[str] = frozenset()
 
     @property
     def known(self) -> list[Node]:
         """Who is there, by name, as each told last."""
         return sorted(self._known.values(), key=lambda node: natural(node.device))
+
+    def hear(self, devices: Collection[str]) -> None:
+        """Notes devices whose updates just came: where there are no conditions, that says that they can take part."""
+        self._heard = frozenset() if self._conditions else frozenset(devices)
 
     def draw(
         self,
@@ -95,7 +101,8 @@ class Roll:
         """
         end = time.monotonic() + patience_s
         self._gone |= {node.id for node in self._known.values() if node.device in starting}
-        fresh: dict[str, Node] = {}
+        here = [node for node in self._known.values() if node.id not in self._gone]
+        fresh = {node.device: node for node in here if node.device in self._heard}
         while True:
             on_look()
             fresh |= self._meet()
@@ -127,7 +134,7 @@ class Roll:
         return _once(self._answers(there - self._known.keys()))
 
     def _ask(self, devices: Sequence[str], fresh: Mapping[str, Node]) -> list[Node]:
-        """What devices say now, each once; those in `fresh` have just said it."""
+        """What devices say now, each once; those in `fresh` have just shown it."""
         found = {device: fresh[device] for device in devices if device in fresh}
         wanted = set(devices) - found.keys()
         answers = self._answers({node.id for node in self._known.values() if node.device in wanted})

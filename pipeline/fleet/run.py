@@ -149,7 +149,6 @@ class _Training:
         running = Rounds(grid, self._strategy, self._model.digest, asked.round_timeout)
         roll = Roll(grid, self._model.digest, _given(settings, CONDITIONS), settings.seed)
         arrays = self._arrays(self._done)
-        evaluate(self._done, arrays)
         starting = list(self._seats)
         for number in range(self._done + 1, asked.rounds + 1):
             starting += own.revive()
@@ -157,6 +156,8 @@ class _Training:
                 number, asked.fraction, asked.min_devices, starting, _NODE_STARTS_IN_S, table.waits, own.revive
             )
             starting.clear()
+            # Not before: it would take the time of those that are asked.
+            evaluate(number - 1, arrays)
             self._note_devices(roll.known)
             began = time.perf_counter()
             table.begin(number, drawn.chosen)
@@ -167,8 +168,10 @@ class _Training:
             arrays = outcome.arrays or arrays
             self._write_round(number, arrays, outcome, time.perf_counter() - began, drawn.seconds)
             table.end(number, outcome)
-            evaluate(number, arrays)
+            roll.hear([update.device for update in outcome.updates])
+        roll.hear([])
         there = roll.draw(asked.rounds + 1, 1.0, 0, starting, _NODE_STARTS_IN_S, table.waits)
+        evaluate(asked.rounds, arrays)
         self._last(running, there.chosen, arrays)
 
     @property
