@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -45,6 +46,12 @@ ROOMS = (
     *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )
+
+# Of files that a person writes or a lock file is.
+SUFFIXES = (".py", ".md", ".toml", ".txt", ".sh", ".yml", ".js", ".json")
+
+# Of a runner that is a browser's and Node's: what differs between them is given to it.
+OF_NODE = {"node.js"}
 
 DEVICE_PACKAGES = {"device_runtime", "numpy", "onnxruntime", "safetensors"}
 
@@ -130,6 +137,13 @@ def test_the_device_side_imports_nothing_that_a_device_lacks(path: Path) -> None
     assert tops <= DEVICE_PACKAGES | sys.stdlib_module_names
 
 
+def test_the_runner_in_javascript_imports_its_own_modules_alone() -> None:
+    for path in (ROOT / "web_runtime").glob("*.js"):
+        names = re.findall(r"^(?:import|export) [^;]*?from '([^']+)'", path.read_text(), re.MULTILINE)
+        foreign = [name for name in names if not (name.startswith("./") and (path.parent / name).is_file())]
+        assert path.name in OF_NODE or not foreign, f"{path} imports {foreign}"
+
+
 def test_the_host_imports_the_device_sides_formats_alone() -> None:
     # The benchmark's rivals are timed by the device side's own code, one of them as its own engine.
     for path in sources("pipeline"):
@@ -146,9 +160,10 @@ def test_one_module_starts_processes_and_one_talks_to_adb() -> None:
 
 
 def test_no_registry_is_named() -> None:
-    hosts = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("deb", "debian", "org"))]
+    names = (("pypi", "org"), ("pythonhosted", "org"), ("deb", "debian", "org"), ("npmjs", "org"))
+    hosts = [".".join(parts) for parts in names]
     for path in ROOT.rglob("*"):
-        inside = not {".git", "build", "runs"}.intersection(path.relative_to(ROOT).parts)
-        if inside and path.suffix in (".py", ".md", ".toml", ".txt", ".sh", ".yml", "") and path.is_file():
+        inside = not {".git", "build", "runs", "node_modules"}.intersection(path.relative_to(ROOT).parts)
+        if inside and path.suffix in (*SUFFIXES, "") and path.is_file():
             text = path.read_text(errors="ignore")
             assert not [host for host in hosts if host in text], path

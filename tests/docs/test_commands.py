@@ -33,6 +33,7 @@ _INSTALLS = ".ci/run does it, in an environment of its own"
 
 _CHANGES = "it changes the machine on which the tests run"
 _PHONE = "only a phone shows such an address and code"
+_NODE = "tests/web_runtime does it, in a copy of the checkout"
 _LONG = "it takes many minutes: tests/pipeline/bench measures with each option, on small networks"
 
 # What cannot be typed here, and why.
@@ -45,7 +46,10 @@ NOT_RUN = {
     "train-on-device bench --networks all --repeats 5": _LONG,
     "train-on-device bench --model path/to/module.py:factory --rivals torch-eager,executorch,jax": _LONG,
     "apt-get update": _CHANGES,
-    "apt-get install -y chromium openssl openssh-client": _CHANGES,
+    "apt-get install -y chromium openssl openssh-client nodejs npm": _CHANGES,
+    "cd examples/node": _NODE,
+    "npm ci": _NODE,
+    "node train.js ../../build/package-x86 output --cycles 300": _NODE,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
     "adb connect 192.168.1.20:40001": _PHONE,
 }
@@ -137,7 +141,7 @@ def test_no_page_types_what_changes_this_machine() -> None:
 
 
 def test_a_program_that_is_not_known_is_seen() -> None:
-    assert _program_of("apt-get install -y chromium openssl openssh-client") not in PROGRAMS
+    assert _program_of("apt-get install -y chromium openssl openssh-client nodejs npm") not in PROGRAMS
     assert _program_of("A=1 sudo invoke run") not in PROGRAMS
     assert _program_of("TRAIN_ON_DEVICE_KEEP=2 train-on-device config run") in PROGRAMS
 
@@ -148,7 +152,7 @@ def test_what_is_not_run_is_still_in_the_pages() -> None:
 
 def test_a_fence_says_what_it_is() -> None:
     kinds = {(page.name, fence.line): fence.language for page in PAGES for fence in fences_of(page)}
-    known = ("sh", "text", "python", "csv", "toml", "mermaid")
+    known = ("sh", "text", "python", "javascript", "csv", "toml", "mermaid")
     assert not {place for place, language in kinds.items() if language not in known}
 
 
