@@ -21,7 +21,7 @@ import { join } from 'node:path';
 export async function nodePlatform(runtime, folder, output) {
   await mkdir(output, { recursive: true });
   return {
-    read: (path) => readFile(join(folder, path)),
+    read: (path) => readIfThere(join(folder, path)),
     output: folderOutput(output),
     // By its path: frozen weights are read by the runtime itself.
     session: ({ path }, options) => runtime.InferenceSession.create(join(folder, path), options),
@@ -46,11 +46,7 @@ function folderOutput(folder) {
   };
   return {
     names,
-    read: (name) =>
-      readFile(join(folder, name)).catch((error) => {
-        if (error.code === 'ENOENT') return null;
-        throw error;
-      }),
+    read: (name) => readIfThere(join(folder, name)),
     async write(name, content) {
       const temporary = join(folder, `.${name}.${process.pid}`);
       const file = await open(temporary, 'w');
@@ -70,3 +66,13 @@ function folderOutput(folder) {
     },
   };
 }
+
+/**
+ * @param {string} path
+ * @returns {Promise<Uint8Array | null>} null where there is no such file
+ */
+const readIfThere = (path) =>
+  readFile(path).catch((error) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });

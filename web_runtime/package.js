@@ -17,7 +17,7 @@ export class Package {
    * @param {Platform} platform
    */
   static async open(platform) {
-    const bytes = await platform.read('manifest.json').catch(() => null);
+    const bytes = await platform.read('manifest.json');
     /** @type {Map<string, string>} */
     const digests = new Map();
     if (!bytes) return new Package(platform, digests, '');
@@ -49,9 +49,8 @@ export class Package {
    * @returns {Promise<Uint8Array>} a file, right to the last bit
    */
   async read(path) {
-    const content = await this._platform.read(path).catch((error) => {
-      throw new FormatError(`${path} cannot be read (${error.message}): package again`);
-    });
+    const content = await this._platform.read(path);
+    if (!content) throw new FormatError(`the package has no ${path}: package again`);
     const digest = this._digests.get(path);
     if (this._digests.size && digest !== (await sha256(content))) {
       throw new FormatError(`the package does not match its manifest: ${path}; package or fetch it again`);

@@ -52,7 +52,8 @@
 
 /**
  * @typedef {object} Platform
- * @property {(path: string) => Promise<Uint8Array>} read a file of the package; its path has forward slashes
+ * @property {(path: string) => Promise<Uint8Array | null>} read a file of the package, null where there is none; its path has
+ *   forward slashes
  * @property {Output} output
  * @property {(graph: Graph, options: SessionOptions) => Promise<Session>} session
  * @property {new (type: any, data: any, dims: readonly number[]) => Tensor} Tensor ONNX Runtime's

@@ -34,6 +34,7 @@ _INSTALLS = ".ci/run does it, in an environment of its own"
 _CHANGES = "it changes the machine on which the tests run"
 _PHONE = "only a phone shows such an address and code"
 _NODE = "tests/web_runtime does it, in a copy of the checkout"
+_CPP = "tests/cpp does it, cross-compiled, with Debian's compilers in a root of their own"
 _LONG = "it takes many minutes: tests/pipeline/bench measures with each option, on small networks"
 
 # What cannot be typed here, and why.
@@ -50,6 +51,13 @@ NOT_RUN = {
     "cd examples/node": _NODE,
     "npm ci": _NODE,
     "node train.js ../../build/package-x86 output --cycles 300": _NODE,
+    "apt-get install -y cmake g++ libonnxruntime-dev": _CHANGES,
+    "cmake -S examples/cpp -B build/cpp": _CPP,
+    "cmake --build build/cpp": _CPP,
+    "build/cpp/train build/package-x86 trained.safetensors 300": _CPP,
+    "cmake -S examples/cpp -B build/cpp-arm64 -DCMAKE_SYSTEM_NAME=Linux "
+    "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++": _CPP,
+    "cmake --build build/cpp-arm64": _CPP,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
     "adb connect 192.168.1.20:40001": _PHONE,
 }

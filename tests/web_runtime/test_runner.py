@@ -252,8 +252,12 @@ def test_what_cannot_be_meant_is_one_line(
     assert said in line
 
 
-def test_a_changed_file_of_a_package_is_refused(javascript: JavaScript, package: Path, tmp_path: Path) -> None:
+def test_a_file_of_a_package_that_was_changed_or_is_missing_is_told(javascript: JavaScript, package: Path, tmp_path: Path) -> None:
     shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("runtime"))
-    flip_bits(tmp_path / "package/model/gradient_step.onnx")
+    file = tmp_path / "package/model/gradient_step.onnx"
+    flip_bits(file)
     done = javascript.train(tmp_path / "package", tmp_path / "output", "--cycles", "3")
     assert done.stderr.startswith("error: the package does not match its manifest: model/gradient_step.onnx")
+    file.unlink()
+    done = javascript.train(tmp_path / "package", tmp_path / "output", "--cycles", "3")
+    assert done.stderr == "error: the package has no model/gradient_step.onnx: package again\n"

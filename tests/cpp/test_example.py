@@ -1,0 +1,94 @@
+"""examples/cpp, cross-compiled for arm64, on the emulated device: it trains to the losses of the Python runner."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.packing.abi import ARM64
+from tests.cpp.toolchain import Toolchain, toolchain
+from tests.emulator.device import EmulatedDevice
+from tests.invoking import ROOT, invoke, losses
+from tests.web_runtime.javascript import run
+
+CYCLES = 30
+TOLERANCE = 1e-4
+THERE = "/data/local/tmp/cpp"
+LOADER = f"{THERE}/{ARM64.loader} --library-path {THERE}"
+
+# Debian's ONNX Runtime comes with 40 libraries of others, each padded to 64 KiB.
+MOST_BYTES = 33_000_000
+
+
+@pytest.fixture(scope="module")
+def compilers(may_emulate: None) -> Iterator[Toolchain]:
+    with toolchain() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def program(compilers: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a device takes: the program and all that it needs."""
+    folder = tmp_path_factory.mktemp("device")
+    trainer = compilers.build()
+    shutil.copy(trainer, folder)
+    for library in compilers.libraries(trainer):
+        shutil.copy(library, folder / library.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_package(made_of: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LeNet with the first images of MNIST: emulated, more would take minutes."""
+    build = tmp_path_factory.mktemp("small_package")
+    made = invoke("package", "--build", build, "--data", made_of[-1])
+    assert made.code == 0, made.stderr
+    return build / "package-x86"
+
+
+def test_the_source_is_one_short_file() -> None:
+    assert [path.name for path in (ROOT / "examples/cpp").glob("*.cpp")] == ["train.cpp"]
+    assert len((ROOT / "examples/cpp/train.cpp").read_text().splitlines()) <= 250
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_it_trains_on_a_device_to_the_losses_of_x86(
+    program: Path, small_package: Path, emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    theirs = run(small_package / "train.sh", "-c", str(CYCLES), "--threads", "1", cwd=tmp_path)
+    assert theirs.code == 0, theirs.stderr
+    emulator.adb("-s", emulator.serial, "push", program, THERE, timeout_s=300)
+    for part in ("model", "dataset"):
+        emulator.adb("-s", emulator.serial, "push", small_package / part, f"{THERE}/package/{part}", timeout_s=300)
+    assert sum(path.stat().st_size for path in program.iterdir()) < MOST_BYTES
+
+    printed = emulator.shell(f"cd {THERE} && {LOADER} ./train package out.safetensors {CYCLES} 2>&1", timeout_s=600)
+    found = [float(loss) for loss in re.findall(r"^\d+: Loss is (\S+)", printed, re.MULTILINE)]
+    wanted = losses(small_package / "output")
+    assert len(found) == CYCLES
+    np.testing.assert_allclose(found, wanted, atol=TOLERANCE)
+    assert re.findall(r"^accuracy = (\S+)", printed, re.MULTILINE) == re.findall(
+        r"^accuracy = (\S+)", theirs.stdout, re.M
+    )
+
+    emulator.adb("-s", emulator.serial, "pull", f"{THERE}/out.safetensors", tmp_path)
+    mine = load_file(tmp_path / "out.safetensors")
+    trained = load_file(small_package / "output" / f"lenet_trained_{CYCLES}.safetensors")
+    for name, tensor in mine.items():
+        np.testing.assert_allclose(tensor, trained[name], atol=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_it_draws_the_orders_of_the_vectors(program: Path, compilers: Toolchain, emulator: EmulatedDevice) -> None:
+    order = compilers.compile(ROOT / "tests/cpp/order.cpp", "order")
+    for file in (*program.iterdir(), order, ROOT / "tests/vectors/order.json"):
+        emulator.adb("-s", emulator.serial, "push", file, f"{THERE}/{file.name}", timeout_s=300)
+    assert emulator.shell(f"{LOADER} {THERE}/order {THERE}/order.json 2>/dev/null", timeout_s=300) == "32 orders\n"
