@@ -252,7 +252,9 @@ def test_what_cannot_be_meant_is_one_line(
     assert said in line
 
 
-def test_a_file_of_a_package_that_was_changed_or_is_missing_is_told(javascript: JavaScript, package: Path, tmp_path: Path) -> None:
+def test_a_changed_or_missing_file_of_a_package_is_refused(
+    javascript: JavaScript, package: Path, tmp_path: Path
+) -> None:
     shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("runtime"))
     file = tmp_path / "package/model/gradient_step.onnx"
     flip_bits(file)
