@@ -1,8 +1,12 @@
 // The runner's platform in Node: folders, and onnxruntime-node, which is given.
 
+import { webcrypto } from 'node:crypto';
 import { appendFile, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+
+// Node 18 has no global one, as browsers have.
+globalThis.crypto ??= /** @type {Crypto} */ (webcrypto);
 
 /** @typedef {import('./platform.js').Platform} Platform */
 
