@@ -27,7 +27,7 @@ from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.sample import CLASS, Target
 from device_runtime.formats.standing import Standing
 from device_runtime.formats.whole_file import remove_leftovers
-from device_runtime.inputs import open_inputs
+from device_runtime.inputs import open_inputs, unfit_changes
 from device_runtime.keeping import Keeping
 from device_runtime.live import Live
 from device_runtime.loop import TrainingRun
@@ -243,8 +243,7 @@ def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
         problems.append(f"its samples are {description.sample.text}, the model takes {model.input.text}")
     if not _fits(description.target, model.target):
         problems.append(f"it has {description.target.text}, the model {model.target.text}")
-    if options.augment and not model.input.is_picture:
-        problems.append("--augment changes pictures")
+    problems += unfit_changes(options.augment or (), dataset)
     missing = [split for split in ("train", "test") if not len(dataset.splits.get(split, ()))]
     if missing:
         problems.append(f"it has no images in {' and '.join(missing)}")
