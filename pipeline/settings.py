@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.fleet.options.declared import FleetOptions
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number
-from pipeline.recipe import FROZEN_DTYPES, LOSSES
+from pipeline.recipe import CATEGORIES, FROZEN_DTYPES, LOSSES
 from pipeline.targets import Kind, kind_of, target_name
 
 # Tasks that read the model, that convert the dataset, and that talk to a target.
@@ -174,6 +174,15 @@ class Settings:
             str,
             ("convert", *_CHOICE),
             example="patient",
+        ),
+    ] = None
+    categories: Annotated[
+        str | None,
+        Option(
+            f"of a table, what columns of texts become: {' or '.join(CATEGORIES)} (default: the recipe's; one_hot)",
+            str,
+            ("convert", *_CHOICE),
+            example="embedded",
         ),
     ] = None
     check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False

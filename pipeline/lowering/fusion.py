@@ -1,4 +1,7 @@
-"""Finds convolution, ReLU and max pooling in a training graph and puts `pooled_conv`'s operators in their place."""
+"""Finds convolution, ReLU and max pooling in a training graph and puts `pooled_conv`'s operators in their place.
+
+And max pooling whose positions are read as numbers, which is put there twice.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ from pipeline.lowering.rules.pooled_conv import BACKWARD, FORWARD, Sizes
 # The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000
 
+# What reads the positions of maxima as they are handed on; and how those are called that are read as numbers.
+_GRADIENT, _APART = "MaxPoolGrad", "/as numbers"
+
 
 def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
     """The training graph with Conv → [Relu] → MaxPool, and their gradients, as PooledConv and PooledConvGrad.
@@ -30,6 +36,37 @@ def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
         if chain and _worthwhile(chain, shapes):
             _replace(fused.graph, chain)
     return fused
+
+
+def positions_apart(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
+    """The graph with a max pooling for positions alone wherever anything but its gradient reads them.
+
+    The gradient's are no numbers (`rules/pool.py`); a gradient of a gradient gathers by them, and so does unpooling.
+
+    Args:
+      model: is left as it is.
+      shapes: those of `model`'s values; takes those of the new ones.
+    """
+    apart = onnx.ModelProto()
+    apart.CopyFrom(model)
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        positions = node.output[1] if node.op_type == "MaxPool" and len(node.output) > 1 else ""
+        if positions and any(positions in reader.input for reader in model.graph.node if reader.op_type != _GRADIENT):
+            alone = onnx.NodeProto()
+            alone.CopyFrom(node)
+            alone.output[:] = ["", f"{positions}{_APART}"]
+            nodes.append(alone)
+            shapes |= {alone.output[1]: shapes[positions]} if positions in shapes else {}
+    renamed = {name.removesuffix(_APART): name for node in nodes for name in node.output if name.endswith(_APART)}
+    del apart.graph.node[:]
+    for node in nodes:
+        copy = apart.graph.node.add()
+        copy.CopyFrom(node)
+        if node.op_type != _GRADIENT:
+            copy.input[:] = [renamed.get(name, name) for name in node.input]
+    return apart
 
 
 @dataclass(frozen=True)
@@ -56,7 +93,7 @@ def _find_chain(graph: onnx.GraphProto, pool: onnx.NodeProto) -> _Chain | None:
     before = producer.get(pool.input[0])
     relu = before if before is not None and before.op_type == "Relu" else None
     conv = producer.get(relu.input[0]) if relu is not None else before
-    pool_grad = only_reader(pool.output[1], "MaxPoolGrad")
+    pool_grad = only_reader(pool.output[1], _GRADIENT)
     if conv is None or conv.op_type != "Conv" or pool_grad is None:
         return None
     relu_grad = only_reader(pool_grad.output[0], "ReluGrad") if relu is not None else None

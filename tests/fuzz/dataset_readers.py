@@ -142,7 +142,7 @@ def read_file_of_rows(folder: Path, case: tuple[str, str, bytes]) -> None:
     if roles.split:
         rows = np.flatnonzero(splits_of(path, table[roles.split]) == "train")
     columns = read_columns(path, table, roles.features)
-    made = encoded(columns, fitted(path, roles.target, columns, rows), rows)
+    made = encoded(columns, fitted(path, roles.target, columns, rows, "one_hot"), rows)
     assert len(target.y) == table.num_rows >= len(made)
 
 
