@@ -11,7 +11,7 @@ from pathlib import Path
 
 from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
-from device_runtime.console import say, score_on
+from device_runtime.console import each_line, say, score_on
 from device_runtime.engines.base import Engine, Proximal
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
@@ -130,8 +130,11 @@ def run(
             else:
                 step = evaluated = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
+                if start.step and len(evaluation.each) > 1:
+                    say(each_line(dataset.classes, evaluation.each))
             say(score_on(inputs.final, evaluation.score, evaluation.measure))
             evaluation.record(metrics, evaluated, inputs.final)
+            evaluation.record_each(metrics, evaluated, inputs.final, dataset.classes)
             seconds = round(time.perf_counter() - started, 3)
             memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
             metrics.record("end", step=step, **memory, seconds=seconds)
