@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Evaluation:
 
     Attributes:
       measures: by their names, as `scores` has them.
+      each: those of each class, label or value.
       measure: the name of the one by which a training is judged: accuracy, f1 or r2.
       loss: the mean.
       images: how many samples.
@@ -41,6 +42,7 @@ class Evaluation:
     """
 
     measures: Mapping[str, float]
+    each: Sequence[Mapping[str, float]]
     measure: str
     loss: float
     images: int
@@ -66,6 +68,13 @@ class Evaluation:
             images=self.images,
             seconds=round(self.seconds, 3),
         )
+
+    def record_each(self, metrics: Metrics, step: int, split: str, names: Sequence[str]) -> None:
+        """Records what each class, label or value is worth, by their names; of one value alone that is known."""
+        if len(self.each) > 1:
+            # A model may have more outputs than its dataset has classes: of those there are no samples.
+            for name, measures in zip(names, self.each, strict=False):
+                metrics.record("class", step=step, split=split, name=name, **measures)
 
 
 def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_most: int | None = None) -> Evaluation:
@@ -97,7 +106,8 @@ def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_m
     if target.is_one_class:
         predictions = Predictions(images.labels[order].astype(np.int32), guesses, probabilities)
     seconds = time.perf_counter() - started
-    return Evaluation(scores.result(), SCORES[target.kind], loss_sum / count, count, seconds, predictions)
+    measures = scores.result(), scores.each()
+    return Evaluation(*measures, SCORES[target.kind], loss_sum / count, count, seconds, predictions)
 
 
 def _largest_probability(logits: Vector, how: str) -> Vector:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from device_runtime.formats.dataset import load_dataset
 from tests import in_torch
 from tests.emulator.device import EmulatedDevice
 from tests.invoking import Invoked, invoke, losses
@@ -64,7 +65,12 @@ def test_it_learns(name: str, measure: str, least: float, tmp_path: Path) -> Non
     assert after == evaluated >= least
     assert f"max_{'acc' if measure == 'accuracy' else measure}=" in done.stdout
     assert (done.results / "report.html").is_file()
-    assert measure in (done.results / "report.html").read_text()
+    report = (done.results / "report.html").read_text()
+    assert measure in report and "One by one" in report
+    records = [json.loads(line) for line in (done.results / "metrics.jsonl").read_text().splitlines()]
+    each = [record for record in records if record["event"] == "class"]
+    assert [record["name"] for record in each] == list(load_dataset(dataset(tmp_path)).classes)
+    assert "f1 of each: " + ", ".join(f"{r['name']} {r['f1']:.3g}" for r in each) in done.stdout
 
 
 def test_values_are_as_near_as_torchs(tmp_path: Path) -> None:

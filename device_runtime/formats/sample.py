@@ -36,6 +36,11 @@ class Sample:
         return self.dtype == "uint8" and len(self.shape) == 3 and self.shape[2] in _CHANNELS
 
     @property
+    def is_sound(self) -> bool:
+        """Whether it is one sample of 16 bits after another, as recordings are."""
+        return self.dtype == "int16" and len(self.shape) == 1
+
+    @property
     def text(self) -> str:
         """For a person: sizes, and the type where it is no picture's."""
         sizes = " × ".join(map(str, self.shape)) or "a number"

@@ -75,7 +75,7 @@ def drawn(cases: SearchStrategy[Case]) -> list[tuple[Case, int, int]]:
 def test_gradients_equal_torchs_for_random_cases(name: str) -> None:
     everything = os.environ.get("SWEEP") == "all"
     variants = [*FAMILIES[name].variants.values()]
-    # `SWEEP=all` compares each variant, and the simplest case too: the other way to gradients is tested with all of them.
+    # `SWEEP=all` compares each variant, and its simplest case too, which the other way to gradients is tested with.
     for cases in variants if everything else variants[::2]:
         for case, batch, seed in drawn(cases)[0 if everything else -1 :]:
             torch.manual_seed(seed)
