@@ -272,8 +272,8 @@ class Settings:
     networks: Annotated[
         tuple[str, ...],
         Option(
-            "of lenet, mobilenet, transformer (default: these), lstm, resnet18, mobilenet_v2, mobilenet_v3_small, "
-            "efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
+            "of lenet, mobilenet, transformer (default: these), keyword, lstm, resnet18, mobilenet_v2, "
+            "mobilenet_v3_small, efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
             listed,
             ("bench",),
             example="lenet",

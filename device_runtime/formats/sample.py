@@ -123,11 +123,13 @@ def check_target(target: Target) -> None:
 
 
 def drawn(sample: Sample, count: int, random: np.random.Generator) -> npt.NDArray[np.generic]:
-    """So many samples of random numbers, which are small where they are no pixels: they may be places in a table."""
+    """So many samples of random numbers: pixels, noise, or small ones, which may be places in a table."""
     import numpy as np
 
     if sample.dtype.startswith("float"):
         return random.standard_normal((count, *sample.shape), np.float32).astype(sample.dtype)
+    if sample.is_sound:
+        return random.integers(-(2**15), 2**15, (count, *sample.shape), np.int16)
     return random.integers(0, 256 if sample.dtype == "uint8" else 2, (count, *sample.shape), sample.dtype)
 
 

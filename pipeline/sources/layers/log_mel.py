@@ -65,17 +65,28 @@ class LogMel(nn.Module):
         cosines, sines = _fourier(window, read)
         # Of the frame's middle there is one sample, and its sum with itself is two.
         cosines[-1] /= 2
-        for name, matrix in (("cosines", cosines), ("sines", sines), ("mel", mel[:, read].T)):
+        matrices = {"cosines": cosines / FULL_SCALE, "sines": sines / FULL_SCALE, "mel": mel[:, read].T}
+        for name, matrix in matrices.items():
             self.register_buffer(name, torch.from_numpy(matrix.astype(np.float32)), persistent=False)
 
     def forward(self, sound: torch.Tensor) -> torch.Tensor:
         """Features, float32 N×frames×bands, of samples of full scale 2¹⁵, float32 N×length."""
-        frames = (sound.float() / FULL_SCALE).unfold(-1, self.window, self.hop)
+        frames = self._frames(sound.float())
         half = self.window // 2
         # The window is 0 at the first sample, and even from there on.
         front, back = frames[..., 1 : half + 1], frames[..., half:].flip(-1)
         real, imaginary = (front + back) @ self.cosines, (front - back) @ self.sines
         return torch.log((real * real + imaginary * imaginary) @ self.mel + self.floor)
+
+    def _frames(self, sound: torch.Tensor) -> torch.Tensor:
+        """N×length as N×frames×window; in blocks that lie whole in a frame, as single samples are picked slowly."""
+        block = math.gcd(self.window, self.hop)
+        count = (sound.shape[1] - self.window) // self.hop + 1
+        first = torch.arange(count)[:, None] * (self.hop // block)
+        whole = sound.shape[1] // block
+        blocks = sound[:, : whole * block].reshape(-1, whole, block)
+        picked: torch.Tensor = blocks[:, first + torch.arange(self.window // block)]
+        return picked.flatten(2)
 
 
 def mel_matrix(rate: int, window: int, bands: int, lowest: float, highest: float) -> npt.NDArray[np.float64]:
