@@ -14,6 +14,7 @@ from torch.nn import functional
 from device_runtime.formats.dataset import load_dataset
 from pipeline.sources.models import keyword
 from tests import in_torch
+from tests.emulator.device import EmulatedDevice
 from tests.invoking import Invoked, invoke, losses
 from tests.spoken import MANNERS, TESTED, TRAINED, VALIDATED, WORDS, write_spoken
 
@@ -60,3 +61,12 @@ def test_twenty_losses_are_torchs(spoken: Path, tmp_path: Path) -> None:
     batch = keyword.RECIPE.batch_size
     curve = in_torch.train(module, folder, 20, batch, float(RATE), functional.cross_entropy)
     np.testing.assert_allclose(losses(done.results), curve, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_few_steps_on_the_device(spoken: Path, emulator: EmulatedDevice, tmp_path: Path) -> None:
+    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
+    changing = ("--cycles", "3", "--batch-size", "8", "--augment", "shift,noise", "--learning-rate", RATE)
+    here = run(spoken, tmp_path, "--classes", "yes,no", *changing)
+    there = run(spoken, tmp_path, "--classes", "yes,no", *changing, "--target", "arm64", env=env)
+    np.testing.assert_allclose(losses(there.results), losses(here.results), rtol=1e-4)
