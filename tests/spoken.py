@@ -20,25 +20,9 @@ ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "
 # Of espeak-ng's own timbres some are only heard in the end; those with names, which others made, are all trained on.
 TESTED, VALIDATED = ("m3", "m7", "f2", "f5"), ("m5", "f3")
 TRAINED = (
-    *(
-        "m1",
-        "m2",
-        "m4",
-        "m6",
-        "m8",
-        "f1",
-        "f4",
-        "adam",
-        "Alex",
-        "Alicia",
-        "Andrea",
-        "Andy",
-        "belinda",
-        "boris",
-        "david",
-    ),
-    *("ed", "grandma", "grandpa", "john", "linda", "marcelo", "max", "michael", "mike", "paul", "quincy", "rob"),
-    *("robert", "sandro", "steph", "steph2", "travis", "victor", "zac"),
+    *("m1", "m2", "m4", "m6", "m8", "f1", "f4", "adam", "Alex", "Alicia", "Andrea", "Andy", "belinda", "boris"),
+    *("david", "ed", "grandma", "grandpa", "john", "linda", "marcelo", "max", "michael", "mike", "paul", "quincy"),
+    *("rob", "robert", "sandro", "steph", "steph2", "travis", "victor", "zac"),
 )
 
 # Of one voice and word: words a minute, and a pitch of 0 to 99.

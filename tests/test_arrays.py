@@ -17,6 +17,7 @@ from torch.nn import functional
 from device_runtime.formats.dataset import load_dataset
 from tests import in_torch
 from tests.emulator.device import EmulatedDevice
+from tests.emulator.training import losses_on
 from tests.invoking import Invoked, invoke, losses
 from tests.networks import of_arrays
 
@@ -109,16 +110,11 @@ def test_several_steps_in_one_call(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_few_steps_on_the_device(name: str, emulator: EmulatedDevice, tmp_path: Path) -> None:
-    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
     here = run(name, tmp_path, "--cycles", "5")
-    # Without the evaluations before and after it: each is a start of the emulated interpreter.
-    there = ("--target", "arm64", "--build", tmp_path / "build")
-    words = ("--model", f"{NETWORKS}:{name}", "--data", tmp_path / f"{name}.npz")
-    for task, *own in (("package", *words), ("train", "--cycles", "5", "--threads", "1", "--learning-rate", "0.01")):
-        done = invoke(task, *own, *there, env=env)
-        assert done.code == 0, done.stderr
-    output = emulator.data / "train-on-device" / "package-arm64" / "output"
-    np.testing.assert_allclose(losses(output), losses(here.results), rtol=1e-4)
+    made_of = ("--model", f"{NETWORKS}:{name}", "--data", tmp_path / f"{name}.npz")
+    training = ("--cycles", "5", "--threads", "1", "--learning-rate", "0.01")
+    there = losses_on(emulator, tmp_path / "build", made_of, training)
+    np.testing.assert_allclose(there, losses(here.results), rtol=1e-4)
 
 
 def test_what_arrays_have_no_use_for_is_refused(tmp_path: Path) -> None:

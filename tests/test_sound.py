@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from device_runtime.formats.dataset import load_dataset
 from pipeline.sources.models import keyword
 from tests import in_torch
 from tests.emulator.device import EmulatedDevice
+from tests.emulator.training import losses_on
 from tests.invoking import Invoked, invoke, losses
 from tests.spoken import MANNERS, TESTED, TRAINED, VALIDATED, WORDS, write_spoken
 
@@ -28,9 +28,9 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_spoken(tmp_path_factory.mktemp("sound") / "spoken")
 
 
-def run(data: Path, folder: Path, *words: str, env: Mapping[str, str] | None = None) -> Invoked:
+def run(data: Path, folder: Path, *words: str) -> Invoked:
     places = ("--build", folder / "build", "--runs", folder / "runs", "--threads", "1")
-    done = invoke("run", "--model", "keyword", "--data", data, *places, *words, env=dict(env or {}))
+    done = invoke("run", "--model", "keyword", "--data", data, *places, *words)
     assert done.code == 0, done.stderr
     return done
 
@@ -65,8 +65,11 @@ def test_twenty_losses_are_torchs(spoken: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_few_steps_on_the_device(spoken: Path, emulator: EmulatedDevice, tmp_path: Path) -> None:
-    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
-    changing = ("--cycles", "3", "--batch-size", "8", "--augment", "shift,noise", "--learning-rate", RATE)
-    here = run(spoken, tmp_path, "--classes", "yes,no", *changing)
-    there = run(spoken, tmp_path, "--classes", "yes,no", *changing, "--target", "arm64", env=env)
-    np.testing.assert_allclose(losses(there.results), losses(here.results), rtol=1e-4)
+    data = ("--data", spoken, "--model", "keyword", "--classes", "yes,no")
+    changing = ("--cycles", "3", "--augment", "shift,noise", "--learning-rate", RATE)
+    training = (*changing, "--threads", "1", "--batch-size", "8")
+    places = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
+    here = invoke("run", *data, *training, *places)
+    assert here.code == 0, here.stderr
+    there = losses_on(emulator, tmp_path / "build", data, training)
+    np.testing.assert_allclose(there, losses(here.results), rtol=1e-4)

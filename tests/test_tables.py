@@ -13,6 +13,7 @@ import pytest
 from device_runtime.formats.dataset import load_dataset
 from pipeline.datasets.columns.encoding import read_encoding
 from tests.emulator.device import EmulatedDevice
+from tests.emulator.training import losses_on
 from tests.invoking import Invoked, invoke, losses
 from tests.pipeline.datasets.cifar import write_binary_10
 from tests.pipeline.datasets.tables import write_csv, write_parquet
@@ -66,13 +67,11 @@ def flats(rows: int = 600) -> dict[str, list[object]]:
     }
 
 
-def run(
-    folder: Path, model: str, source: Path, *words: str, steps: int = 500, env: dict[str, str] | None = None
-) -> Invoked:
+def run(folder: Path, model: str, source: Path, *words: str, steps: int = 500) -> Invoked:
     (folder / "mlp.py").write_text(MLP)
     made_of = ("--model", folder / model, "--data", source, "--cycles", str(steps), "--learning-rate", "0.01")
     places = ("--build", folder / "build", "--runs", folder / "runs", "--threads", "1")
-    done = invoke("run", *made_of, *places, *words, env=env)
+    done = invoke("run", *made_of, *places, *words)
     assert done.code == 0, done.stderr
     return done
 
@@ -139,10 +138,11 @@ def test_a_few_steps_on_the_device(emulator: EmulatedDevice, tmp_path: Path) -> 
     table = flats(200)
     del table["kind"]
     source = write_csv(tmp_path / "flats.csv", table)
-    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
     here = run(tmp_path, "mlp.py:price", source, steps=5)
-    there = run(tmp_path, "mlp.py:price", source, "--target", "arm64", steps=5, env=env)
-    np.testing.assert_allclose(losses(there.results), losses(here.results), rtol=1e-4)
+    made_of = ("--model", f"{tmp_path / 'mlp.py'}:price", "--data", source)
+    training = ("--cycles", "5", "--threads", "1", "--learning-rate", "0.01")
+    there = losses_on(emulator, tmp_path / "build", made_of, training)
+    np.testing.assert_allclose(there, losses(here.results), rtol=1e-4)
 
 
 @pytest.mark.slow
