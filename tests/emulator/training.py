@@ -20,8 +20,7 @@ def losses_on(
       made_of: the options of the package.
       training: those of the training.
     """
-    env = {"ANDROID_ADB_SERVER_PORT": str(device.adb_server_port), "ANDROID_SERIAL": device.serial}
     for words in (("package", *made_of), ("train", *training)):
-        done = invoke(*words, "--target", "arm64", "--build", build, env=env)
+        done = invoke(*words, "--target", "arm64", "--build", build, env=device.env)
         assert done.code == 0, done.stderr
     return losses(device.data / "train-on-device" / "package-arm64" / "output")
