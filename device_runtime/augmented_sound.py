@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from device_runtime.augmentation import drawing_for
 from device_runtime.evaluation import Images
 from device_runtime.formats.array import ArrayFile
 from device_runtime.formats.errors import FormatError
@@ -80,8 +81,7 @@ class AugmentedSound:
 
     def change(self, index: int, length: int) -> SoundChange:
         """What happens to the sound at `index` in this epoch."""
-        # The order of an epoch's sounds is drawn from seed and epoch, and a third number of 0 would draw the same.
-        random = np.random.default_rng([self._seed, self._epoch, index + 1])
+        random = drawing_for(index, self._seed, self._epoch)
         most = int(length * SHIFT)
         # Always drawn, so that shifts stay what they are when noise is added.
         later = int(random.integers(-most, most + 1))
