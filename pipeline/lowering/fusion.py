@@ -19,18 +19,23 @@ from pipeline.lowering.rules.pooled_conv import BACKWARD, FORWARD, Sizes
 # The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000
 
-# What reads the positions of maxima as they are handed on; and how those are called that are read as numbers.
-_GRADIENT, _APART = "MaxPoolGrad", "/as numbers"
+# What reads the positions of maxima as they are handed on.
+_GRADIENT = "MaxPoolGrad"
 
 
 def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
     """The training graph with Conv → [Relu] → MaxPool, and their gradients, as PooledConv and PooledConvGrad.
 
     Only what is used by nothing else, has stride, dilation and group 1 and no padding, and whose pooling windows tile
-    the convolution's output.
+    the convolution's output. Positions of maxima that are read as numbers come from a MaxPool of their own.
+
+    Args:
+      model: is left as it is.
+      shapes: those of its values; takes those of new ones.
     """
     fused = onnx.ModelProto()
     fused.CopyFrom(model)
+    _put_positions_apart(fused.graph, shapes)
     for pool in [node for node in fused.graph.node if node.op_type == "MaxPool" and len(node.output) == 2]:
         chain = _find_chain(fused.graph, pool)
         if chain and _worthwhile(chain, shapes):
@@ -38,35 +43,29 @@ def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
     return fused
 
 
-def positions_apart(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
-    """The graph with a max pooling for positions alone wherever anything but its gradient reads them.
+def _put_positions_apart(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    """Adds a max pooling for positions alone wherever anything but its gradient reads them.
 
     The gradient's are no numbers (`rules/pool.py`); a gradient of a gradient gathers by them, and so does unpooling.
 
     Args:
-      model: is left as it is.
-      shapes: those of `model`'s values; takes those of the new ones.
+      graph: is changed.
+      shapes: those of its values; takes those of the new ones.
     """
-    apart = onnx.ModelProto()
-    apart.CopyFrom(model)
-    nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
-        nodes.append(node)
-        positions = node.output[1] if node.op_type == "MaxPool" and len(node.output) > 1 else ""
-        if positions and any(positions in reader.input for reader in model.graph.node if reader.op_type != _GRADIENT):
+    numbers: dict[str, str] = {}
+    for place, pool in reversed([*enumerate(graph.node)]):
+        positions = pool.output[1] if pool.op_type == "MaxPool" and len(pool.output) > 1 else ""
+        if positions and any(positions in node.input for node in graph.node if node.op_type != _GRADIENT):
+            numbers[positions] = f"{positions}/as numbers"
             alone = onnx.NodeProto()
-            alone.CopyFrom(node)
-            alone.output[:] = ["", f"{positions}{_APART}"]
-            nodes.append(alone)
-            shapes |= {alone.output[1]: shapes[positions]} if positions in shapes else {}
-    renamed = {name.removesuffix(_APART): name for node in nodes for name in node.output if name.endswith(_APART)}
-    del apart.graph.node[:]
-    for node in nodes:
-        copy = apart.graph.node.add()
-        copy.CopyFrom(node)
+            alone.CopyFrom(pool)
+            alone.output[:] = ["", numbers[positions]]
+            graph.node.insert(place + 1, alone)
+            if positions in shapes:
+                shapes[numbers[positions]] = shapes[positions]
+    for node in graph.node if numbers else ():
         if node.op_type != _GRADIENT:
-            copy.input[:] = [renamed.get(name, name) for name in node.input]
-    return apart
+            node.input[:] = [numbers.get(name, name) for name in node.input]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipeline.graphs.graph import OPSET, Graph, Shape, Value
 from pipeline.graphs.node import Node
 from pipeline.graphs.reading import read_values, shapes_of
 from pipeline.lowering.convolutions.layout import ELEMENTWISE, all_batch_last, batch_first, common_order, common_shape
-from pipeline.lowering.fusion import fuse, positions_apart
+from pipeline.lowering.fusion import fuse
 from pipeline.lowering.rules.registry import RULES
 
 
@@ -34,7 +34,7 @@ def lower(
     """
     _check_known(model)
     shapes = {**known_shapes, **shapes_of(model)}
-    model = fuse(positions_apart(model, shapes), shapes)
+    model = fuse(model, shapes)
     values = dict(given)
     values.update({tensor.name: g.tensor(tensor) for tensor in model.graph.initializer})
     sizes: dict[str, Shape] = {}

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.datasets.columns.text import decoded
-from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
-from pipeline.datasets.photographs.names import readable_classes
+from pipeline.datasets.photographs.listing import LeftOut, Listing, listing_of
 from pipeline.datasets.photographs.walk import Walked, files_in, folders_in, kind_of, only_wraps, walk
 from pipeline.datasets.recordings.reading import SUFFIXES
 from pipeline.errors import DatasetError, brief, in_line, readable
@@ -46,24 +45,18 @@ def find_sounds(source: Path, wanted: Sequence[str] | None) -> Sounds | None:
     walked = {name: _recordings_in(folder) for name, folder in folders.items()}
     if not any(found.images for found in walked.values()) or only_wraps(folders, walked):
         return None
-    names = in_order(walked)
-    shown = readable_classes(names)
-    classes = choose_classes(source, shown, wanted)
-    chosen = [names[shown.index(name)] for name in classes]
+    listing = listing_of(source, folders, walked, wanted)
     told: list[str] = []
     listed = _listed(source, walked, told)
-    images = tuple(
-        LabelledImage(path, label, path.relative_to(folders[name]).as_posix(), listed.get(path, ""))
-        for label, name in enumerate(chosen)
-        for path in sorted(walked[name].images)
-    )
-    left_out = [
-        LeftOut(path, reason, label) for label, name in enumerate(chosen) for path, reason in walked[name].others
-    ]
-    left_out += [LeftOut(path, OUTSIDE) for path in files_in(source) if not kind_of(path, SUFFIXES)]
+    outside = [LeftOut(path, OUTSIDE) for path in files_in(source) if not kind_of(path, SUFFIXES)]
     noise = _recordings_in(source / BACKGROUND) if (source / BACKGROUND).is_dir() else Walked()
-    lists = tuple(source / name for name in LISTS)
-    listing = Listing(source, classes, images, lists, tuple(left_out), tuple(chosen), tuple(told))
+    listing = replace(
+        listing,
+        images=tuple(replace(image, split=listed.get(image.path, "")) for image in listing.images),
+        sources=tuple(source / name for name in LISTS),
+        left_out=(*listing.left_out, *outside),
+        told=tuple(told),
+    )
     return Sounds(listing, tuple(sorted(noise.images)))
 
 
