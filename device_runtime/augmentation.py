@@ -55,8 +55,7 @@ class Augmented:
 
     def change(self, index: int, height: int, width: int) -> Change:
         """What happens to the image at `index` in this epoch."""
-        # The order of an epoch's images is drawn from seed and epoch, and a third number of 0 would draw the same.
-        random = np.random.default_rng([self._seed, self._epoch, index + 1])
+        random = drawing_for(index, self._seed, self._epoch)
         # Always drawn, so that flips stay what they are when crops are added.
         flip = bool(random.integers(2))
         most_down, most_right = int(height * SHIFT), int(width * SHIFT)
@@ -64,6 +63,12 @@ class Augmented:
         right = int(random.integers(-most_right, most_right + 1))
         crop = "crop" in self._kinds
         return Change("flip" in self._kinds and flip, down * crop, right * crop)
+
+
+def drawing_for(index: int, seed: int, epoch: int) -> np.random.Generator:
+    """What draws the changes of the sample at `index` in an epoch."""
+    # The order of an epoch's samples is drawn from seed and epoch, and a third number of 0 would draw the same.
+    return np.random.default_rng([seed, epoch, index + 1])
 
 
 def changed(image: npt.NDArray[np.uint8], change: Change) -> npt.NDArray[np.uint8]:

@@ -77,12 +77,14 @@ def _step(package: Path, options: Options) -> Measure:
     inputs, label = drawn(model.input, batch, random), drawn_targets(model.target, batch, random)
     start = read_checkpoint(folder / untrained_name(model), model)
     engine = LoweredEngine(folder, model, start, batch, options.threads)
+    # What stands apart is part of the step, as it is where training samples change.
+    apart = Backbone(folder / "features.onnx", options.threads) if model.features is not None else None
     done = 0
 
     def step() -> None:
         nonlocal done
         done += 1
-        engine.train_step(inputs, label, LEARNING_RATE, done)
+        engine.train_step(apart.features(inputs) if apart else inputs, label, LEARNING_RATE, done)
 
     return lambda: timed(step, options.seconds, base)
 

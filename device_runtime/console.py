@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 
 # As net_runner writes them.
 _SHORT = {"accuracy": "acc"}
+
+# Classes in one line; of more, so many.
+_MOST_NAMED, _LOWEST = 12, 5
+_LONGEST_NAME = 40
 
 
 def say(line: str) -> None:
@@ -29,6 +34,22 @@ def epoch_line(epoch: int, loss: float, split: str, score: float, seconds: float
 def evaluation_line(split: str, score: float, best: float, measure: str) -> str:
     """An evaluation while training."""
     return f"{measure} on {split} data = {score:.6g} max {measure} = {best:.6g}"
+
+
+def each_line(names: Sequence[str], each: Sequence[Mapping[str, float]]) -> str:
+    """`f1 of each: cat 0.98, dog 0.914`; of many the lowest alone. Where there is none of a class, it has none."""
+    there = [(name, measures) for name, measures in zip(names, each, strict=False) if measures["count"]]
+    measure = next(iter(each[0]))
+    which = "each"
+    if len(there) > _MOST_NAMED:
+        there = sorted(there, key=lambda found: found[1][measure])[:_LOWEST]
+        which = f"the lowest of {len(each)}"
+    return f"{measure} of {which}: " + ", ".join(f"{_plain(name)} {measures[measure]:.3g}" for name, measures in there)
+
+
+def _plain(name: str) -> str:
+    """A name of any characters in a line."""
+    return "".join(char if char.isprintable() else "?" for char in name)[:_LONGEST_NAME]
 
 
 def score_on(split: str, score: float, measure: str) -> str:

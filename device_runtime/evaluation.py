@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from device_runtime.formats.model import Model
 from device_runtime.formats.predictions import Predictions
 from device_runtime.metrics import Metrics
 from device_runtime.probabilities import probabilities_of
-from device_runtime.scores import SCORES, scores_of
+from device_runtime.scores import SCORES, Scores, scores_of
 
 # A split of the dataset, or its features.
 Images = Split
@@ -31,6 +32,7 @@ class Evaluation:
 
     Attributes:
       measures: by their names, as `scores` has them.
+      scores: of which they are.
       measure: the name of the one by which a training is judged: accuracy, f1 or r2.
       loss: the mean.
       images: how many samples.
@@ -41,6 +43,7 @@ class Evaluation:
     """
 
     measures: Mapping[str, float]
+    scores: Scores
     measure: str
     loss: float
     images: int
@@ -54,6 +57,11 @@ class Evaluation:
         """By which a training is judged: the larger, the better."""
         return self.measures[self.measure]
 
+    @cached_property
+    def each(self) -> Sequence[Mapping[str, float]]:
+        """The measures of each class, label or value."""
+        return self.scores.each()
+
     def record(self, metrics: Metrics, step: int, split: str) -> None:
         """Records it as that of the whole of `split` after update `step`."""
         metrics.record(
@@ -66,6 +74,13 @@ class Evaluation:
             images=self.images,
             seconds=round(self.seconds, 3),
         )
+
+    def record_each(self, metrics: Metrics, step: int, split: str, names: Sequence[str]) -> None:
+        """Records what each class, label or value is worth, by their names; of one value alone that is known."""
+        if len(self.each) > 1:
+            # A model may have more outputs than its dataset has classes: of those there are no samples.
+            for name, measures in zip(names, self.each, strict=False):
+                metrics.record("class", step=step, split=split, name=name, **measures)
 
 
 def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_most: int | None = None) -> Evaluation:
@@ -97,7 +112,7 @@ def evaluate(engine: Engine, images: Images, batch_size: int, model: Model, at_m
     if target.is_one_class:
         predictions = Predictions(images.labels[order].astype(np.int32), guesses, probabilities)
     seconds = time.perf_counter() - started
-    return Evaluation(scores.result(), SCORES[target.kind], loss_sum / count, count, seconds, predictions)
+    return Evaluation(scores.result(), scores, SCORES[target.kind], loss_sum / count, count, seconds, predictions)
 
 
 def _largest_probability(logits: Vector, how: str) -> Vector:

@@ -1,17 +1,19 @@
-"""What the graphs are fed: images, or features where a frozen backbone stands apart; training images may be changed."""
+"""What the graphs are fed: images, or features where a frozen backbone stands apart; training changes some."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from device_runtime.augmentation import Augmented
+from device_runtime.augmented_sound import NO_NOISE, AugmentedSound
 from device_runtime.evaluation import Images, ImagesOfEpoch
 from device_runtime.formats.dataset import Dataset
 from device_runtime.formats.manifest import CACHE
 from device_runtime.formats.model import Model
+from device_runtime.formats.option_values import OF_PICTURES, OF_SOUND
 from device_runtime.plan import Plan
 
 
@@ -62,9 +64,20 @@ def open_inputs(
     def train(epoch: int) -> Images:
         if not plan.augment:
             return splits["train"]
-        return through(Augmented(dataset.splits["train"], plan.augment, plan.seed, epoch))
+        return through(_augmented(dataset, plan, epoch))
 
     return Inputs(splits, train, final)
+
+
+def unfit_changes(kinds: Collection[str], dataset: Dataset) -> list[str]:
+    """What `--augment` cannot do to a dataset."""
+    sample = dataset.description.sample
+    known = OF_PICTURES if sample.is_picture else OF_SOUND if sample.is_sound else ()
+    wrong = [kind for kind in kinds if kind not in known]
+    if wrong:
+        changes = f"which {' and '.join(known)} change" if known else "which stay as they are"
+        return [f"--augment {','.join(wrong)} is not for samples of {sample.text}, {changes}"]
+    return [NO_NOISE] if "noise" in kinds and dataset.noise is None else []
 
 
 def _used_again(final: str, training: bool, *, augmented: bool) -> set[str]:
@@ -72,6 +85,13 @@ def _used_again(final: str, training: bool, *, augmented: bool) -> set[str]:
     if not training:
         return {final}
     return {"test", final} if augmented else {"train", "test", final}
+
+
+def _augmented(dataset: Dataset, plan: Plan, epoch: int) -> Images:
+    images = dataset.splits["train"]
+    if dataset.description.sample.is_sound:
+        return AugmentedSound(images, plan.augment, plan.seed, epoch, dataset.noise)
+    return Augmented(images, plan.augment, plan.seed, epoch)
 
 
 def _as_they_are(images: Images) -> Images:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from device_runtime.base_memory import base_memory_bytes
 from device_runtime.conditions import Conditions, Pace, Watch
-from device_runtime.console import say, score_on
+from device_runtime.console import each_line, say, score_on
 from device_runtime.engines.base import Engine, Proximal
 from device_runtime.evaluation import evaluate
 from device_runtime.formats.checkpoint import Checkpoint, Run, read_checkpoint, untrained_name
@@ -27,7 +27,7 @@ from device_runtime.formats.predictions import Heading, write_predictions
 from device_runtime.formats.sample import CLASS, Target
 from device_runtime.formats.standing import Standing
 from device_runtime.formats.whole_file import remove_leftovers
-from device_runtime.inputs import open_inputs
+from device_runtime.inputs import open_inputs, unfit_changes
 from device_runtime.keeping import Keeping
 from device_runtime.live import Live
 from device_runtime.loop import TrainingRun
@@ -130,8 +130,11 @@ def run(
             else:
                 step = evaluated = start.step
                 evaluation = evaluate(engine, inputs.splits[inputs.final], plan.batch_size, model)
+                if start.step and len(evaluation.each) > 1:
+                    say(each_line(dataset.classes, evaluation.each))
             say(score_on(inputs.final, evaluation.score, evaluation.measure))
             evaluation.record(metrics, evaluated, inputs.final)
+            evaluation.record_each(metrics, evaluated, inputs.final, dataset.classes)
             seconds = round(time.perf_counter() - started, 3)
             memory = {"peak_memory_bytes": peak_memory_bytes(), "base_memory_bytes": base}
             metrics.record("end", step=step, **memory, seconds=seconds)
@@ -243,8 +246,7 @@ def _check_fit(model: Model, dataset: Dataset, options: Options) -> None:
         problems.append(f"its samples are {description.sample.text}, the model takes {model.input.text}")
     if not _fits(description.target, model.target):
         problems.append(f"it has {description.target.text}, the model {model.target.text}")
-    if options.augment and not model.input.is_picture:
-        problems.append("--augment changes pictures")
+    problems += unfit_changes(options.augment or (), dataset)
     missing = [split for split in ("train", "test") if not len(dataset.splits.get(split, ()))]
     if missing:
         problems.append(f"it has no images in {' and '.join(missing)}")

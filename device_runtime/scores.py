@@ -34,6 +34,10 @@ class Scores(Protocol):
         """Every measure by its name, the score first."""
         ...
 
+    def each(self) -> list[Mapping[str, float]]:
+        """Those of each class, label or value alone, the first the one to sort by; `count` is how many there were."""
+        ...
+
 
 def scores_of(target: Target) -> Scores:
     """Those of a kind of targets."""
@@ -76,6 +80,10 @@ class ClassScores:
         top = {f"top{TOP}": self._in_top / images} if self._target.count > TOP else {}
         return {"accuracy": int(right.sum()) / images, **top, "f1": _macro_f1(right, guessed, there)}
 
+    def each(self) -> list[Mapping[str, float]]:
+        """See `Scores`."""
+        return _each(*self.counts)
+
 
 class LabelScores:
     """Of several labels: macro F1 where a logit above 0 says yes, the area under the ROC curve, and accuracy."""
@@ -92,13 +100,21 @@ class LabelScores:
 
     def result(self) -> Mapping[str, float]:
         """See `Scores`."""
-        empty = np.empty((0, self._target.count))
-        outputs, there = np.concatenate([empty, *self._outputs]), np.concatenate([empty > 0, *self._targets])
+        outputs, there = self._all()
         guessed = outputs > 0
-        f1 = _macro_f1((guessed & there).sum(axis=0), guessed.sum(axis=0), there.sum(axis=0))
+        f1 = _macro_f1(*_counts(guessed, there))
         areas = [_area(column, yes) for column, yes in zip(outputs.T, there.T, strict=True) if 0 < yes.sum() < len(yes)]
         auc = {"auc": float(np.mean(areas))} if areas else {}
         return {"f1": f1, **auc, "accuracy": float(np.mean(guessed == there)) if there.size else 0.0}
+
+    def each(self) -> list[Mapping[str, float]]:
+        """See `Scores`."""
+        outputs, there = self._all()
+        return _each(*_counts(outputs > 0, there))
+
+    def _all(self) -> tuple[Array, npt.NDArray[np.bool_]]:
+        empty = np.empty((0, self._target.count))
+        return np.concatenate([empty, *self._outputs]), np.concatenate([empty > 0, *self._targets])
 
 
 class ValueScores:
@@ -122,13 +138,39 @@ class ValueScores:
     def result(self) -> Mapping[str, float]:
         """See `Scores`."""
         count = max(1, self._count)
-        away, away_squares, squares, absolutes = self._sums
-        spread = away_squares - away * away / count
+        _, _, squares, absolutes = self._sums
+        means = float(absolutes.mean() / count), float(np.sqrt(squares.mean() / count))
+        return {"r2": float(self._r2().mean()), "mae": means[0], "rmse": means[1]}
+
+    def each(self) -> list[Mapping[str, float]]:
+        """See `Scores`."""
+        count = max(1, self._count)
+        columns = (self._r2(), self._sums[3] / count, np.sqrt(self._sums[2] / count))
+        return [
+            {"r2": r2, "mae": mae, "rmse": rmse, "count": self._count}
+            for r2, mae, rmse in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+    def _r2(self) -> Array:
+        away, away_squares, squares, _ = self._sums
+        spread = away_squares - away * away / max(1, self._count)
         # As scikit-learn has it: what never changes and is always met counts 1, otherwise 0.
         rest = np.where(squares > 0, 0.0, 1.0)
-        r2 = np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1), rest)
-        means = float(absolutes.mean() / count), float(np.sqrt(squares.mean() / count))
-        return {"r2": float(r2.mean()), "mae": means[0], "rmse": means[1]}
+        return np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1), rest)
+
+
+def _counts(guessed: Array, there: Array) -> tuple[Array, Array, Array]:
+    """Of booleans N×K, for each column: how many are both, how many each."""
+    return (guessed & there).sum(axis=0), guessed.sum(axis=0), there.sum(axis=0)
+
+
+def _each(right: Array, guessed: Array, there: Array) -> list[Mapping[str, float]]:
+    """F1, precision and recall of each class: 0 where there is nothing to divide by, as scikit-learn has it."""
+    columns = (2 * right / np.maximum(guessed + there, 1), right / np.maximum(guessed, 1), right / np.maximum(there, 1))
+    return [
+        {"f1": f1, "precision": precision, "recall": recall, "count": count}
+        for f1, precision, recall, count in zip(*(c.tolist() for c in columns), there.tolist(), strict=True)
+    ]
 
 
 def _macro_f1(right: Array, guessed: Array, there: Array) -> float:

@@ -10,7 +10,9 @@ run() {
     # A device's runtime has one, of its ABI.
     for loader in "$here"/runtime/lib/ld-linux-*; do
         [ -f "$loader" ] || continue
-        PYTHONHOME="$here/runtime" PYTHONPATH="$here:$here/runtime/site-packages" \
+        # Its modules are compiled by the first start alone, which takes as long as they do; a push removes them.
+        PYTHONDONTWRITEBYTECODE='' PYTHONPYCACHEPREFIX="$here/cache/python" \
+            PYTHONHOME="$here/runtime" PYTHONPATH="$here:$here/runtime/site-packages" \
             exec "$loader" --library-path "$here/runtime/lib" "$here/runtime/bin/python3" -m "$module" "$@"
     done
     case " $* " in

@@ -24,7 +24,7 @@ from pipeline.progress import counted, note, stage
 from pipeline.recipe import Preprocessing, Recipe, fitting
 from pipeline.settings import Settings
 from pipeline.sources.loop_file import loop_files
-from pipeline.sources.model_source import ModelSource, find_model, recipe_of, with_weights
+from pipeline.sources.model_source import ModelSource, find_model, own_recipe, recipe_of, with_weights
 from pipeline.stages import build_once, key_of, program_digest
 
 COLOURS = 3
@@ -66,7 +66,9 @@ def prepare(settings: Settings) -> Prepared:
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     chosen(Recipe(Preprocessing(1, 1)), settings)
     loop_files(settings.runner.loop)
-    return prepared_on(convert_data(settings), source, settings)
+    own = own_recipe(source)
+    categories = settings.categories or (own.categories if own else None)
+    return prepared_on(convert_data(replace(settings, categories=categories)), source, settings)
 
 
 def convert_data(settings: Settings) -> Path:
@@ -99,6 +101,7 @@ def _how(settings: Settings) -> ConvertOptions:
         background=settings.background,
         target_column=settings.target_column,
         group_column=settings.group_column,
+        categories=chosen(Recipe(Preprocessing(1, 1)), settings).categories,
     )
 
 

@@ -24,8 +24,10 @@ Loss = Literal[
     "custom",
 ]
 FrozenDtype = Literal["float32", "float16", "int8"]
+CategoriesForm = Literal["one_hot", "embedded"]
 
 FROZEN_DTYPES = get_args(FrozenDtype)
+CATEGORIES: tuple[CategoriesForm, ...] = get_args(CategoriesForm)
 # Those that can be chosen: a loss of its own is a model's.
 CUSTOM: Loss = "custom"
 LOSSES = tuple(loss for loss in get_args(Loss) if loss != CUSTOM)
@@ -100,6 +102,8 @@ class Recipe:
         longer one, or None.
       trainable: shell patterns over parameter names; what none of them matches is frozen.
       frozen_dtype: what frozen weights are stored as; computed with is float32, or int8 in a backbone that is int8.
+      categories: of a table, what its columns of texts become: a place of its own for each value, 1 where it holds, or
+        the value's number, for a layer `Embedding` of the model.
       proximal: whether steps take the weight of FedProx's proximal term, which a fleet gives them.
       recompute: whether activations are computed again in the backward pass instead of kept.
       cycles: training steps.
@@ -118,6 +122,7 @@ class Recipe:
     clip_norm: float | None = None
     trainable: tuple[str, ...] = ("*",)
     frozen_dtype: FrozenDtype = "float32"
+    categories: CategoriesForm = "one_hot"
     proximal: bool = False
     recompute: bool = False
     batch_size: int = 32
@@ -159,6 +164,8 @@ class Recipe:
                 raise _wrong("target_accuracy", self.target_accuracy, "a number above 0 and at most 1")
         if self.frozen_dtype not in FROZEN_DTYPES:
             raise UsageError(f"--frozen-dtype {self.frozen_dtype}: give one of {', '.join(FROZEN_DTYPES)}")
+        if self.categories not in CATEGORIES:
+            raise UsageError(f"--categories {self.categories}: give one of {', '.join(CATEGORIES)}")
         if self.loss not in (*LOSSES, CUSTOM):
             raise UsageError(f"unknown loss {self.loss!r}: one of {', '.join(LOSSES)}")
         if not 0 <= self.label_smoothing < 1:

@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.fleet.options.declared import FleetOptions
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number
-from pipeline.recipe import FROZEN_DTYPES, LOSSES
+from pipeline.recipe import CATEGORIES, FROZEN_DTYPES, LOSSES
 from pipeline.targets import Kind, kind_of, target_name
 
 # Tasks that read the model, that convert the dataset, and that talk to a target.
@@ -176,6 +176,15 @@ class Settings:
             example="patient",
         ),
     ] = None
+    categories: Annotated[
+        str | None,
+        Option(
+            f"of a table, what columns of texts become: {' or '.join(CATEGORIES)} (default: the recipe's; one_hot)",
+            str,
+            ("convert", *_CHOICE),
+            example="embedded",
+        ),
+    ] = None
     check: Annotated[bool, Option("say what the dataset would be, and write nothing", bool, ("convert",))] = False
     optimizer: Annotated[
         Optimizer | None,
@@ -263,8 +272,8 @@ class Settings:
     networks: Annotated[
         tuple[str, ...],
         Option(
-            "of lenet, mobilenet, transformer (default: these), lstm, resnet18, mobilenet_v2, mobilenet_v3_small, "
-            "efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
+            "of lenet, mobilenet, transformer (default: these), keyword, lstm, resnet18, mobilenet_v2, "
+            "mobilenet_v3_small, efficientnet_b0, convnext_atto, convnext_tiny, vit_tiny some with commas, or all",
             listed,
             ("bench",),
             example="lenet",

@@ -7,12 +7,14 @@ import os
 import signal
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.datasets.layouts.idx import find_files
+from pipeline.packing.runtime import SHARED_VARIABLE
 from tests.emulator.android import OLDEST
 from tests.emulator.device import EmulatedDevice, Hardware, emulated_device
 from tests.faults import table
@@ -26,6 +28,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a script starts in its background ignores Ctrl-C, and so would the tasks that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_SHARED: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A runtime is made by the first test that needs it, in whichever worker: the workers inherit this."""
+    if not hasattr(config, "workerinput"):
+        _SHARED.append(tempfile.TemporaryDirectory(prefix="runtimes-"))
+        os.environ[SHARED_VARIABLE] = _SHARED[0].name
+
+
+def pytest_unconfigure() -> None:
+    """Removes the shared runtimes."""
+    while _SHARED:
+        _SHARED.pop().cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,6 @@ class First:
     data: Path
 
 
-def environment(device: EmulatedDevice) -> dict[str, str]:
-    return {"ANDROID_ADB_SERVER_PORT": str(device.adb_server_port), "ANDROID_SERIAL": device.serial}
-
-
 @pytest.fixture(scope="module")
 def data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first images of real MNIST: emulated, all 10,000 test images would take minutes."""
@@ -62,7 +58,7 @@ def first(emulator: EmulatedDevice, data: Path, tmp_path_factory: pytest.TempPat
     run = invoke(
         *("run", "--target", "arm64", "--data", data, "--cycles", str(CYCLES), "--learning-rate", "0.003"),
         *("--build", build, "--runs", build / "runs"),
-        env=environment(emulator),
+        env=emulator.env,
     )
     assert run.code == 0, run.stderr
     return First(run, build, data)
@@ -151,7 +147,7 @@ def test_the_trained_model_answers_on_the_device_as_its_evaluation_did(
         (tmp_path / str(label)).mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / str(label) / f"{number}.png")
     options = ("--run", first.run.results, "--target", "arm64", "--build", first.build)
-    said = invoke("infer", tmp_path, "--json", *options, env=environment(emulator))
+    said = invoke("infer", tmp_path, "--json", *options, env=emulator.env)
     assert said.code == 0, said.stderr
     answered = json.loads(said.stdout)
     right = [image["class"] == Path(image["file"]).parent.name for image in answered["images"]]
@@ -170,9 +166,7 @@ def test_the_state_dict_gives_the_devices_accuracy_in_torch(first: First) -> Non
 
 def test_a_device_of_32_bits_is_refused(first: First, emulator: EmulatedDevice) -> None:
     with emulated_device(Hardware(abi="armeabi-v7a"), beside=emulator) as device:
-        refused = invoke(
-            "run", "--target", "arm64", "--data", first.data, "--build", first.build, env=environment(device)
-        )
+        refused = invoke("run", "--target", "arm64", "--data", first.data, "--build", first.build, env=device.env)
         assert refused.code == 8
         assert "is armeabi-v7a, not arm64-v8a" in refused.stderr.splitlines()[-1]
         assert "Traceback" not in refused.stderr

@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from device_runtime.formats.dataset import load_dataset
 from tests import in_torch
 from tests.emulator.device import EmulatedDevice
+from tests.emulator.training import losses_on
 from tests.invoking import Invoked, invoke, losses
 from tests.networks import of_arrays
 
@@ -30,10 +32,10 @@ def saved(name: str, folder: Path) -> Path:
     return folder / f"{name}.npz"
 
 
-def run(name: str, folder: Path, *words: str, env: dict[str, str] | None = None) -> Invoked:
+def run(name: str, folder: Path, *words: str) -> Invoked:
     """Trains the network of that name on its data."""
     places = ("--build", folder / "build", "--runs", folder / "runs", "--learning-rate", "0.01", "--threads", "1")
-    done = invoke("run", "--model", f"{NETWORKS}:{name}", "--data", saved(name, folder), *places, *words, env=env)
+    done = invoke("run", "--model", f"{NETWORKS}:{name}", "--data", saved(name, folder), *places, *words)
     assert done.code == 0, done.stderr
     return done
 
@@ -64,7 +66,12 @@ def test_it_learns(name: str, measure: str, least: float, tmp_path: Path) -> Non
     assert after == evaluated >= least
     assert f"max_{'acc' if measure == 'accuracy' else measure}=" in done.stdout
     assert (done.results / "report.html").is_file()
-    assert measure in (done.results / "report.html").read_text()
+    report = (done.results / "report.html").read_text()
+    assert measure in report and "One by one" in report
+    records = [json.loads(line) for line in (done.results / "metrics.jsonl").read_text().splitlines()]
+    each = [record for record in records if record["event"] == "class"]
+    assert [record["name"] for record in each] == list(load_dataset(dataset(tmp_path)).classes)
+    assert "f1 of each: " + ", ".join(f"{r['name']} {r['f1']:.3g}" for r in each) in done.stdout
 
 
 def test_values_are_as_near_as_torchs(tmp_path: Path) -> None:
@@ -103,10 +110,11 @@ def test_several_steps_in_one_call(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_few_steps_on_the_device(name: str, emulator: EmulatedDevice, tmp_path: Path) -> None:
-    env = {"ANDROID_ADB_SERVER_PORT": str(emulator.adb_server_port), "ANDROID_SERIAL": emulator.serial}
     here = run(name, tmp_path, "--cycles", "5")
-    there = run(name, tmp_path, "--cycles", "5", "--target", "arm64", env=env)
-    np.testing.assert_allclose(losses(there.results), losses(here.results), rtol=1e-4)
+    made_of = ("--model", f"{NETWORKS}:{name}", "--data", tmp_path / f"{name}.npz")
+    training = ("--cycles", "5", "--threads", "1", "--learning-rate", "0.01")
+    there = losses_on(emulator, tmp_path / "build", made_of, training)
+    np.testing.assert_allclose(there, losses(here.results), rtol=1e-4)
 
 
 def test_what_arrays_have_no_use_for_is_refused(tmp_path: Path) -> None:

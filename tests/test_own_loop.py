@@ -78,10 +78,6 @@ def test_a_loop_that_fails_ends_with_its_place(tmp_path: Path) -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
-def there(device: EmulatedDevice) -> dict[str, str]:
-    return {"ANDROID_ADB_SERVER_PORT": str(device.adb_server_port), "ANDROID_SERIAL": device.serial}
-
-
 @pytest.mark.emulator
 def test_on_an_arm64_device_it_is_the_same_loop(
     emulator: EmulatedDevice, made_of: tuple[str, ...], tmp_path: Path
@@ -90,7 +86,7 @@ def test_on_an_arm64_device_it_is_the_same_loop(
     folders = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
     here = invoke("run", "--target", "x86", *words, *folders)
     assert here.code == 0, here.stderr
-    device = invoke("run", "--target", "arm64", *words, *folders, env=there(emulator))
+    device = invoke("run", "--target", "arm64", *words, *folders, env=emulator.env)
     assert device.code == 0, device.stderr
     np.testing.assert_allclose(losses(device.results), losses(here.results), rtol=1e-4)
     assert len(losses(device.results)) == 10
@@ -110,13 +106,13 @@ def test_on_an_x86_64_device_it_stops_early_and_fails_with_its_place(
         tmp_path / "build",
     )
     words = ("--loop", EARLY_STOPPING, "--cycles", "3000", "--learning-rate", "0.01", "--best")
-    run = invoke("run", *options, *words, "--runs", tmp_path, env=there(x86_device))
+    run = invoke("run", *options, *words, "--runs", tmp_path, env=x86_device.env)
     assert run.code == 0, run.stderr
     records = read_metrics(run.results)
     evaluations = [r["accuracy"] for r in records if r["event"] == "evaluation"]
     assert records[-1]["step"] < 3000
     assert evaluations[-1] == max(evaluations)
     (tmp_path / "own.py").write_text("import numpy as np\n\n\ndef loop(run):\n    np.linalg.inv(np.eye(2))\n")
-    failed = invoke("run", *options, "--loop", tmp_path / "own.py", "--runs", tmp_path, env=there(x86_device))
+    failed = invoke("run", *options, "--loop", tmp_path / "own.py", "--runs", tmp_path, env=x86_device.env)
     assert failed.code != 0
     assert "own.py, line 5: AttributeError: numpy.linalg needs inv of LAPACK" in failed.stderr.splitlines()[-1]

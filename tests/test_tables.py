@@ -12,12 +12,30 @@ import pytest
 
 from device_runtime.formats.dataset import load_dataset
 from pipeline.datasets.columns.encoding import read_encoding
-from tests.invoking import Invoked, invoke
+from tests.emulator.device import EmulatedDevice
+from tests.emulator.training import losses_on
+from tests.invoking import Invoked, invoke, losses
 from tests.pipeline.datasets.cifar import write_binary_10
 from tests.pipeline.datasets.tables import write_csv, write_parquet
 
 MLP = """
+import torch
 from torch import nn
+
+
+class Embedded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.district, self.balcony = nn.Embedding(4, 3), nn.Embedding(3, 2)
+        self.out = nn.Sequential(nn.Linear(7, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, row):
+        district, balcony = row[:, 2].long(), row[:, 3].long()
+        return self.out(torch.cat([row[:, :2], self.district(district), self.balcony(balcony)], 1))
+
+
+def embedded():
+    return Embedded()
 
 
 def price():
@@ -49,14 +67,17 @@ def flats(rows: int = 600) -> dict[str, list[object]]:
     }
 
 
-def run(folder: Path, model: str, source: Path, *words: str) -> Invoked:
+def run(folder: Path, model: str, source: Path, *words: str, steps: int = 500) -> Invoked:
     (folder / "mlp.py").write_text(MLP)
-    places = ("--build", folder / "build", "--runs", folder / "runs", "--threads", "1", "--learning-rate", "0.01")
-    done = invoke(
-        "run", "--model", f"{folder / 'mlp.py'}:{model}", "--data", source, "--cycles", "500", *places, *words
-    )
+    made_of = ("--model", folder / model, "--data", source, "--cycles", str(steps), "--learning-rate", "0.01")
+    places = ("--build", folder / "build", "--runs", folder / "runs", "--threads", "1")
+    done = invoke("run", *made_of, *places, *words)
     assert done.code == 0, done.stderr
     return done
+
+
+def metadata(model: Path) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load(model).metadata_props}
 
 
 def scores(done: Invoked, measure: str) -> list[float]:
@@ -68,13 +89,12 @@ def scores(done: Invoked, measure: str) -> list[float]:
 def test_a_regression_is_learnt_and_the_model_says_how_rows_become_its_numbers(tmp_path: Path) -> None:
     table = flats()
     del table["kind"]
-    done = run(tmp_path, "price", write_csv(tmp_path / "flats.csv", table))
+    done = run(tmp_path, "mlp.py:price", write_csv(tmp_path / "flats.csv", table))
     before, after, _ = scores(done, "r2")
     assert before < 0 and after > 0.95
     assert "warning: the target is price, the last column: --target-column chooses another" in done.stderr
     assert "warning: missing numbers are the median of the training rows now: rooms " in done.stderr
-    model = onnx.load(done.results / "price_trained.onnx")
-    said = {entry.key: entry.value for entry in model.metadata_props}
+    said = metadata(done.results / "price_trained.onnx")
     folder = next((tmp_path / "build").glob("dataset-*"))
     columns = json.loads(said["columns"])
     assert columns == json.loads((folder / "columns.json").read_text())
@@ -99,9 +119,36 @@ def test_a_regression_is_learnt_and_the_model_says_how_rows_become_its_numbers(t
 
 
 @pytest.mark.slow
+def test_categories_are_embedded_as_the_recipe_says(tmp_path: Path) -> None:
+    table = flats()
+    del table["kind"]
+    (tmp_path / "recipe.py").write_text(
+        "from mlp import embedded\nfrom pipeline.recipe import Preprocessing, Recipe\n\n"
+        "RECIPE = Recipe(Preprocessing(1, 1), categories='embedded')\n"
+    )
+    done = run(tmp_path, "recipe.py:embedded", write_csv(tmp_path / "flats.csv", table))
+    assert "categories are numbers from 0, for embeddings of so many: district 4, balcony 3" in done.stderr
+    assert json.loads(metadata(done.results / "embedded_trained.onnx")["columns"])["form"] == "embedded"
+    assert scores(done, "r2")[-1] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+def test_a_few_steps_on_the_device(emulator: EmulatedDevice, tmp_path: Path) -> None:
+    table = flats(200)
+    del table["kind"]
+    source = write_csv(tmp_path / "flats.csv", table)
+    here = run(tmp_path, "mlp.py:price", source, steps=5)
+    made_of = ("--model", f"{tmp_path / 'mlp.py'}:price", "--data", source)
+    training = ("--cycles", "5", "--threads", "1", "--learning-rate", "0.01")
+    there = losses_on(emulator, tmp_path / "build", made_of, training)
+    np.testing.assert_allclose(there, losses(here.results), rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_classes_are_learnt_from_parquet_by_the_column_that_is_chosen(tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "flats.parquet", flats())
-    done = run(tmp_path, "kind", source, "--target-column", "kind")
+    done = run(tmp_path, "mlp.py:kind", source, "--target-column", "kind")
     before, after, _ = scores(done, "accuracy")
     assert before < 0.7 and after > 0.9
     dataset = load_dataset(next((tmp_path / "build").glob("dataset-*")))

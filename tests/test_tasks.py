@@ -15,7 +15,7 @@ WRONG = {
     "cycles and epochs": (["run", "--cycles", "1", "--epochs", "1"], "give --cycles or --epochs, not both"),
     "learning rate": (["run", "--learning-rate", "nan"], "--learning-rate nan: give a learning rate"),
     "schedule": (["run", "--schedule", "zigzag"], "--schedule zigzag: give constant, step or cosine"),
-    "augment": (["train", "--augment", "rotate"], "--augment rotate: give flip, crop, both"),
+    "augment": (["train", "--augment", "rotate"], "--augment rotate: give flip, crop, of sound"),
     "threads": (["eval", "--threads", "0"], "--threads 0: give a whole number of at least 1"),
     "engine": (["run", "--engine", "own"], "--engine own: give lowered or reference"),
     "reference on a device": (["run", "--target", "arm64", "--engine", "reference"], "does not run on arm64"),

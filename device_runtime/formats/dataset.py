@@ -32,6 +32,9 @@ _OPEN_FILES = 128
 # Of an array's split: the samples, and beside them their targets.
 SAMPLES, TARGETS = "x.npy", "y.npy"
 
+# Of sound, beside dataset.json where there is any: what augmentation mixes in, of the samples' type and shape.
+NOISE = "noise.npy"
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -178,10 +181,11 @@ def _check_classes(path: Path, labels: npt.NDArray[np.int64], target: Target) ->
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset that can be read."""
+    """A dataset that can be read; `noise` is what its training sounds may be mixed with, if there is any."""
 
     description: Description
     splits: Mapping[str, Split]
+    noise: ArrayFile | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -247,4 +251,16 @@ def load_dataset(folder: Path) -> Dataset:
     description = read_description(folder)
     of_pictures = {name: PictureSplit(folder, description, strips) for name, strips in description.splits.items()}
     of_arrays = {name: ArraySplit(folder / name, description, count) for name, count in description.arrays.items()}
-    return Dataset(description, {**of_pictures, **of_arrays})
+    return Dataset(description, {**of_pictures, **of_arrays}, _noise(folder, description.sample))
+
+
+def _noise(folder: Path, sample: Sample) -> ArrayFile | None:
+    path = folder / NOISE
+    if not path.exists():
+        return None
+    noise = ArrayFile(path)
+    if (noise.shape[1:], noise.dtype.name) != (sample.shape, sample.dtype) or not noise.shape[0]:
+        raise FormatError(
+            f"{path} holds {noise.shape} of {noise.dtype.name}, not samples of {sample.text}: convert the dataset again"
+        )
+    return noise

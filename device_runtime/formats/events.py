@@ -24,6 +24,8 @@ _READ: Mapping[str, Mapping[str, Any]] = {
     "step": {"step": int, "loss": float, "learning_rate": float | None, "seconds": float | None},
     "report": {"step": int, "measure": str | None},
     "evaluation": {"step": int, "measure": str | None, "split": str, "loss": float | None},
+    # A class, a label or a value of the last evaluation.
+    "class": {"step": int, "split": str, "name": str, "count": int},
     # Of the battery what is known and was asked for then.
     "device": {
         "step": int,

@@ -20,6 +20,8 @@ FILE_NAME = "manifest.json"
 
 # The features of images that a frozen backbone has seen.
 CACHE = "cache"
+# What a device's interpreter compiled, by run.sh.
+COMPILED = f"{CACHE}/python"
 
 # A user's own training loop.
 LOOP = "loop"

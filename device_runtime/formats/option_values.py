@@ -5,7 +5,8 @@ Each raises ValueError with what it takes, as it stands behind "give" or "is not
 
 from __future__ import annotations
 
-AUGMENTATIONS = ("flip", "crop")
+# Of training samples, by what they are.
+OF_PICTURES, OF_SOUND = ("flip", "crop"), ("shift", "noise")
 
 # In the place of a loop's file: the runner's own.
 NO_LOOP = "none"
@@ -105,12 +106,12 @@ def share(text: str) -> float:
 
 
 def augmentations(text: str) -> tuple[str, ...]:
-    """Changes of images with commas between, or `none`."""
+    """Changes of pictures or of sound with commas between, or `none`."""
     if text.strip() == "none":
         return ()
     kinds = tuple(word.strip() for word in text.split(","))
-    if not set(kinds) <= set(AUGMENTATIONS):
-        raise ValueError(f"{', '.join(AUGMENTATIONS)}, both with a comma, or none")
+    if not any(set(kinds) <= set(known) for known in (OF_PICTURES, OF_SOUND)):
+        raise ValueError(f"{', '.join(OF_PICTURES)}, of sound {', '.join(OF_SOUND)}, both with a comma, or none")
     return kinds
 
 

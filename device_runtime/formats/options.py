@@ -140,7 +140,12 @@ class Options:
     ] = False
     augment: Annotated[
         tuple[str, ...] | None,
-        Option("change training images: flip, crop, both with a comma, or none", augmentations, _FLEET, example="none"),
+        Option(
+            "change training images: flip, crop, or sounds: shift, noise; both with a comma, or none",
+            augmentations,
+            _FLEET,
+            example="none",
+        ),
     ] = None
     seed: Annotated[
         int | None,

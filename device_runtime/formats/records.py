@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from device_runtime.formats.paths import shown
 
@@ -38,7 +38,7 @@ def typed(kind: Any, value: Any, place: str = "it") -> Any:
 
     Args:
       kind: a dataclass, whose fields are all there and no others, str, int, float (finite), bool, `kind | None`,
-        tuple[kind, ...] or Mapping[str, kind].
+        a Literal of texts, tuple[kind, ...] or Mapping[str, kind].
       value: what `parse_object` returned, or a part of it.
       place: what an error calls it.
 
@@ -70,6 +70,8 @@ def _reader(kind: Any) -> Reader:
     if origin in (Union, types.UnionType):
         (inner,) = (_reader(argument) for argument in arguments if argument is not types.NoneType)
         return lambda value, place: None if value is None else inner(value, place)
+    if origin is Literal:
+        return lambda value, place: _one_of(arguments, value, place)
     if origin is tuple:
         item = _reader(arguments[0])
         return lambda value, place: tuple(item(entry, place) for entry in _of(list, value, place))
@@ -100,6 +102,13 @@ def _of(kind: type, value: Any, place: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{place} is of type {type(value).__name__}, not {kind.__name__}")
     return value
+
+
+def _one_of(known: Sequence[str], value: Any, place: str) -> str:
+    text = _text(value, place)
+    if text not in known:
+        raise ValueError(f"{place} is {shown(text)}, not {' or '.join(known)}")
+    return text
 
 
 def _text(value: Any, place: str) -> str:

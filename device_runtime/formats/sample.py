@@ -36,6 +36,11 @@ class Sample:
         return self.dtype == "uint8" and len(self.shape) == 3 and self.shape[2] in _CHANNELS
 
     @property
+    def is_sound(self) -> bool:
+        """Whether it is one sample of 16 bits after another, as recordings are."""
+        return self.dtype == "int16" and len(self.shape) == 1
+
+    @property
     def text(self) -> str:
         """For a person: sizes, and the type where it is no picture's."""
         sizes = " × ".join(map(str, self.shape)) or "a number"
@@ -118,11 +123,13 @@ def check_target(target: Target) -> None:
 
 
 def drawn(sample: Sample, count: int, random: np.random.Generator) -> npt.NDArray[np.generic]:
-    """So many samples of random numbers, which are small where they are no pixels: they may be places in a table."""
+    """So many samples of random numbers: pixels, noise, or small ones, which may be places in a table."""
     import numpy as np
 
     if sample.dtype.startswith("float"):
         return random.standard_normal((count, *sample.shape), np.float32).astype(sample.dtype)
+    if sample.is_sound:
+        return random.integers(-(2**15), 2**15, (count, *sample.shape), np.int16)
     return random.integers(0, 256 if sample.dtype == "uint8" else 2, (count, *sample.shape), sample.dtype)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import FILE_NAME, Strip, pictures, write_description
-from device_runtime.formats.sample import Sample, size_of
+from device_runtime.formats.dataset import FILE_NAME, write_description
+from device_runtime.formats.sample import Sample, drawn, one_class
 from pipeline.bench.flops import step_flops
 from pipeline.bench.networks import Measured
 from pipeline.bench.rivals.task import Task
+from pipeline.datasets.arrays.samples import Meaning, Table
+from pipeline.datasets.arrays.writing import write_splits
 from pipeline.errors import PipelineError
 from pipeline.files import new_folder
 from pipeline.graphs.files import REFERENCE, is_joint
@@ -42,10 +43,9 @@ class Built:
     step_flops: int
 
     @property
-    def image(self) -> tuple[int, int, int]:
-        """Channels, height and width of what the network takes."""
-        into = self.prepared.recipe.preprocessing
-        return self.prepared.sample.shape[2], into.height, into.width
+    def image(self) -> tuple[int, ...]:
+        """Channels, height and width of what the network takes; of what is no picture its shape."""
+        return self.task.shape
 
 
 def build_network(measured: Measured, settings: Settings) -> Built:
@@ -71,8 +71,7 @@ def build_network(measured: Measured, settings: Settings) -> Built:
     task.save()
     forward = onnx.load(prepared.export / "forward.onnx")
     trainable, _ = split_parameters(forward, prepared.recipe.trainable)
-    into = prepared.recipe.preprocessing
-    image = (prepared.recipe.batch_size, prepared.sample.shape[2], into.height, into.width)
+    image = (prepared.recipe.batch_size, *task.shape)
     return Built(measured, prepared, package, task, step_flops(forward, trainable, image))
 
 
@@ -102,26 +101,23 @@ def _link(files: Sequence[Path], folder: Path) -> None:
             (temporary / file.name).symlink_to(file.resolve())
 
 
-def _random_dataset(measured: Measured, pixels: Sample, build: Path) -> Path:
-    """Random images of a network's classes, at least a batch."""
-    classes = measured.classes
+def _random_dataset(measured: Measured, sample: Sample, build: Path) -> Path:
+    """Random samples of a network's classes, at least a batch."""
     counts = {"train": max(TRAINING, measured.recipe.batch_size), "test": TEST}
-    each = {split: math.ceil(count / classes) for split, count in counts.items()}
-    size = "x".join(map(str, pixels.shape))
-    folder = build / f"dataset-random-{size}-{classes}x{each['train']}"
+    each = {split: math.ceil(count / measured.classes) for split, count in counts.items()}
+    size = "x".join(map(str, sample.shape))
+    folder = build / f"dataset-random-{size}-{sample.dtype}-{measured.classes}x{each['train']}"
     if (folder / FILE_NAME).is_file():
         return folder
     random = np.random.default_rng(0)
-    splits: dict[str, tuple[Strip, ...]] = {}
+    names = tuple(map(str, range(measured.classes)))
+    tables = {
+        split: Table(drawn(sample, count * len(names), random), np.tile(np.arange(len(names)), count))
+        for split, count in each.items()
+    }
     with new_folder(folder) as temporary:
-        for split, count in each.items():
-            splits[split] = tuple(Strip(f"{split}/{label}/0.bmp", label, count) for label in range(classes))
-            for strip in splits[split]:
-                (temporary / strip.file).parent.mkdir(parents=True)
-                shape = (count, *pixels.shape)
-                write_bmp(temporary / strip.file, random.integers(0, 256, shape, np.uint8))
-        names = tuple(str(label) for label in range(classes))
-        write_description(temporary, pictures("random", *size_of(pixels), names, splits))
+        converted = write_splits(tables, Meaning(one_class(len(names)), names), "random", temporary, ())
+        write_description(temporary, converted.description)
     return folder
 
 

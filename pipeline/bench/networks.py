@@ -33,7 +33,7 @@ class Network:
     Attributes:
       title: what the table says.
       model: as `--model` takes it.
-      pixels: of the random images that it trains on, which can have no other size; None: see below.
+      pixels: of the random samples that it trains on, which can have no other size; None: see below.
       everyday: whether it takes photographs of any size, and trains as networks of that kind are measured.
       rivals: what it is measured beside unless `--rivals` says otherwise.
     """
@@ -57,6 +57,7 @@ NETWORKS = {
     "lenet": Network("LeNet-5", "lenet"),
     "mobilenet": _small("small MobileNet", "mobilenet", picture(32, 32, 3)),
     "transformer": _small("small transformer", "transformer", picture(8, 8, 1)),
+    "keyword": Network("DS-CNN, a second of sound", "keyword", Sample("int16", (16000,))),
     "lstm": _small("LSTM", "lstm", picture(28, 28, 1)),
     "resnet18": _everyday("ResNet-18", "resnet18"),
     "mobilenet_v2": _everyday("MobileNetV2", "mobilenet_v2"),

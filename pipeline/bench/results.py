@@ -47,14 +47,14 @@ class NetworkResult:
     """One network.
 
     Attributes:
-      image: channels, height and width of what it takes.
+      image: channels, height and width of what it takes; of what is no picture its shape.
       optimizer: as `--optimizer` takes it.
       runner_peak_memory_bytes, runner_base_memory_bytes: of the packaged runner in a short training, and before it
         read the model.
     """
 
     title: str
-    image: tuple[int, int, int]
+    image: tuple[int, ...]
     batch_size: int
     optimizer: str
     step_flops: int

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.capture.joint.loss import auxiliary_of, logits_of
 from pipeline.capture.joint.selection import for_training
@@ -75,7 +76,9 @@ class TorchSide:
         for layer in self._held:
             layer.training = False
         self._received.begin()
-        with calmed(), _observing(self.module, on_output), refusing_side_effects(self.module):
+        # Attention in products, of whose gradients there are gradients.
+        products = sdpa_kernel(SDPBackend.MATH)
+        with calmed(), products, _observing(self.module, on_output), refusing_side_effects(self.module):
             output = self._output(batch)
             loss = self._loss_of(output, batch)
             for name, weight in self._recipe.auxiliary.items():

@@ -9,8 +9,10 @@ from pipeline.configuration.given import ENVIRONMENT, Given
 from pipeline.errors import UsageError, nearest
 from pipeline.options import read_option
 from pipeline.packing.debian import MIRROR_VARIABLE
+from pipeline.packing.runtime import SHARED_VARIABLE
 
 PREFIX = "TRAIN_ON_DEVICE_"
+NO_OPTIONS = (MIRROR_VARIABLE, SHARED_VARIABLE)
 
 
 def environment_options(environment: Mapping[str, str]) -> tuple[Given, ...]:
@@ -22,10 +24,10 @@ def environment_options(environment: Mapping[str, str]) -> tuple[Given, ...]:
     options = {variable_of(name): name for name, option in declared().items() if not option.words}
     given: list[Given] = []
     for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable == MIRROR_VARIABLE:
+        if not variable.startswith(PREFIX) or variable in NO_OPTIONS:
             continue
         if variable not in options:
-            near = nearest(variable.upper().replace("-", "_"), (*options, MIRROR_VARIABLE), PREFIX)
+            near = nearest(variable.upper().replace("-", "_"), (*options, *NO_OPTIONS), PREFIX)
             raise UsageError(f"{variable} in the environment is no option{near}")
         if text := environment[variable]:
             given.append(_read(variable, options[variable], text))

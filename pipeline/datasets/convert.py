@@ -21,12 +21,13 @@ from pipeline.datasets.photographs.preparation import write_preparation
 from pipeline.errors import DatasetError, UsageError, readable
 from pipeline.files import new_folder
 from pipeline.progress import OnProgress
+from pipeline.recipe import CategoriesForm
 from pipeline.stages import build_once
 
 SAMPLE = Path(__file__).parent / "sample"
 
 # Raised when a converted dataset would look different: what was converted before is then made again.
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ConvertOptions:
       classes: the classes to take, in their order; none: all, of Places the first ten.
       seed: of photographs, decides which image is in which split; 1, as every other seed by default.
       background: RGB; what is transparent shows it.
-      target_column, group_column: of a table; see `Conversion`.
+      target_column, group_column, categories: of a table; see `Conversion`.
     """
 
     name: str | None = None
@@ -47,6 +48,7 @@ class ConvertOptions:
     background: tuple[int, int, int] = (255, 255, 255)
     target_column: str | None = None
     group_column: str | None = None
+    categories: CategoriesForm = "one_hot"
 
 
 def convert(
@@ -128,9 +130,14 @@ def find_in(folder: Path, wanted: Sequence[str] | None) -> Found:
 def _find(folder: Path, options: ConvertOptions) -> tuple[Found, str]:
     """What is in a folder, and a digest of all that decides the dataset."""
     found = find_in(folder, options.classes)
-    if (options.target_column or options.group_column) and not found.has_columns:
-        option = "--target-column" if options.target_column else "--group-column"
-        raise UsageError(f"{option} belongs to tables, {folder} is none: leave it out")
+    asked = {
+        "--target-column": options.target_column,
+        "--group-column": options.group_column,
+        "--categories embedded, or the recipe's,": options.categories != ConvertOptions.categories,
+    }
+    wrong = [option for option, value in asked.items() if value]
+    if wrong and not found.has_columns:
+        raise UsageError(f"{wrong[0]} belongs to tables, {folder} is none: leave it out")
     with _readable(folder):
         return found, _digest(found, options)
 
@@ -160,6 +167,7 @@ def _converted(
         on_progress or _no_progress,
         options.target_column,
         options.group_column,
+        options.categories,
     )
     converted = found.write(folder, conversion)
     told = (*found.told, *converted.account.told)

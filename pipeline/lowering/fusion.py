@@ -1,4 +1,7 @@
-"""Finds convolution, ReLU and max pooling in a training graph and puts `pooled_conv`'s operators in their place."""
+"""Finds convolution, ReLU and max pooling in a training graph and puts `pooled_conv`'s operators in their place.
+
+And max pooling whose positions are read as numbers, which is put there twice.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,53 @@ from pipeline.lowering.rules.pooled_conv import BACKWARD, FORWARD, Sizes
 # The patches are kept until the backward pass; past this, per image, they cost more than they save.
 COLUMNS_LIMIT = 150_000
 
+# What reads the positions of maxima as they are handed on.
+_GRADIENT = "MaxPoolGrad"
+
 
 def fuse(model: onnx.ModelProto, shapes: dict[str, Shape]) -> onnx.ModelProto:
     """The training graph with Conv → [Relu] → MaxPool, and their gradients, as PooledConv and PooledConvGrad.
 
     Only what is used by nothing else, has stride, dilation and group 1 and no padding, and whose pooling windows tile
-    the convolution's output.
+    the convolution's output. Positions of maxima that are read as numbers come from a MaxPool of their own.
+
+    Args:
+      model: is left as it is.
+      shapes: those of its values; takes those of new ones.
     """
     fused = onnx.ModelProto()
     fused.CopyFrom(model)
+    _put_positions_apart(fused.graph, shapes)
     for pool in [node for node in fused.graph.node if node.op_type == "MaxPool" and len(node.output) == 2]:
         chain = _find_chain(fused.graph, pool)
         if chain and _worthwhile(chain, shapes):
             _replace(fused.graph, chain)
     return fused
+
+
+def _put_positions_apart(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    """Adds a max pooling for positions alone wherever anything but its gradient reads them.
+
+    The gradient's are no numbers (`rules/pool.py`); a gradient of a gradient gathers by them, and so does unpooling.
+
+    Args:
+      graph: is changed.
+      shapes: those of its values; takes those of the new ones.
+    """
+    numbers: dict[str, str] = {}
+    for place, pool in reversed([*enumerate(graph.node)]):
+        positions = pool.output[1] if pool.op_type == "MaxPool" and len(pool.output) > 1 else ""
+        if positions and any(positions in node.input for node in graph.node if node.op_type != _GRADIENT):
+            numbers[positions] = f"{positions}/as numbers"
+            alone = onnx.NodeProto()
+            alone.CopyFrom(pool)
+            alone.output[:] = ["", numbers[positions]]
+            graph.node.insert(place + 1, alone)
+            if positions in shapes:
+                shapes[numbers[positions]] = shapes[positions]
+    for node in graph.node if numbers else ():
+        if node.op_type != _GRADIENT:
+            node.input[:] = [numbers.get(name, name) for name in node.input]
 
 
 @dataclass(frozen=True)
@@ -56,7 +92,7 @@ def _find_chain(graph: onnx.GraphProto, pool: onnx.NodeProto) -> _Chain | None:
     before = producer.get(pool.input[0])
     relu = before if before is not None and before.op_type == "Relu" else None
     conv = producer.get(relu.input[0]) if relu is not None else before
-    pool_grad = only_reader(pool.output[1], "MaxPoolGrad")
+    pool_grad = only_reader(pool.output[1], _GRADIENT)
     if conv is None or conv.op_type != "Conv" or pool_grad is None:
         return None
     relu_grad = only_reader(pool_grad.output[0], "ReluGrad") if relu is not None else None

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from device_runtime.formats.manifest import Version
 from pipeline.commands import run
+from pipeline.files import alone_in, new_folder
+from pipeline.progress import note
+from pipeline.stages import STAMP, build_once
 
 PACKAGING = Path(__file__).parent / "files"
 REQUIREMENTS = PACKAGING / "requirements-device.txt"
 RULES = PACKAGING / "runtime.toml"
 VERSIONS = "versions.json"
+# Names a folder of runtimes that build folders share.
+SHARED_VARIABLE = "TRAIN_ON_DEVICE_RUNTIMES"
 
 PIP_TIMEOUT_S = 900
 
@@ -57,6 +63,34 @@ def read_rules() -> Rules:
         unused_numpy=tuple(device["unused_numpy"]),
         unused_stdlib=tuple(device["unused_stdlib"]),
     )
+
+
+def build_runtime(folder: Path, key: str, assemble: Callable[[Path], None]) -> None:
+    """Makes a runtime's folder; one that is there for the same key is kept.
+
+    Where the environment names a folder for runtimes, it is made there once, and copied from there.
+
+    Args:
+      folder: the runtime's folder.
+      key: a digest of all that it is made of.
+      assemble: fills a folder with it.
+    """
+    shared = os.environ.get(SHARED_VARIABLE)
+    place = Path(shared) / f"{folder.name}-{key[:16]}" if shared else None
+    build_once(folder, key, lambda: _copy_shared(place, folder, key, assemble) if place else _make(folder, assemble))
+
+
+def _make(folder: Path, assemble: Callable[[Path], None]) -> None:
+    with new_folder(folder) as temporary:
+        assemble(temporary)
+
+
+def _copy_shared(place: Path, folder: Path, key: str, assemble: Callable[[Path], None]) -> None:
+    made = place / "runtime"
+    with alone_in(place, lambda: note(f"waiting for another task that makes {made}")):
+        build_once(made, key, lambda: _make(made, assemble))
+    with new_folder(folder) as temporary:
+        shutil.copytree(made, temporary, ignore=shutil.ignore_patterns(STAMP), dirs_exist_ok=True)
 
 
 def install_wheels(

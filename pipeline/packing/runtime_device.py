@@ -12,7 +12,6 @@ from pathlib import Path
 
 from device_runtime.formats.manifest import Version
 from pipeline.errors import PackageError
-from pipeline.files import new_folder
 from pipeline.packing import debian
 from pipeline.packing.abi import Abi
 from pipeline.packing.pins import fetch_pinned, pins_of
@@ -21,12 +20,13 @@ from pipeline.packing.runtime import (
     REQUIREMENTS,
     RULES,
     Rules,
+    build_runtime,
     drop,
     install_wheels,
     read_rules,
     write_versions,
 )
-from pipeline.stages import build_once, key_of
+from pipeline.stages import key_of
 
 NO_LAPACK = PACKAGING / "no_lapack.py"
 
@@ -42,16 +42,15 @@ def build_device(abi: Abi, build: Path) -> Path:
     rules = read_rules()
     texts = [path.read_text() for path in (REQUIREMENTS, pins_of(abi), NO_LAPACK)]
     key = key_of(abi, texts, rules, debian.SUITE)
-    build_once(folder, key, lambda: _assemble(abi, folder, rules))
+    build_runtime(folder, key, lambda temporary: _assemble(abi, temporary, rules))
     return folder
 
 
 def _assemble(abi: Abi, folder: Path, rules: Rules) -> None:
     platforms = [f"{platform}_{abi.machine}" for platform in rules.platforms]
-    with new_folder(folder) as temporary:
-        versions = _add_debian(abi, temporary, rules)
-        versions |= install_wheels(temporary, [REQUIREMENTS], rules.unused, platforms, rules.python)
-        write_versions(temporary, versions)
+    versions = _add_debian(abi, folder, rules)
+    versions |= install_wheels(folder, [REQUIREMENTS], rules.unused, platforms, rules.python)
+    write_versions(folder, versions)
 
 
 def _add_debian(abi: Abi, folder: Path, rules: Rules) -> dict[str, Version]:

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.files import new_folder
-from pipeline.packing.runtime import PACKAGING, REQUIREMENTS, install_wheels, read_rules, write_versions
-from pipeline.stages import build_once, key_of
+from pipeline.packing.runtime import PACKAGING, REQUIREMENTS, build_runtime, install_wheels, read_rules, write_versions
+from pipeline.stages import key_of
 
 PINNED = (REQUIREMENTS, PACKAGING / "requirements-x86.txt")
 
@@ -22,11 +21,9 @@ def build_x86(build: Path) -> Path:
     folder = build / "runtime-x86"
     unused = read_rules().unused
     key = key_of("x86", [path.read_text() for path in PINNED], sys.version_info[:2], unused)
-    build_once(folder, key, lambda: _assemble_x86(folder, unused))
+    build_runtime(folder, key, lambda temporary: _assemble_x86(temporary, unused))
     return folder
 
 
 def _assemble_x86(folder: Path, unused: Sequence[str]) -> None:
-    with new_folder(folder) as temporary:
-        versions = install_wheels(temporary, PINNED, unused)
-        write_versions(temporary, versions)
+    write_versions(folder, install_wheels(folder, PINNED, unused))

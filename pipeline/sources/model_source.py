@@ -131,15 +131,23 @@ def recipe_of(source: ModelSource, sample: Sample) -> Recipe:
     as_it_is = Preprocessing(sample.shape[0], sample.shape[1]) if sample.is_picture else Preprocessing(1, 1)
     if source.onnx_file:
         return Recipe(fit_preprocessing(source.onnx_file, sample, as_it_is))
-    module = _module(source)
-    recipe = getattr(module, "RECIPE", None)
-    recipe = Recipe(as_it_is) if recipe is None else recipe
-    if not isinstance(recipe, Recipe):
-        raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
-    if hasattr(module, _LOSS):
+    recipe = own_recipe(source) or Recipe(as_it_is)
+    if hasattr(_module(source), _LOSS):
         recipe = replace(recipe, loss=CUSTOM)
     if source.backbone and source.backbone.onnx_file:
         return replace(recipe, preprocessing=fit_preprocessing(source.backbone.onnx_file, sample, recipe.preprocessing))
+    return recipe
+
+
+def own_recipe(source: ModelSource) -> Recipe | None:
+    """`RECIPE` of a model's module; None where it has none.
+
+    Raises:
+      ModelError: the model's file cannot be loaded, or that is no recipe.
+    """
+    recipe = None if source.onnx_file else getattr(_module(source), "RECIPE", None)
+    if not isinstance(recipe, Recipe | None):
+        raise ModelError(f"{source.python_file}: RECIPE is not a pipeline.recipe.Recipe")
     return recipe
 
 

@@ -131,5 +131,5 @@ def test_a_training_that_goes_on_sees_the_same_images(package: Path, tmp_path: P
 
 
 def test_an_unknown_augmentation_gives_one_line(package: Path) -> None:
-    with pytest.raises(OptionsError, match="--augment: 'flip,rotate' is not flip, crop, both with a comma, or none"):
+    with pytest.raises(OptionsError, match="--augment: 'flip,rotate' is not flip, crop, of sound shift, noise, both"):
         inputs(package, "--augment", "flip,rotate")

@@ -78,7 +78,7 @@ def test_it_ends_with_the_checkpoint_that_was_best(
     assert f"accuracy on validation data = {accuracies[5]:.6g} max accuracy = {accuracies[5]:.6g}\n" in said
     assert f"best on validation data after step {best}: that is the trained model\n" in said
     execute(package, tmp_path / "again", "-f", output / f"tiny_trained_{best}.safetensors", "-c", "0")
-    assert capsys.readouterr().out == f"accuracy on validation data = {accuracies[best]:.6g}\n"
+    assert capsys.readouterr().out.endswith(f"\naccuracy on validation data = {accuracies[best]:.6g}\n")
 
 
 @pytest.mark.parametrize("words", [STEERED, ("--epochs", "20", "--learning-rate", "0.3", "--patience", "3", "--best")])

@@ -48,7 +48,7 @@ def test_eval_takes_the_checkpoint_of_the_last_training_not_of_the_longest(packa
     start(package, "-c", "30")
     trained = start(package, "-c", "20").stdout.splitlines()
     evaluated = start(package, script="eval.sh")
-    assert evaluated.stdout.splitlines() == trained[-1:]
+    assert evaluated.stdout.splitlines()[-1:] == trained[-1:]
     assert (package / "output" / "evaluation_20.jsonl").is_file()
 
 

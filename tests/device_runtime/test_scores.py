@@ -37,6 +37,37 @@ def test_of_classes() -> None:
     assert found["f1"] == pytest.approx(np.mean([f1_of(*map(int, count)) for count in counts if sum(count)]))
 
 
+def test_each_class_and_label_has_its_own_measures() -> None:
+    """As scikit-learn's classification_report has them, of classes and of labels that say the same."""
+    logits, label = RANDOM.normal(size=(50, 4)).astype(np.float32), RANDOM.integers(0, 3, 50)
+    classes, labels = scores_of(Target(CLASS, 4)), scores_of(Target(LABELS, 4, (4,)))
+    for start in range(0, 50, 7):
+        classes.add(logits[start : start + 7], label[start : start + 7])
+    guess = logits.argmax(1)
+    labels.add(np.where(np.eye(4)[guess] > 0, 1, -1).astype(np.float32), np.eye(4)[label].astype(np.float32))
+    found = classes.each()
+    assert found == labels.each()
+    for k, measures in enumerate(found):
+        right, guessed, there = np.sum((guess == k) & (label == k)), np.sum(guess == k), np.sum(label == k)
+        assert measures["count"] == there
+        assert measures["precision"] == pytest.approx(right / guessed)
+        assert measures["recall"] == pytest.approx(right / max(1, there))
+        assert measures["f1"] == pytest.approx(f1_of(int(right), int(guessed), int(there)))
+    # Nobody was of the last one.
+    assert (found[3]["recall"], found[3]["f1"], found[3]["count"]) == (0, 0, 0)
+
+
+def test_each_value_has_its_own_measures() -> None:
+    outputs, values = RANDOM.normal(size=(30, 3)).astype(np.float32), RANDOM.normal(5, 2, (30, 3)).astype(np.float32)
+    together, found = in_batches(Target(VALUES, 3, (3,)), outputs, values), scores_of(Target(VALUES, 3, (3,)))
+    found.add(outputs, values)
+    each = found.each()
+    errors = (outputs - values).astype(np.float64)
+    assert [row["mae"] for row in each] == pytest.approx(np.abs(errors).mean(axis=0).tolist(), rel=1e-6)
+    assert [row["rmse"] for row in each] == pytest.approx(np.sqrt((errors**2).mean(axis=0)).tolist(), rel=1e-6)
+    assert np.mean([row["r2"] for row in each]) == pytest.approx(together["r2"])
+
+
 def test_five_classes_have_no_best_five() -> None:
     assert set(in_batches(Target(CLASS, 5), np.eye(5, dtype=np.float32), np.arange(5))) == {"accuracy", "f1"}
 

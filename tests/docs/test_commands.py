@@ -47,7 +47,7 @@ NOT_RUN = {
     "train-on-device bench --networks all --repeats 5": _LONG,
     "train-on-device bench --model path/to/module.py:factory --rivals torch-eager,executorch,jax": _LONG,
     "apt-get update": _CHANGES,
-    "apt-get install -y chromium openssl openssh-client nodejs npm": _CHANGES,
+    "apt-get install -y chromium openssl openssh-client espeak-ng nodejs npm": _CHANGES,
     "cd examples/node": _NODE,
     "npm ci": _NODE,
     "node train.js ../../build/package-x86 output --cycles 300": _NODE,
@@ -149,7 +149,7 @@ def test_no_page_types_what_changes_this_machine() -> None:
 
 
 def test_a_program_that_is_not_known_is_seen() -> None:
-    assert _program_of("apt-get install -y chromium openssl openssh-client nodejs npm") not in PROGRAMS
+    assert _program_of("apt-get install -y chromium openssl openssh-client espeak-ng nodejs npm") not in PROGRAMS
     assert _program_of("A=1 sudo invoke run") not in PROGRAMS
     assert _program_of("TRAIN_ON_DEVICE_KEEP=2 train-on-device config run") in PROGRAMS
 

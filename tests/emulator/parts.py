@@ -83,6 +83,11 @@ class EmulatedDevice:
         return int(self.serial.rpartition(":")[2])
 
     @property
+    def env(self) -> dict[str, str]:
+        """What leads to its adb server, and names it to what takes a device from there."""
+        return {"ANDROID_ADB_SERVER_PORT": str(self.adb_server_port), "ANDROID_SERIAL": self.serial}
+
+    @property
     def data(self) -> Path:
         """The folder of this machine that is its /data/local/tmp, unless it was made with `disk_bytes`."""
         return self.folder / "data"

@@ -52,11 +52,7 @@ def host(device: EmulatedDevice, made_of: tuple[str, ...], tmp_path_factory: pyt
 
 def host_of(device: EmulatedDevice, folder: Path, made_of: tuple[str, ...]) -> Host:
     # With these also a server that the pipeline starts sees no other devices.
-    env = {
-        **SERVER_ENVIRONMENT,
-        "ANDROID_ADB_SERVER_PORT": str(device.adb_server_port),
-        "ANDROID_SERIAL": device.serial,
-    }
+    env = {**SERVER_ENVIRONMENT, **device.env}
     output = device.data / ROOT / "output"
     return Host(folder / "build", folder / "runs", "x86", output, made_of, OPTIONS, env)
 

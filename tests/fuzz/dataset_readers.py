@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -27,6 +28,10 @@ from pipeline.datasets.layouts.table import NAME, find_table
 from pipeline.datasets.photographs.listing import Listing
 from pipeline.datasets.photographs.names import file_name
 from pipeline.datasets.photographs.photograph import BrokenImageError, read_photograph
+from pipeline.datasets.photographs.split import SHARES
+from pipeline.datasets.recordings.listing import LISTS, find_sounds
+from pipeline.datasets.recordings.reading import SECOND, BrokenRecordingError, read_recording
+from pipeline.datasets.recordings.split import speaker_of, split_recordings
 from pipeline.errors import DatasetError, UsageError, in_line
 from pipeline.sources.model_source import plain_name
 from tests.fuzz.mutations import NAMES, damaged, odd_lines
@@ -142,7 +147,7 @@ def read_file_of_rows(folder: Path, case: tuple[str, str, bytes]) -> None:
     if roles.split:
         rows = np.flatnonzero(splits_of(path, table[roles.split]) == "train")
     columns = read_columns(path, table, roles.features)
-    made = encoded(columns, fitted(path, roles.target, columns, rows), rows)
+    made = encoded(columns, fitted(path, roles.target, columns, rows, "one_hot"), rows)
     assert len(target.y) == table.num_rows >= len(made)
 
 
@@ -247,6 +252,42 @@ ANY_NAME = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=80),
 ).filter(bool)
 
+LISTED = ("go/a_nohash_0.wav", "go/b_nohash_0.wav", "no/a_nohash_0.wav")
+LIST_WORDS = ("go/", "..", "/", "no\\a_nohash_0.wav", "\0", "up/x.wav", "9" * 5000)
+
+
+def recordings() -> dict[str, bytes]:
+    """A few samples in each format that says much in its header, by their suffixes."""
+    sound = np.arange(300, dtype=np.int16).reshape(-1, 2) * 50
+    found: dict[str, bytes] = {}
+    for suffix in ("wav", "flac", "aiff", "ogg"):
+        content = io.BytesIO()
+        soundfile.write(content, sound, 8000, format=suffix)
+        found[suffix] = content.getvalue()
+    return found
+
+
+def read_sound(folder: Path, content: bytes) -> None:
+    (folder / "a.wav").write_bytes(content)
+    recording = read_recording(folder / "a.wav", 2)
+    assert recording.seconds.dtype == np.int16
+    assert recording.seconds.shape in ((1, SECOND), (2, SECOND))
+
+
+def read_lists(folder: Path, texts: tuple[str, str]) -> None:
+    for name in LISTED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    for name, text in zip(LISTS, texts, strict=True):
+        (folder / name).write_bytes(text.encode(errors="surrogatepass"))
+    sounds = find_sounds(folder, ())
+    assert sounds is not None
+    splits = split_recordings(sounds.listing, 1)
+    assert set(splits) <= set(SHARES)
+    speakers = [speaker_of(image) for image in sounds.listing.images]
+    assert len(set(zip(speakers, splits, strict=True))) == len(set(speakers))
+
+
 PACKED = gzip.compress(IDX["train-images-idx3-ubyte"])
 
 READERS = (
@@ -270,6 +311,19 @@ READERS = (
         ),
         read_table,
         (DatasetError, UsageError),
+    ),
+    Reader(
+        "recordings",
+        st.one_of([damaged(content) for content in recordings().values()]),
+        read_sound,
+        (BrokenRecordingError,),
+        0.5,
+    ),
+    Reader(
+        "lists of recordings",
+        st.tuples(*(odd_lines(names, LIST_WORDS, ("/",)) for names in (LISTED[:1], LISTED[1:]))),
+        read_lists,
+        (DatasetError,),
     ),
     Reader("CIFAR", CIFAR_CASES, read_cifar, (DatasetError, UsageError)),
     Reader("pickles", st.sampled_from(PICKLED).flatmap(damaged), read_pickled, (DatasetError,)),

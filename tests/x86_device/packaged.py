@@ -24,7 +24,7 @@ class Packaged:
     @property
     def env(self) -> dict[str, str]:
         """What leads to the device's adb server, and names the device to what takes it from there."""
-        return {"ANDROID_ADB_SERVER_PORT": str(self.device.adb_server_port), "ANDROID_SERIAL": self.device.serial}
+        return self.device.env
 
     @property
     def package(self) -> Path:

@@ -123,6 +123,19 @@ def test_a_second_run_sends_under_a_hundredth(pushed: Pushed, target: AdbTarget)
     assert target.push(pushed.package, nothing) < size / 100
 
 
+def test_modules_are_compiled_once_until_files_change(pushed: Pushed, target: AdbTarget) -> None:
+    assert target.run("eval_untrained.sh", [], lambda line: None) == 0
+    times = f"find {ROOT}/cache/python -name '*.pyc' -exec stat -c '%n %y' {{}} +"
+    compiled = pushed.device.shell(times)
+    assert "/device_runtime/runner." in compiled
+    assert target.run("eval_untrained.sh", [], lambda line: None) == 0
+    assert pushed.device.shell(times) == compiled
+    pushed.device.shell(f"echo damaged >{ROOT}/device_runtime/runner.py")
+    target.push(pushed.package, nothing)
+    assert pushed.device.shell(f"ls {ROOT}/cache") == "checked.json\n"
+    assert target.run("eval_untrained.sh", [], lambda line: None) == 0
+
+
 def test_changed_and_removed_files_follow(pushed: Pushed, target: AdbTarget) -> None:
     pushed.device.shell(f"echo damaged >{ROOT}/train.sh; echo more >{ROOT}/model/model.json")
     assert target.push(pushed.package, nothing) < 2**20

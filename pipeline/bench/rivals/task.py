@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from device_runtime.formats.sample import Sample, Target
+from device_runtime.formats.sample import Sample, Target, drawn
 from pipeline.recipe import Recipe
 from pipeline.sources.model_source import ModelSource
 
@@ -62,11 +62,18 @@ class Task:
         task: Task = pickle.loads(file.read_bytes())
         return task
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample as the model takes it: channels, height and width of a picture."""
+        into = self.recipe.preprocessing
+        return (self.sample.shape[2], into.height, into.width) if self.sample.is_picture else self.sample.shape
+
     def image(self) -> npt.NDArray[np.float32]:
-        """A batch of random images as the model takes them, float32 N×C×H×W: a rival gets its input preprocessed."""
+        """A batch of random samples as the model takes them, float32 N×…: a rival gets its input preprocessed."""
         into, random = self.recipe.preprocessing, np.random.default_rng(0)
-        shape = (self.recipe.batch_size, self.sample.shape[2], into.height, into.width)
-        raw = random.integers(0, 256, shape).astype(np.float32)
+        if not self.sample.is_picture:
+            return drawn(self.sample, self.recipe.batch_size, random).astype(np.float32)
+        raw = random.integers(0, 256, (self.recipe.batch_size, *self.shape)).astype(np.float32)
         mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (into.mean, into.std))
         image: npt.NDArray[np.float32] = (raw * np.float32(into.scale) - mean) / std
         return image

@@ -18,6 +18,9 @@ from pipeline.errors import ModelError
 # torch traces apart from all others.
 SIZES = (2, 3, 5, 8, 16, 31, 64, 256)
 
+# Whose place is all that is known of what torch decides in its compiled code.
+_COMPILED = "utils/_stats.py"
+
 # "(folder/file.py:12 in forward)", the user's own and torch's alike.
 _LINE = re.compile(r"^\((?P<file>.+):(?P<line>\d+) in .*\)$")
 
@@ -45,6 +48,12 @@ def check_any_batch(module: nn.Module, sizes: ShapeEnv) -> None:
             if expression.subs(dict.fromkeys(expression.free_symbols, size)) == sympy.false:
                 own = [file for file in own_files(module) if line and file.endswith(line["file"])]
                 place = f" at {own[0]}:{line['line']}" if own and line else ""
+                if line and line["file"].endswith(_COMPILED):
+                    raise ModelError(
+                        "torch's own code would do one thing for a batch of 2 images and another for one of "
+                        f"{size}, as in a gradient of a gradient through batch normalisation, or in torch.func: take "
+                        "gradients by torch.autograd.grad, and GroupNorm in place of BatchNorm"
+                    )
                 raise ModelError(
                     f"the model does one thing for a batch of 2 images and another for one of {size}{place}: one of "
                     "them would be traced for all; write it for any size, with x.shape[0], which len(x) is not, and "

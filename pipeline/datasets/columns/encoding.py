@@ -18,6 +18,7 @@ from device_runtime.formats.records import parse_object, typed
 from pipeline.datasets.columns.kinds import EMPTY, NUMBER, Categories, categories_of, kind_of, numbers_of
 from pipeline.errors import DatasetError, brief
 from pipeline.files import read_converted
+from pipeline.recipe import CategoriesForm
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,7 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column of texts: 1 at the place of its value in `values`, 0 at the others; None is a value that is missing."""
+    """A column of texts by the values that the training rows have; None is one that is missing."""
 
     name: str
     values: tuple[str | None, ...]
@@ -58,16 +59,20 @@ class Encoding:
 
     Attributes:
       target: the name of what the model says.
+      form: of a category: `one_hot`, 1 at the place of its value and 0 at the others; `embedded`, that place counted
+        from 1, and 0 for a value that no training row has.
     """
 
     target: str
     numbers: tuple[NumberColumn, ...]
     categories: tuple[CategoryColumn, ...]
+    form: CategoriesForm = "one_hot"
 
     @property
     def size(self) -> int:
         """How many numbers a sample has."""
-        return len(self.numbers) + sum(len(column.values) for column in self.categories)
+        sizes = (len(column.values) if self.form == "one_hot" else 1 for column in self.categories)
+        return len(self.numbers) + sum(sizes)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def read_columns(source: Path, table: pa.Table, names: Sequence[str]) -> Columns
     return Columns(numbers, categories, tuple(told))
 
 
-def fitted(source: Path, target: str, columns: Columns, rows: npt.NDArray[np.int64]) -> Encoding:
+def fitted(source: Path, target: str, columns: Columns, rows: npt.NDArray[np.int64], form: CategoriesForm) -> Encoding:
     """How columns become samples, as some rows, those of training, decide.
 
     Raises:
@@ -117,7 +122,7 @@ def fitted(source: Path, target: str, columns: Columns, rows: npt.NDArray[np.int
     """
     numbers = [_fitted_number(name, values[rows][~np.isnan(values[rows])]) for name, values in columns.numbers.items()]
     categories = [_fitted_category(name, found, rows) for name, found in columns.categories.items()]
-    encoding = Encoding(target, tuple(numbers), tuple(categories))
+    encoding = Encoding(target, tuple(numbers), tuple(categories), form)
     total = len(next(iter((*columns.numbers.values(), *(found.codes for found in columns.categories.values()))), ()))
     if not encoding.size:
         raise DatasetError(f"{source} has no value beside its target")
@@ -127,7 +132,7 @@ def fitted(source: Path, target: str, columns: Columns, rows: npt.NDArray[np.int
 
 
 def encoded(columns: Columns, encoding: Encoding, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Samples of some rows, N×K; a category that no training row has is 0 everywhere."""
+    """Samples of some rows, N×K."""
     made = np.zeros((len(rows), encoding.size), np.float32)
     for place, column in enumerate(encoding.numbers):
         values = columns.numbers[column.name][rows]
@@ -138,10 +143,22 @@ def encoded(columns: Columns, encoding: Encoding, rows: npt.NDArray[np.int64]) -
         known = {value: place for place, value in enumerate(category.values)}
         # The last is that of a missing one, of code −1.
         places = np.array([known.get(name, -1) for name in (*found.names, None)])[found.codes[rows]]
-        there = np.flatnonzero(places >= 0)
-        made[there, start + places[there]] = 1
-        start += len(category.values)
+        if encoding.form == "embedded":
+            made[:, start] = places + 1
+            start += 1
+        else:
+            there = np.flatnonzero(places >= 0)
+            made[there, start + places[there]] = 1
+            start += len(category.values)
     return made
+
+
+def embedded_line(encoding: Encoding) -> list[str]:
+    """A line of what layers `Embedding` are given, where categories are."""
+    if encoding.form != "embedded" or not encoding.categories:
+        return []
+    places = [f"{column.name} {len(column.values) + 1}" for column in encoding.categories]
+    return [f"categories are numbers from 0, for embeddings of so many: {brief(places)}"]
 
 
 def filled_line(columns: Columns) -> list[str]:

@@ -17,6 +17,7 @@ from pipeline.datasets.photographs.listing import Listing
 from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name
 from pipeline.errors import DatasetError, in_line
 from pipeline.progress import OnProgress
+from pipeline.recipe import CategoriesForm
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Conversion:
       on_progress: takes images done and images in all.
       target_column: of a table, the column that is to be learnt; None: as its name says, or the last.
       group_column: of a table, rows of one value in it are in one split; None: each row stands alone.
+      categories: of a table, what its columns of texts become; as the recipe's.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Conversion:
     on_progress: OnProgress
     target_column: str | None = None
     group_column: str | None = None
+    categories: CategoriesForm = "one_hot"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.datasets.arrays.samples import Table, meaning_of, prepared_samples
 from pipeline.datasets.arrays.writing import completed, write_splits
-from pipeline.datasets.columns.encoding import encoded, filled_line, fitted, read_columns, write_encoding
+from pipeline.datasets.columns.encoding import embedded_line, encoded, filled_line, fitted, read_columns, write_encoding
 from pipeline.datasets.columns.reading import SUFFIXES, read_table
 from pipeline.datasets.columns.roles import groups_of, roles_of, splits_of
 from pipeline.datasets.columns.target import target_of
@@ -45,8 +45,8 @@ def convert_table(source: Path, folder: Path | None, conversion: Conversion) -> 
     }
     meaning = meaning_of(parts, target.kind, None, target.names)
     splits = completed(parts, meaning, conversion.seed)
-    encoding = fitted(source, roles.target, columns, splits["train"].x)
-    told = [*roles.told, *columns.told, *filled_line(columns)]
+    encoding = fitted(source, roles.target, columns, splits["train"].x, conversion.categories)
+    told = [*roles.told, *columns.told, *filled_line(columns), *embedded_line(encoding)]
     samples = {
         split: replace(part, x=prepared_samples(encoded(columns, encoding, part.x), f"x of {split}", told))
         for split, part in splits.items()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.datasets.layouts import Layout, found_photographs
-from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
-from pipeline.datasets.photographs.names import readable_classes
-from pipeline.datasets.photographs.walk import Walked, files_in, folders_in, kind_of, walk
+from pipeline.datasets.photographs.listing import LeftOut, Listing, listing_of
+from pipeline.datasets.photographs.walk import Walked, files_in, folders_in, kind_of, only_wraps, walk
 from pipeline.errors import DatasetError, brief
 
 OUTSIDE = "images outside of every class's folder"
@@ -26,38 +26,16 @@ def find_images(source: Path, wanted: Sequence[str] | None = ()) -> Listing | No
     """
     folders = {folder.name: folder for folder in folders_in(source)}
     walked = {name: walk(folder) for name, folder in folders.items()}
-    if not any(found.images for found in walked.values()) or _only_wraps(folders, walked):
+    if not any(found.images for found in walked.values()) or only_wraps(folders, walked):
         return None
     _refuse_shelves(source, folders, walked)
-    names = in_order(walked)
-    shown = readable_classes(names)
-    classes = choose_classes(source, shown, wanted)
-    chosen = [names[shown.index(name)] for name in classes]
-    left_out = [
-        LeftOut(path, reason, label) for label, name in enumerate(chosen) for path, reason in walked[name].others
-    ]
-    return Listing(
-        source,
-        classes,
-        tuple(
-            LabelledImage(path, label, path.relative_to(folders[name]).as_posix())
-            for label, name in enumerate(chosen)
-            for path in sorted(walked[name].images)
-        ),
-        left_out=(*left_out, *beside_classes(source)),
-        folders=tuple(chosen),
-    )
+    listing = listing_of(source, folders, walked, wanted)
+    return replace(listing, left_out=(*listing.left_out, *beside_classes(source)))
 
 
 def beside_classes(folder: Path) -> list[LeftOut]:
     """The files that lie beside the folders of classes."""
     return [LeftOut(path, kind_of(path) or OUTSIDE) for path in files_in(folder)]
-
-
-def _only_wraps(folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> bool:
-    """Of a single class nothing could be learnt, so its folders must be the classes if it has any with images."""
-    tops = set(folders.values())
-    return len(folders) == 1 and any(image.parent not in tops for found in walked.values() for image in found.images)
 
 
 def _refuse_shelves(source: Path, folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> None:

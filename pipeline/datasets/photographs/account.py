@@ -17,6 +17,9 @@ from pipeline.tables.columns import columns
 
 FILE_NAME = "account.json"
 
+# Of what a folder holds, so much may be damaged and is left out.
+MAX_BROKEN = 0.01
+
 # Beyond that, a model that always says the largest class looks good.
 _IMBALANCE = 10
 

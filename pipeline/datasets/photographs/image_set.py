@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device_runtime.formats.dataset import Description, Strip, pictures
-from pipeline.datasets.photographs.account import Account, Converted, left_out_line
+from pipeline.datasets.photographs.account import MAX_BROKEN, Account, Converted, left_out_line
 from pipeline.datasets.photographs.decoding import Job, Outcome, decode
 from pipeline.datasets.photographs.duplicates import groups_of, told_of, worth_comparing
 from pipeline.datasets.photographs.listing import LabelledImage, Listing
@@ -19,8 +19,6 @@ from pipeline.datasets.photographs.preparation import Preparation
 from pipeline.datasets.photographs.split import SHARES, Item, split_images
 from pipeline.errors import DatasetError, brief, in_line
 from pipeline.progress import OnProgress
-
-MAX_BROKEN = 0.01
 
 DAMAGED, WITHOUT_DECODER = "damaged", "HEIC, which `pip install pillow-heif` lets this read,"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.datasets.photographs.names import readable_classes
+from pipeline.datasets.photographs.walk import Walked
 from pipeline.errors import DatasetError, UsageError, brief, in_line
 
 
@@ -76,6 +78,39 @@ class Listing:
     def within(self, path: Path) -> str:
         """A path as a line names it: from the dataset's folder on."""
         return in_line(str(path.relative_to(self.source) if path.is_relative_to(self.source) else path))
+
+
+def listing_of(
+    source: Path, folders: Mapping[str, Path], walked: Mapping[str, Walked], wanted: Sequence[str] | None
+) -> Listing:
+    """What is in the folders of the chosen classes, in the order of their names.
+
+    Args:
+      source: the dataset's folder.
+      folders: of all classes, by their names.
+      walked: what is in them.
+      wanted: the classes that were asked for, as `choose_classes` takes them.
+
+    Raises:
+      UsageError, DatasetError: as `choose_classes`.
+    """
+    names = in_order(walked)
+    shown = readable_classes(names)
+    classes = choose_classes(source, shown, wanted)
+    chosen = [names[shown.index(name)] for name in classes]
+    return Listing(
+        source,
+        classes,
+        tuple(
+            LabelledImage(path, label, path.relative_to(folders[name]).as_posix())
+            for label, name in enumerate(chosen)
+            for path in sorted(walked[name].images)
+        ),
+        left_out=tuple(
+            LeftOut(path, reason, label) for label, name in enumerate(chosen) for path, reason in walked[name].others
+        ),
+        folders=tuple(chosen),
+    )
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ As torchvision's ImageFolder goes through a class (`os.walk` with `followlinks`)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,8 +58,13 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.is_dir() and not is_hidden(path.name))
 
 
-def walk(folder: Path) -> Walked:
+def walk(folder: Path, suffixes: Collection[str] = SUFFIXES, others: str = NO_IMAGES) -> Walked:
     """Goes through a folder and all within it.
+
+    Args:
+      folder: where to begin.
+      suffixes: of the files that are looked for, those of images or others.
+      others: what a file with another suffix is.
 
     Raises:
       OSError: a folder cannot be read.
@@ -71,7 +76,7 @@ def walk(folder: Path) -> Walked:
         if not folders and not files and Path(place) != folder and is_image_name(Path(place)):
             found.others.append((Path(place), FOLDERS))
         for path in sorted(Path(place, name) for name in files if not is_hidden(name)):
-            reason = kind_of(path)
+            reason = kind_of(path, suffixes, others)
             if reason:
                 found.others.append((path, reason))
             else:
@@ -84,13 +89,19 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def kind_of(path: Path) -> str:
-    """What a thing that is no folder is, if it is no image; of an image nothing."""
+def kind_of(path: Path, suffixes: Collection[str] = SUFFIXES, others: str = NO_IMAGES) -> str:
+    """What a thing that is no folder is, if it is not what is looked for, images or others; of that nothing."""
     if not path.exists():
         return BROKEN_LINKS
     if not path.is_file():
         return SPECIAL
-    return "" if is_image_name(path) else NO_IMAGES
+    return "" if path.suffix.lower() in suffixes else others
+
+
+def only_wraps(folders: Mapping[str, Path], walked: Mapping[str, Walked]) -> bool:
+    """Whether the classes are in the only folder: of a single class nothing could be learnt."""
+    tops = set(folders.values())
+    return len(folders) == 1 and any(image.parent not in tops for found in walked.values() for image in found.images)
 
 
 def _to_enter(place: Path, names: list[str], seen: set[str], found: Walked) -> Iterator[str]:

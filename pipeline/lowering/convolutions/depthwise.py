@@ -42,6 +42,8 @@ from pipeline.lowering.convolutions.windows import Axis, image_axes
 
 # Rows and columns of a tile: its patch is then 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
 _TILE = 4
+# Of an axis that is hardly longer one tile takes all: two would mostly read and compute what there is not.
+_LONGEST_TILE = 6
 
 # Elements of all patches of one image: beyond, they take too much memory.
 _PATCHES_LIMIT = 2**19
@@ -166,7 +168,7 @@ def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
 
 
 def _forward(axis: Axis) -> Tiles:
-    tile = min(_TILE, axis.out)
+    tile = axis.out if axis.out <= _LONGEST_TILE else _TILE
     # The last outputs of the tile read the last inputs of the patch.
     one = Axis(0, tile, axis.kernel, axis.stride, axis.dilation)
     reads = one.reads()
@@ -178,7 +180,7 @@ def _forward(axis: Axis) -> Tiles:
 
 def _backward(axis: Axis) -> Tiles:
     """The tile is a multiple of the stride: so all tiles are alike."""
-    tile = axis.stride * -(-_TILE // axis.stride)
+    tile = axis.stride * -(-(axis.size if _TILE < axis.size <= _LONGEST_TILE else _TILE) // axis.stride)
     tap, place = np.ix_(range(axis.kernel), range(tile))
     # Output, times the stride, by which the tap reads this input.
     offset = (place + axis.begin - tap * axis.dilation)[:, :, None]

@@ -22,8 +22,13 @@ from pipeline.lowering.rules.registry import lowers
 
 @lowers("MaxPool")
 def max_pool(node: Node, g: Graph) -> tuple[Value, ...]:
-    """MaxPool(x) → y, indices; where the windows tile the input, `indices` carries x and y to the gradient instead."""
+    """MaxPool(x) → y, indices; where the windows tile the input, `indices` carries x and y to the gradient instead.
+
+    Of one whose indices alone are read they are positions.
+    """
     x = node.inputs[0]
+    if not node.wants(0):
+        return "", g.ops("MaxPool", x, outputs=2, **node.attributes)[1]
     if not node.wants(1):
         return (g.op("MaxPool", x, **node.attributes),)
     shape = node.input_shape(0)
@@ -42,9 +47,10 @@ def max_pool_grad(node: Node, g: Graph) -> Value:
     """MaxPoolGrad(dy, indices) → dx."""
     dy, indices = node.inputs
     shape = node.output_shape(0)
+    if g.recall_or_none(indices) is None:
+        return _scatter(g, dy, indices, shape)
     if not _tiles(node, shape):
-        compared = g.recall_or_none(indices) is not None
-        return overlapping_pool.pool_gradient(g, dy, shape, indices) if compared else _scatter(g, dy, indices, shape)
+        return overlapping_pool.pool_gradient(g, dy, shape, indices)
     x, y = g.recall(indices)
     window = tuple(node.attributes["kernel_shape"])
     upscale = [1.0, 1.0, *(float(size) for size in window)]

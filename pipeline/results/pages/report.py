@@ -13,6 +13,7 @@ from pipeline.errors import in_line
 from pipeline.files import new_file
 from pipeline.results.pages.charts import charts_of
 from pipeline.results.pages.confusion import Confused, confusion_matrix, most_confused
+from pipeline.results.pages.each import each_of
 from pipeline.results.pages.facts import DEVICE, MODEL, OPTIONS, VERSIONS, Fact, facts_of, result_rows
 from pipeline.results.pages.names import names_of
 from pipeline.results.pages.page import write_page
@@ -86,6 +87,7 @@ def write_report_page(path: Path, results: Results, charts: Sequence[Picture], m
         tiles=result_rows(training),
         charts=charts,
         mistakes=mistakes,
+        each=each_of(training.each),
         device=_of(facts, DEVICE),
         model=_of(facts, MODEL),
         options=_of(facts, OPTIONS),

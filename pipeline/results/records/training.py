@@ -62,6 +62,7 @@ class Training:
       score, evaluated: that of the last evaluation, and the split that it was of; None and empty where there was none.
       evaluated_step: number of the last update before it; of a training with `--best` that of the checkpoint.
       measures: what else the last evaluation found, by name.
+      each: the records of its classes, labels or values, as the last evaluation found them.
       scores: over all samples of a split, by its name.
       sampled: that of some of the test samples, which reports on the way have.
       resumed: after which updates it went on.
@@ -86,6 +87,7 @@ class Training:
     evaluated: str
     evaluated_step: int
     measures: Mapping[str, float]
+    each: Sequence[Record]
     scores: Mapping[str, Curve]
     sampled: Curve
     sensors: Sensors
@@ -134,6 +136,7 @@ def read_training(folder: Path) -> Training:
         evaluated=evaluations[-1]["split"] if evaluations else "",
         evaluated_step=evaluations[-1]["step"] if evaluations else last,
         measures=_others(evaluations[-1], measure) if evaluations else {},
+        each=_each(records),
         scores=_by_split(evaluations, measure),
         sampled=_curve(records, measure, lambda record: record["event"] == "report"),
         sensors=_sensors(records),
@@ -157,6 +160,17 @@ def _time(seconds: int) -> datetime | None:
 def _others(evaluation: Record, measure: str) -> Mapping[str, float]:
     known = ((name, _number(evaluation, name)) for name in MEASURES if name != measure)
     return {name: float(value) for name, value in known if value is not None}
+
+
+def _each(records: Sequence[Record]) -> list[Record]:
+    """Those behind the last evaluation."""
+    found: list[Record] = []
+    for record in records:
+        if record["event"] == "evaluation":
+            found = []
+        elif record["event"] == "class":
+            found.append(record)
+    return found
 
 
 def _by_split(evaluations: Sequence[Record], measure: str) -> Mapping[str, Curve]:

@@ -36,7 +36,7 @@ class LeNet(nn.Module):
         if image.shape[1] != 1:
             raise ValueError(
                 "lenet takes grey images, as MNIST's are; for photographs give --model transfer --head features, "
-                "or a module of your own"
+                "for sound --model keyword, or a module of your own"
             )
         features = torch.max_pool2d(torch.relu(self.conv1(image)), 2)
         features = torch.max_pool2d(torch.relu(self.conv2(features)), 2)

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from device_runtime.formats.errors import FormatError
-from device_runtime.formats.manifest import FILE_NAME, RUN_FOLDERS, File, Manifest, parse_manifest, read_manifest
+from device_runtime.formats.manifest import (
+    COMPILED,
+    FILE_NAME,
+    RUN_FOLDERS,
+    File,
+    Manifest,
+    parse_manifest,
+    read_manifest,
+)
 from pipeline.errors import TargetError
 from pipeline.progress import OnProgress
 from pipeline.targets.adb.adb import MOST_ANSWERED, Adb, ConnectionLost, quote
@@ -174,6 +182,8 @@ def _take_places(
         [
             f"{PRIVATE}; mkdir -p {quote(root)} && cd {quote(root)} || exit 1",
             f"rm -f {FILE_NAME} || exit 1",
+            # Files come without times, by which the interpreter would know that they are others.
+            f"rm -rf {COMPILED} || exit 1",
             *_lines("rm -rf", sorted({*moved, *gone})),
             *_lines("mkdir -p", parents),
             *(f"mv -f {quote(staging / path)} {quote(path)} || exit 1" for path in moved),

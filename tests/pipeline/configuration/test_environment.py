@@ -19,6 +19,7 @@ def test_variables_name_options() -> None:
         "TRAIN_ON_DEVICE_AUGMENT": "flip,crop",
         "TRAIN_ON_DEVICE_DATA": "folder",
         "TRAIN_ON_DEVICE_DEBIAN_MIRROR": "http://mirror",
+        "TRAIN_ON_DEVICE_RUNTIMES": "/runtimes",
         "TRAIN_ON_DEVICE_SERIAL": "",
     }
     read = {given.name: given.value for given in environment_options(environment)}

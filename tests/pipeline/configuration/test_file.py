@@ -112,7 +112,7 @@ def test_each_value_knows_its_line(tmp_path: Path) -> None:
         ("data = ''", 'train.toml: data = "": give a value: folder with the dataset'),
         ("augment = []", 'train.toml: augment = []: give a text in quotes, or a list: ["one", "two"]'),
         ("augment = ['flip', 3.5]", 'train.toml: augment = ["flip", 3.5]: give a text in quotes, or a list'),
-        ("augment = ['flip', 'turn']", 'train.toml: augment = ["flip", "turn"]: give flip, crop, both'),
+        ("augment = ['flip', 'turn']", 'train.toml: augment = ["flip", "turn"]: give flip, crop, of sound'),
         ("schedule = 'zigzag'", 'train.toml: schedule = "zigzag": give constant, step or cosine'),
         ("target = 'x87'", "train.toml: unknown target 'x87'"),
         ("between = 22:00:00", "train.toml: between = 22:00:00: give a text in quotes"),

@@ -90,6 +90,20 @@ def test_a_node_is_asked_when_it_is_first_seen_and_when_it_is_drawn(fleet: tuple
     assert [node.device for node in again.draw(4, 0.3, 1, DEVICES[:3], 60, lambda nodes: None).chosen] == devices[3]
 
 
+def test_a_node_whose_update_came_is_not_asked_again_unless_there_are_conditions(fleet: tuple[Any, str]) -> None:
+    grid = Counting(fleet[0])
+    for conditions, asked in (({}, ["local:3"]), ({"min_battery": 0.0}, DEVICES[:3])):
+        roll = Roll(grid, fleet[1], conditions, SEED)  # type: ignore[arg-type]
+        roll.draw(1, 1.0, 0, DEVICES[:3], 60, lambda nodes: None)
+        grid.sent.clear()
+        roll.hear(DEVICES[:2])
+        # Those of no battery cannot take part where it is to be full enough.
+        drawn = roll.draw(2, 1.0, 0, [], 0, lambda nodes: None)
+        assert sorted(node.device for node in (*drawn.chosen, *drawn.unready)) == DEVICES[:3]
+        names = {node.id: node.device for node in roll.known}
+        assert sorted(names[node_id] for node_id in grid.sent) == asked
+
+
 def test_nodes_of_another_model_are_told_and_not_drawn(fleet: tuple[Any, str]) -> None:
     drawn = Roll(fleet[0], "another", {}, SEED).draw(1, 1.0, 0, DEVICES[:3], 60, lambda nodes: None)
     assert drawn.chosen == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,10 @@ from pipeline.commands import run
 from pipeline.errors import CommandError, PackageError
 from pipeline.packing import runtime_device, runtime_x86
 from pipeline.packing.abi import ABIS, ARM64, X86_64, Abi
-from pipeline.packing.runtime import drop, read_rules, read_versions, write_versions
+from pipeline.packing.runtime import SHARED_VARIABLE, drop, read_rules, read_versions, write_versions
 from pipeline.packing.runtime_device import build_device
 from pipeline.packing.runtime_x86 import build_x86
+from pipeline.stages import STAMP
 from tests.emulator.image import image
 from tests.invoking import ROOT
 
@@ -62,6 +63,14 @@ class Runtime:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         return self.start(self.folder / "bin" / "python3", "-s", *words, env=environment)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def not_shared() -> Iterator[None]:
+    """Other tests copy runtimes that were made once; here they are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(SHARED_VARIABLE, raising=False)
+        yield
 
 
 @pytest.fixture(scope="module", params=ABIS, ids=lambda abi: abi.name)
@@ -128,6 +137,23 @@ def test_a_runtime_is_assembled_once_and_again_when_its_rules_change(
     folder = build_x86(tmp_path)
     assert len(assembled) == 2
     assert read_versions(folder) == {"numpy": Version("1.0", "ab")}
+
+
+def test_build_folders_share_a_runtime_where_the_environment_says_so(
+    tmp_path: Path, assembled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SHARED_VARIABLE, str(tmp_path / "shared"))
+    first, second = build_x86(tmp_path / "a"), build_x86(tmp_path / "b")
+    assert len(assembled) == 1
+    assert (first / STAMP).read_text() == (second / STAMP).read_text()
+    # What is done to a copy is done to that alone, and a damaged original is made again.
+    (first / "versions.json").write_text("{}")
+    assert build_x86(tmp_path / "a") == first
+    assert len(assembled) == 1
+    [original] = tmp_path.glob("shared/*/runtime/versions.json")
+    original.write_text("{}")
+    assert read_versions(build_x86(tmp_path / "c")) == read_versions(first) == {"numpy": Version("1.0", "ab")}
+    assert len(assembled) == 2
 
 
 def test_a_failed_download_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

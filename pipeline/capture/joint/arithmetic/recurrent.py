@@ -172,6 +172,12 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        # As it is where a graph of this one is asked for, of which it would be no part.
+        if torch.is_grad_enabled():
+            layer = ctx.kind.removesuffix("_TANH").removesuffix("_RELU")
+            raise ModelError(
+                f"the loss takes a gradient of a gradient through {layer}, which has none: detach one of them"
+            )
         x, w, r, y, *saved = ctx.saved_tensors
         state, kept, reverse = saved[: ctx.states], saved[ctx.states :], ctx.reverse
         dy, dh, dc = (*gradients, None)[:3]

@@ -17,18 +17,27 @@ Matrix = npt.NDArray[np.float32]
 
 @translates("max_pool2d_with_indices", "max_pool3d_with_indices")
 def max_pool(call: Call, g: Writer) -> Value | tuple[Value, ...]:
-    """max_pool2d_with_indices(self, kernel_size, stride, padding, dilation, ceil_mode) → values, indices."""
+    """max_pool2d_with_indices(self, kernel_size, stride, padding, dilation, ceil_mode) → values, indices.
+
+    ONNX counts the indices over all images and channels, torch within each; the gradient takes ONNX's.
+    """
     attributes = _window(call) | {"dilations": _each(call["dilation"], call)}
     if not call.wanted[1]:
         return g.op("MaxPool", call["self"].value, **attributes), ""
-    return g.ops("MaxPool", call["self"].value, outputs=2, **attributes)
+    values, indices = g.ops("MaxPool", call["self"].value, outputs=2, **attributes)
+    axes = len(attributes["kernel_shape"])
+    plane = math.prod(call["self"].static(axis) for axis in range(call["self"].rank - axes, call["self"].rank))
+    within = g.op("Mod", indices, g.ints(plane))
+    g.remember(within, (indices,))
+    return values, within
 
 
 @translates("max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward")
 def max_pool_backward(call: Call, g: Writer) -> Value:
     """max_pool2d_with_indices_backward(grad_output, self, kernel_size, …, indices)."""
     attributes = _window(call) | {"dilations": _each(call["dilation"], call)}
-    return g.op("MaxPoolGrad", call["grad_output"].value, call["indices"].value, **attributes)
+    (indices,) = g.recall(call["indices"].value)
+    return g.op("MaxPoolGrad", call["grad_output"].value, indices, **attributes)
 
 
 @translates("avg_pool1d", "avg_pool2d", "avg_pool3d")

@@ -128,6 +128,99 @@ def test_a_models_own_loss_is_torchs(network: str, loss: str, target: Target, tm
     assert read_model(folder).loss == "custom"
 
 
+SLOPE = """
+class Slope(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        with torch.enable_grad():
+            image = image.detach().requires_grad_()
+            output = self.net(image)
+            (slope,) = torch.autograd.grad(F.softplus(output).sum(), image, create_graph=True)
+        return output, slope
+
+class Attacked(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        if not self.training:
+            return self.net(image)
+        image = image.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self.net(image).logsumexp(1).sum(), image)
+        return self.net(image.detach() + 0.05 * slope.sign())
+
+def dense():
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.Tanh(), nn.Linear(8, 4))
+
+def pooled():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.SiLU(), nn.MaxPool2d(2), nn.Flatten())
+    return body.append(nn.Linear(16, 4))
+
+def overlapping():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), nn.MaxPool2d(3, 2, 1), nn.Flatten())
+    return body.append(nn.Linear(16, 4))
+
+def attentive():
+    layer = nn.TransformerEncoderLayer(16, 2, 8, dropout=0.0, batch_first=True)
+    return nn.Sequential(nn.Flatten(2), layer, nn.Flatten(), nn.Linear(48, 4))
+
+def normalised():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Flatten(), nn.Linear(16, 4))
+
+def recurrent():
+    return nn.Sequential(nn.Flatten(2), Recurrent())
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.out = nn.GRU(16, 5, batch_first=True), nn.Linear(5, 4)
+
+    def forward(self, sequence):
+        return self.out(self.gru(sequence)[0][:, -1])
+
+def LOSS(output, target):
+    if not isinstance(output, tuple):
+        return F.cross_entropy(output, target)
+    return F.cross_entropy(output[0], target) + 0.1 * output[1].flatten(1).pow(2).sum(1).mean()
+"""
+
+
+def _of_slopes(module: str, network: str, folder: Path) -> None:
+    """Builds and checks a network whose loss takes the gradient of its input."""
+    wrapped = f"\n\ndef build():\n    return {module}({network}())\n"
+    (folder / "net.py").write_text(NETWORKS + SLOPE + wrapped)
+    source = find_model(f"{folder / 'net.py'}:build")
+    sample, target = Sample("float32", (3, 4, 4)), one_class(4)
+    recipe = fitting(replace(recipe_of(source, sample), batch_size=6), target)
+    stages.build(source, recipe, sample, target, folder)
+
+
+@pytest.mark.parametrize("network", ["dense", "pooled", "overlapping", "attentive"])
+def test_a_loss_of_the_inputs_gradient_is_torchs(network: str, tmp_path: Path) -> None:
+    _of_slopes("Slope", network, tmp_path)
+
+
+@pytest.mark.parametrize("network", ["pooled", "recurrent"])
+def test_a_step_along_the_inputs_gradient_is_torchs(network: str, tmp_path: Path) -> None:
+    _of_slopes("Attacked", network, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("recurrent", "gradient of a gradient through GRU, which has none"),
+        ("normalised", "through batch normalisation, .*GroupNorm in place"),
+    ],
+)
+def test_a_gradient_of_a_gradient_that_has_no_form_is_refused(network: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=said):
+        _of_slopes("Slope", network, tmp_path)
+
+
 def test_a_loss_that_was_chosen_stands_before_the_models_own(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NETWORKS + OWN.format(FOCAL.strip()))
     recipe = recipe_of(find_model(f"{tmp_path / 'net.py'}:four"), WINDOW)

@@ -165,6 +165,22 @@ def test_a_missing_category_is_one_of_its_own_and_an_unseen_one_none(tmp_path: P
     assert by_target == seen | {3.5: [0, 0, 0]}
 
 
+def test_categories_are_numbers_for_embeddings_where_they_are_asked_for(tmp_path: Path) -> None:
+    table: Columns = {
+        "a": ["x", None, "y", "z", None, "x"],
+        "b": [1, 2, 3, 4, 5, 6],
+        "y": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5],
+    }
+    table["split"] = ["train", "train", "train", "test", "test", "validation"]
+    dataset, folder = converted(write_csv(tmp_path / "a.csv", table), categories="embedded")
+    assert (read_encoding(folder).form, read_encoding(folder).size) == ("embedded", 2)
+    x, y = rows_of(dataset)
+    # Numbers come first; a value that no training row has is 0.
+    codes = dict(zip(y[:, 0].tolist(), x[:, 1].tolist(), strict=True))
+    assert codes == {0.5: 1, 1.5: 3, 2.5: 2, 3.5: 0, 4.5: 3, 5.5: 1}
+    assert "categories are numbers from 0, for embeddings of so many: a 4" in read_account(folder).told
+
+
 ODD: dict[str, tuple[bytes, int]] = {
     "a mark of UTF-8": (b"\xef\xbb\xbfa,y\n" + b"1.5,u\n2.5,v\n" * 10, 1),
     "UTF-16": (("a,y\n" + "1.5,ü\n2.5,v\n" * 10).encode("utf-16"), 1),

@@ -166,6 +166,10 @@ def test_columns_that_are_not_there_are_told_with_the_nearest(tmp_path: Path) ->
 def test_what_is_of_tables_is_refused_of_others_and_the_other_way_round(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^--group-column belongs to tables, .*sample is none: leave it out$"):
         convert(None, tmp_path / "build", ConvertOptions(group_column="a"))
+    with pytest.raises(
+        UsageError, match=r"^--categories embedded, or the recipe's, belongs to tables, .*sample is none"
+    ):
+        convert(None, tmp_path / "build", ConvertOptions(categories="embedded"))
     source = write_csv(tmp_path / "a.csv", columns())
     assert "--classes chooses folders of photographs, IN is a table" in refusal(source, UsageError, classes=("a", "b"))
     assert "IN names images: give the folder that holds them" in refusal(write_csv(tmp_path / "labels.csv", columns()))
