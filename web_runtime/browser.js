@@ -28,7 +28,7 @@
 export function browserPlatform(runtime, { folder, output, say, record = () => {}, between = turn }) {
   runtime.env.wasm.wasmPaths = new URL('runtime/', folder).href;
   return {
-    read: (path) => readIfThere(new URL(path, folder)),
+    read: fileIn(folder),
     output,
     async session({ content, beside }, options) {
       // The runtime starts its threads with the first session, for all.
@@ -63,15 +63,16 @@ export function turn() {
 }
 
 /**
- * @param {URL} address
- * @returns {Promise<Uint8Array | null>} null where there is no such file
+ * Reads files of a package that is served.
+ * @param {URL} folder
+ * @returns {Platform['read']}
  */
-async function readIfThere(address) {
-  const answer = await fetch(address);
+export const fileIn = (folder) => async (path) => {
+  const answer = await fetch(new URL(path, folder));
   if (answer.status === 404) return null;
-  if (!answer.ok) throw new Error(`${address.pathname}: ${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
   return new Uint8Array(await answer.arrayBuffer());
-}
+};
 
 /**
  * Whether a graph names a file that lies beside it.

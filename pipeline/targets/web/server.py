@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,7 +97,7 @@ def serving(folder: Path, session: Session, output: Output, port: int = PORT) ->
     """
     try:
         site = Site(folder, port, session, output)
-    except OSError:
+    except OSError:  # another program, or run, has it
         site = Site(folder, 0, session, output)
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -113,6 +114,11 @@ def _files_of(folder: Path) -> Mapping[str, tuple[Path, str]]:
     named = [(MANIFEST, ""), *((file.path, file.sha256) for file in manifest.files)]
     found = {name: (folder / name, digest) for name, digest in named}
     return {name: at for name, at in found.items() if at[0].resolve().is_relative_to(folder)}
+
+
+def _plain(line: str) -> str:
+    """A line of the log, which has tabs."""
+    return "\t".join(in_line(part) for part in line.split("\t"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -184,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = self._message()
         session, job = self.server.session, str(message.get("job"))
         if path == f"{HOST}lines":
-            taken = session.say(job, [in_line(str(line)) for line in message.get("lines", ())])
+            taken = session.say(job, [_plain(str(line)) for line in message.get("lines", ())])
         elif path == f"{HOST}end":
             taken = session.end(job, 1 if message.get("code") else 0)
         else:
@@ -255,18 +261,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Type", "application/x-ndjson")
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
             known = ""
             while not self._has_left():
-                for name, content in self.server.session.events(known, _LOOK_S):
-                    self.wfile.write(f"event: {name}\ndata: {content}\n\n".encode())
-                    if name == "over":
-                        return
-                    known = json.loads(content)["id"]
+                job, over = self.server.session.news(known, _LOOK_S)
+                if job:
+                    self._tell({"job": asdict(job)})
+                    known = job.id
+                if over:
+                    self._tell({"over": True})
+                    return
         finally:
             self.server.session.leave()
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        self.wfile.write(f"{json.dumps(message)}\n".encode())
 
     def _has_left(self) -> bool:
         readable, _, _ = select.select([self.connection], [], [], 0)

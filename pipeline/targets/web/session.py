@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 # Until then a page that is loaded again is back.
 AWAY_S = 15.0
@@ -48,7 +47,7 @@ class Session:
         self._job: Job | None = None
         self._lines: list[str] = []
         self._code: int | None = None
-        self._over: str | None = None
+        self._over = False
         self._visitor: Visitor | None = None
         self._is_here = False
         # When the page was last seen to go.
@@ -79,11 +78,12 @@ class Session:
                 self._changed.wait(_TURN_S)
             return self._visitor
 
-    def end_all(self, where: str) -> None:
-        """Tells the page that nothing more will come, and what the user is to read."""
+    def end_all(self) -> None:
+        """Tells the page that nothing more will come, and waits a moment until it knows."""
         with self._changed:
-            self._over = where
+            self._over = True
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_here, _TURN_S)
 
     def enter(self, visitor: Visitor) -> bool:
         """A page has come; false where another one is there."""
@@ -98,18 +98,18 @@ class Session:
         """The page was closed, or is loaded again."""
         with self._changed:
             self._is_here, self._left_at = False, time.monotonic()
+            self._changed.notify_all()
 
-    def events(self, known: str, timeout_s: float) -> list[tuple[str, str]]:
-        """What the page does not know yet, waited for: names of events, and their content as JSON.
+    def news(self, known: str, timeout_s: float) -> tuple[Job | None, bool]:
+        """Waits for what the page does not know yet: a job, and whether nothing more will come.
 
         Args:
           known: the id of the job that it knows of.
           timeout_s: so long at most.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._over is not None or self._is_new(known), timeout_s)
-            found = [("job", json.dumps(asdict(self._job)))] if self._job and self._is_new(known) else []
-            return found + ([("over", json.dumps(self._over))] if self._over is not None else [])
+            self._changed.wait_for(lambda: self._over or self._is_new(known), timeout_s)
+            return self._job if self._is_new(known) else None, self._over
 
     def say(self, job: str, lines: Sequence[str]) -> bool:
         """Takes lines of a job; false where it is another one's, or over."""
