@@ -253,6 +253,7 @@ def make_package(
             prepared.dataset,
             into or settings.build,
             settings.kind.engines,
+            settings.kind.runner(),
             {**extra, **loop_files(settings.runner.loop)},
         )
 

@@ -19,7 +19,7 @@ from pipeline.fleet.options.declared import FleetOptions
 from pipeline.optimizers import RULES, Optimizer, parse_optimizer
 from pipeline.options import colour, listed, names_of_classes, one_of, positive_number
 from pipeline.recipe import CATEGORIES, FROZEN_DTYPES, LOSSES
-from pipeline.targets import Kind, kind_of, target_name
+from pipeline.targets import Kind, check_options, check_task, kind_of, target_name
 
 # Tasks that read the model, that convert the dataset, and that talk to a target.
 _MODEL = ("export", "artifacts", "package", "run", "fleet", "join")
@@ -54,7 +54,7 @@ class Settings:
     target: Annotated[
         str,
         Option(
-            "arm64 (a device connected by adb) or x86 (this machine; with --serial such a device)",
+            "arm64 (a device connected by adb), x86 (this machine; with --serial such a device) or web (a browser)",
             target_name,
             (*_TARGET, "status", "attach", "stop"),
             {
@@ -118,7 +118,7 @@ class Settings:
     serial: Annotated[
         str | None,
         Option(
-            "adb serial of the device, when there are several; makes --target x86 a device",
+            "adb serial of the device, when there are several; makes --target x86 a device, and web its browser",
             str,
             ("runtime", "package", *_DEVICE),
             example="emulator-5554",
@@ -320,7 +320,10 @@ class Settings:
         if engine != LOWERED and engine not in self.kind.engines:
             here = ", or leave out --serial" if engine in kind_of(self.target, None).engines else ""
             raise UsageError(f"--engine {engine} does not run on {self.kind.name}: use --engine lowered{here}")
+        check_options(self.target, self.runner)
         self._check_model()
+        if self.run is not None:
+            check_task("infer", self.target)
         if self.run is not None and (self.checkpoint is not None or engine != LOWERED):
             other = "--checkpoint" if self.checkpoint is not None else "--engine"
             raise UsageError(f"--run evaluates the model that the run ended with: leave out {other}")

@@ -81,6 +81,21 @@ export function predictionsFile({ guesses, probabilities }, labels, heading) {
 }
 
 /**
+ * What `predictionsFile` made.
+ * @param {Uint8Array} bytes
+ */
+export function readPredictions(bytes) {
+  const end = bytes.indexOf(10) + 1;
+  const heading = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  // A typed array begins at a multiple of its elements' size.
+  const numbers = bytes.slice(end).buffer;
+  const { images } = heading;
+  const [labels, guesses] = [0, 1].map((place) => new Int32Array(numbers, 4 * place * images, images));
+  const probabilities = new Float32Array(numbers, 8 * images, images);
+  return { heading: /** @type {{split: string, step: number}} */ (heading), labels, guesses, probabilities };
+}
+
+/**
  * Softmax, a sigmoid or the logit itself, of the largest of some logits; 0 where that is no number.
  * @param {Float32Array} logits
  * @param {'clip' | 'sigmoid' | 'softmax'} how

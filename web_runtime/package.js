@@ -14,7 +14,7 @@ const KEPT_BYTES = 2 ** 28;
 export class Package {
   /**
    * Reads the manifest; a folder without one is taken as it is.
-   * @param {Platform} platform
+   * @param {Pick<Platform, 'read' | 'session'>} platform
    */
   static async open(platform) {
     const bytes = await platform.read('manifest.json');
@@ -32,7 +32,7 @@ export class Package {
   }
 
   /**
-   * @param {Platform} platform
+   * @param {Pick<Platform, 'read' | 'session'>} platform
    * @param {Map<string, string>} digests of the files, by path
    * @param {string} digest of model and dataset, the same on every target; empty where there is no manifest
    */

@@ -15,6 +15,7 @@ from pipeline.configuration.given import COMMAND_LINE, Given, Typed, key_of, typ
 from pipeline.errors import UsageError
 from pipeline.progress import note
 from pipeline.settings import Settings
+from pipeline.targets import check_task
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def read_settings(task: str, typed: Typed) -> Settings:
       UsageError: a place says what cannot be meant.
     """
     found = in_force(task, typed_options(typed), configured(Path(), os.environ))
+    check_task(task, found.settings.target)
     # A training that goes on has its own options: what a file says for others is not worth a word.
     if found.settings.resume is None:
         tell_aside(found)

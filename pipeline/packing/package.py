@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import device_runtime
 from device_runtime.formats.manifest import CACHE, OUTPUT, Manifest, describe, write_manifest
-from pipeline.files import new_folder
-from pipeline.packing.runtime import PACKAGING, read_versions
+from pipeline.files import new_folder, sha256_of
+from pipeline.packing.runner import python_runner
+from pipeline.packing.runtime import read_versions
 from pipeline.stages import STAMP, build_once, key_of, program_digest
 
-SCRIPTS = ("run.sh", "train.sh", "eval.sh", "eval_untrained.sh", "bench.sh", "job.sh")
+Runner = Mapping[str, Path]
 CopyFile = Callable[[str, str], object]
 
 # Of a device of a fleet.
@@ -38,6 +38,7 @@ def build_package(
     dataset: Path,
     build: Path,
     engines: Sequence[str],
+    runner: Runner,
     extra: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
     """Makes build/package-<target>/ of the folders that the other stages wrote; kept while none of them changed.
@@ -50,13 +51,15 @@ def build_package(
       dataset: folder of the convert stage.
       build: takes the package.
       engines: what can train there: parts of others are left out.
+      runner: what trains there: its files by their paths in the package.
       extra: further files of the package by name.
     """
     folder = package_folder(build, target)
-    scripts = {name: (PACKAGING / name).read_text() for name in SCRIPTS}
     stamps = [(part / STAMP).read_text() for part in (runtime, model)]
-    key = key_of(program_digest(), target, model_name, stamps, dataset.name, scripts, sorted(extra.items()))
-    build_once(folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder, engines, extra))
+    key = key_of(program_digest(), target, model_name, stamps, dataset.name, _digests(runner), sorted(extra.items()))
+    build_once(
+        folder, key, lambda: _assemble(target, model_name, runtime, model, dataset, folder, engines, runner, extra)
+    )
     return folder
 
 
@@ -73,17 +76,17 @@ def build_fleet_package(
       dataset: the device's images; None where they lie on the device.
       folder: the package; kept while nothing of it changed.
     """
-    scripts = {name: (PACKAGING / name).read_text() for name in _FLEET_SCRIPTS}
+    runner = python_runner(_FLEET_SCRIPTS)
     stamps = [(part / STAMP).read_text() for part in (runtime, model, *([dataset] if dataset else []))]
-    key = key_of(program_digest(), target, model_name, stamps, scripts)
-    build_once(folder, key, lambda: _assemble_linked(target, model_name, runtime, model, dataset, folder))
+    key = key_of(program_digest(), target, model_name, stamps, _digests(runner))
+    build_once(folder, key, lambda: _assemble_linked(target, model_name, runtime, model, dataset, folder, runner))
 
 
 def _assemble_linked(
-    target: str, model_name: str, runtime: Path, model: Path, dataset: Path | None, folder: Path
+    target: str, model_name: str, runtime: Path, model: Path, dataset: Path | None, folder: Path, runner: Runner
 ) -> None:
     with new_folder(folder) as temporary:
-        _add_runner(runtime, temporary, _FLEET_SCRIPTS, os.link)
+        _add_runner(runtime, temporary, runner, os.link)
         _copy(model, temporary / "model", os.link)
         _leave_out_reference(temporary)
         if dataset:
@@ -100,23 +103,27 @@ def build_inference_package(target: str, runtime: Path, build: Path) -> Path:
       build: takes the package.
     """
     folder = build / f"inference-{target}"
-    scripts = {name: (PACKAGING / name).read_text() for name in INFERENCE_SCRIPTS}
-    key = key_of(program_digest(), target, (runtime / STAMP).read_text(), scripts)
-    build_once(folder, key, lambda: _assemble_inference(target, runtime, folder))
+    runner = python_runner(INFERENCE_SCRIPTS)
+    key = key_of(program_digest(), target, (runtime / STAMP).read_text(), _digests(runner))
+    build_once(folder, key, lambda: _assemble_inference(target, runtime, folder, runner))
     return folder
 
 
-def _assemble_inference(target: str, runtime: Path, folder: Path) -> None:
+def _assemble_inference(target: str, runtime: Path, folder: Path, runner: Runner) -> None:
     with new_folder(folder) as temporary:
-        _add_runner(runtime, temporary, INFERENCE_SCRIPTS)
+        _add_runner(runtime, temporary, runner)
         write_manifest(temporary, Manifest(target, "", describe(temporary), read_versions(runtime)))
 
 
-def _add_runner(runtime: Path, folder: Path, scripts: Sequence[str], copy_file: CopyFile = shutil.copy2) -> None:
+def _add_runner(runtime: Path, folder: Path, runner: Runner, copy_file: CopyFile = shutil.copy2) -> None:
     _copy(runtime, folder / "runtime", copy_file)
-    _copy(Path(device_runtime.__file__).parent, folder / "device_runtime")
-    for script in scripts:
-        shutil.copy(PACKAGING / script, folder / script)
+    for name, source in runner.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, folder / name)
+
+
+def _digests(runner: Runner) -> list[tuple[str, str]]:
+    return [(name, sha256_of(source)) for name, source in sorted(runner.items())]
 
 
 def _assemble(
@@ -127,10 +134,11 @@ def _assemble(
     dataset: Path,
     folder: Path,
     engines: Sequence[str],
+    runner: Runner,
     extra: Mapping[str, bytes],
 ) -> None:
     with new_folder(folder) as temporary:
-        _add_runner(runtime, temporary, SCRIPTS)
+        _add_runner(runtime, temporary, runner)
         _copy(dataset, temporary / "dataset")
         _copy(model, temporary / "model")
         if "reference" not in engines:
@@ -149,7 +157,7 @@ def _assemble(
 
 def _leave_out_reference(package: Path) -> None:
     shutil.rmtree(package / "model" / "reference", ignore_errors=True)
-    (package / "device_runtime" / "engines" / "reference.py").unlink()
+    (package / "device_runtime" / "engines" / "reference.py").unlink(missing_ok=True)
 
 
 def _copy(source: Path, destination: Path, copy_file: CopyFile = shutil.copy2) -> None:

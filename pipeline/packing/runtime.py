@@ -39,6 +39,7 @@ class Rules:
       libraries: names of the libraries to take from them, beside the loader.
       unused_numpy: glob patterns of what a device's numpy leaves out.
       unused_stdlib: glob patterns of what the runner never loads of the standard library.
+      web_files: what a browser loads of onnxruntime-web.
     """
 
     unused: tuple[str, ...]
@@ -48,6 +49,7 @@ class Rules:
     libraries: tuple[str, ...]
     unused_numpy: tuple[str, ...]
     unused_stdlib: tuple[str, ...]
+    web_files: tuple[str, ...]
 
 
 def read_rules() -> Rules:
@@ -62,6 +64,7 @@ def read_rules() -> Rules:
         libraries=tuple(device["libraries"]),
         unused_numpy=tuple(device["unused_numpy"]),
         unused_stdlib=tuple(device["unused_stdlib"]),
+        web_files=tuple(record["web"]["files"]),
     )
 
 

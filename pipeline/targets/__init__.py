@@ -6,14 +6,17 @@ Belongs here: another way to a machine: a module with a `kind`, which this file 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from device_runtime.formats.option import long_form
+from device_runtime.formats.options import Options
 from pipeline.errors import UsageError
 from pipeline.machine.facts import MachineFacts
 from pipeline.packing.abi import ABIS
+from pipeline.packing.runner import python_runner
 from pipeline.progress import OnProgress
 
 OnLine = Callable[[str], None]
@@ -123,6 +126,7 @@ class Kind:
       checkpoint: takes what `--checkpoint` says; returns the path that the runner on the target reads.
       is_here: whether it is this machine: what runs there ends with who started it.
       engines: what can train there.
+      runner: what does: its files here by their paths in the package.
     """
 
     name: str
@@ -131,11 +135,29 @@ class Kind:
     checkpoint: Callable[[str], str]
     is_here: bool
     engines: tuple[str, ...]
+    runner: Callable[[], Mapping[str, Path]] = python_runner
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What of the project has no place on a target: tasks, and options of the runner."""
+
+    tasks: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+WEB = "web"
+LIMITS = {
+    WEB: Limits(
+        tasks=("infer", "bench", "status", "attach", "stop"),
+        options=("loop", "verbose", "while_charging", "between", "min_battery", "max_battery_temp", "stay_awake"),
+    )
+}
 
 
 def names() -> list[str]:
     """What `--target` may be."""
-    return sorted(abi.target for abi in ABIS)
+    return sorted([*(abi.target for abi in ABIS), WEB])
 
 
 def target_name(text: str) -> str:
@@ -149,8 +171,31 @@ def target_name(text: str) -> str:
     return text
 
 
+def check_task(task: str, target: str) -> None:
+    """Refuses a task that has no place on the target.
+
+    Raises:
+      UsageError: it has none.
+    """
+    if target in LIMITS and task in LIMITS[target].tasks:
+        raise UsageError(f"`invoke {task}` does not work with --target {target}: leave it out, or give another one")
+
+
+def check_options(target: str, runner: Options) -> None:
+    """Refuses options of the runner that the target's has not.
+
+    Raises:
+      UsageError: there are some.
+    """
+    lacking = LIMITS[target].options if target in LIMITS else ()
+    given = [long_form(name) for name in lacking if getattr(runner, name)]
+    if given:
+        raise UsageError(f"{' and '.join(given)} {'do' if given[1:] else 'does'} not work with --target {target}")
+
+
 def kind_of(target: str, serial: str | None) -> Kind:
     """The kind of machine that `--target` and `--serial` mean; the environment's serial makes no device of this one."""
     here = serial is None and any(abi.target == target and abi.needs_serial for abi in ABIS)
-    kind: Kind = importlib.import_module(f"{__name__}.{'local' if here else 'device'}").kind(target)
+    module = "web.target" if target == WEB else "local" if here else "device"
+    kind: Kind = importlib.import_module(f"{__name__}.{module}").kind(target)
     return kind

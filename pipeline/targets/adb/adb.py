@@ -129,6 +129,25 @@ class Adb:
             )
         return result.text
 
+    @contextmanager
+    def reversed_port(self, port: int) -> Iterator[None]:
+        """Leads a port of the device's loopback to the same one of this machine while the block runs.
+
+        Raises:
+          ConnectionLost: the device went away, or has that port in use.
+        """
+        self._ask(f"reverse:forward:tcp:{port};tcp:{port}")
+        try:
+            yield
+        finally:
+            # A device that is gone has forgotten it.
+            with suppress(TargetError):
+                self._ask(f"reverse:killforward:tcp:{port}")
+
+    def _ask(self, service: str) -> None:
+        with self._explained(service), self._open(service, server.ASK_TIMEOUT_S) as connection:
+            server.agreed(connection, server.ASK_TIMEOUT_S)
+
     def reconnect(self, timeout_s: float) -> None:
         """Waits until the device answers a command again; starts the adb server again where that is what went away.
 

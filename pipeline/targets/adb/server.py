@@ -63,6 +63,16 @@ def block(connection: adbutils.AdbConnection, timeout_s: float) -> str:
         return str(connection.read_string_block())
 
 
+def agreed(connection: adbutils.AdbConnection, timeout_s: float) -> None:
+    """Reads that a service, which was granted, did what was asked of it.
+
+    Raises:
+      Silent, Broken: it did not.
+    """
+    with _translated(timeout_s):
+        connection.check_okay()
+
+
 @contextmanager
 def _translated(timeout_s: float) -> Iterator[None]:
     """Nothing but the library's own calls belongs in the block: an OSError of a callback means something else."""
