@@ -35,5 +35,7 @@ def test_a_checkpoint_of_a_device_is_in_its_output_folder() -> None:
 
 def test_an_unknown_target_is_refused_with_those_that_there_are() -> None:
     assert target_name("arm64") == "arm64"
-    with pytest.raises(UsageError, match="unknown target 'device': give --target arm64 or --target x86"):
+    with pytest.raises(
+        UsageError, match="unknown target 'device': give --target arm64 or --target web or --target x86"
+    ):
         target_name("device")
