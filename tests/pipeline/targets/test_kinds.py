@@ -16,6 +16,8 @@ from pipeline.targets import target_name
         ("x86", "emulator-5554", "x86-device", False, "--target x86 --serial emulator-5554"),
         ("arm64", None, "arm64", False, "--target arm64"),
         ("arm64", "R58", "arm64", False, "--target arm64 --serial R58"),
+        ("web", None, "web", True, "--target web"),
+        ("web", "R58", "web", True, "--target web --serial R58"),
     ],
 )
 def test_a_serial_makes_a_device_of_x86(
