@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.commands import Process, beside
 from pipeline.errors import CommandError
 from pipeline.targets.web.receiving import Output
-from pipeline.targets.web.server import serving
+from pipeline.targets.web.server import POLICY, serving
 from pipeline.targets.web.session import Job, Session
 
 PAGE = "bench.html"
@@ -24,6 +24,8 @@ _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update"),
     *("--disable-background-networking", "--disable-sync"),
 )
+# Threads of TensorFlow.js begin with scripts that it writes itself.
+_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' blob:")
 # An engine's first answer comes when it is warm.
 TIMEOUT_S = 600.0
 _LATE, _ENDED = 2, 3
@@ -96,7 +98,7 @@ def opened(program: str, package: Path) -> Iterator[Page]:
     session = Session()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "chromium.log")
-        with serving(package, session, Output(package / "output")) as site:
+        with serving(package, session, Output(package / "output"), policy=_POLICY) as site:
             command = (program, *_OPTIONS, f"--user-data-dir={folder}/profile", site.address + PAGE)
             with beside(command, log) as process:
                 yield Page(session, process, log)

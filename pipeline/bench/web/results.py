@@ -28,7 +28,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class WebResult:
-    """A network in a browser: by number of threads each engine; TensorFlow.js has one thread whatever ours have."""
+    """A network in a browser: by number of threads each engine."""
 
     title: str
     browser: str

@@ -37,7 +37,10 @@ _TFJS_PINS = PACKAGING / "tfjs"
 _TFJS_FILES = {
     "@tensorflow/tfjs/dist/tf.es2017.min.js": "tf.js",
     "@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.es2017.min.js": "tf-backend-wasm.js",
-    "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm": "tfjs-backend-wasm-simd.wasm",
+    **{
+        f"@tensorflow/tfjs-backend-wasm/dist/{name}": name
+        for name in ("tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm")
+    },
 }
 
 # By engine and threads, its answers of each round.
@@ -96,7 +99,7 @@ def _measured(built: Built, page: Page, settings: Settings) -> Answers:
             native = running.enter_context(converse(command, timeout_s=TIMEOUT_S, env=environment))
             asks[OURS, threads] = partial(page.measure, "ours", threads, settings.seconds)
             asks[NATIVE, threads] = partial(_answer, native)
-        asks[TFJS, 1] = partial(page.measure, "tfjs", 1, settings.seconds)
+            asks[TFJS, threads] = partial(page.measure, "tfjs", threads, settings.seconds)
         for (engine, threads), ask in asks.items():
             note(f"{engine} on {threads} thread{'s' * (threads > 1)} is set up, and warm")
             ask()
@@ -123,7 +126,6 @@ def _result(built: Built, browser: str, answers: Answers, repeats: int) -> WebRe
     threads = {}
     for count in THREADS:
         ours = [answer["ms"] for answer in answers[OURS, count]]
-        names = ((OURS, count), (NATIVE, count), (TFJS, 1))
-        threads[count] = {name[0]: timing(name, ours) for name in names}
+        threads[count] = {engine: timing((engine, count), ours) for engine in (OURS, NATIVE, TFJS)}
     optimizer = written(recipe.optimizer)
     return WebResult(built.measured.title, browser, built.image, recipe.batch_size, optimizer, repeats, threads)

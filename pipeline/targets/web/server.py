@@ -44,14 +44,16 @@ TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
-# Threads of WebAssembly share memory, which a browser gives to a page alone that nothing from elsewhere can be in; and
-# whatever is in the page, it can ask nobody but this server.
+# Whatever is in the page, it can ask nobody but this server.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Threads of WebAssembly share memory, which a browser gives to a page alone that nothing from elsewhere can be in.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -73,9 +75,9 @@ class Site(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int, session: Session, output: Output) -> None:
+    def __init__(self, folder: Path, port: int, session: Session, output: Output, policy: str) -> None:
         super().__init__((ADDRESS, port), _Handler)
-        self.session, self.output = session, output
+        self.session, self.output, self.policy = session, output, policy
         self.origin = f"http://{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(12)
         self.address = f"{self.origin}/{self.token}/"
@@ -86,7 +88,7 @@ class Site(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path, session: Session, output: Output, port: int = PORT) -> Iterator[Site]:
+def serving(folder: Path, session: Session, output: Output, port: int = PORT, policy: str = POLICY) -> Iterator[Site]:
     """Serves a package while the block runs.
 
     Args:
@@ -94,11 +96,12 @@ def serving(folder: Path, session: Session, output: Output, port: int = PORT) ->
       session: what the page asks for, and takes what it tells.
       output: takes the files that it hands back.
       port: taken where it is free.
+      policy: what the page may load, as Content-Security-Policy.
     """
     try:
-        site = Site(folder, port, session, output)
+        site = Site(folder, port, session, output, policy)
     except OSError:  # another program, or run, has it
-        site = Site(folder, 0, session, output)
+        site = Site(folder, 0, session, output, policy)
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -146,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         """What is served is no news."""
 
     def end_headers(self) -> None:
-        for name, value in HEADERS.items():
+        for name, value in {**HEADERS, "Content-Security-Policy": self.server.policy}.items():
             self.send_header(name, value)
         super().end_headers()
 

@@ -8,13 +8,13 @@ import { opened, serve } from './turns.js';
 /** @typedef {import('../web_runtime/model.js').Model} Model */
 /** @typedef {{height: number, width: number, scale: number, mean: number[], std: number[]}} Preprocessing */
 
-serve(async ({ folder: address }) => {
+serve(async ({ folder: address, threads }) => {
   const folder = new URL(address);
   for (const name of ['tf.js', 'tf-backend-wasm.js']) await import(new URL(`tfjs/${name}`, folder).href);
   const { tf } = /** @type {any} */ (globalThis);
   tf.wasm.setWasmPaths(new URL('tfjs/', folder).href);
-  // Its threads begin with scripts that no address has, which the page's rules keep out.
-  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  tf.wasm.setThreadsCount(threads);
+  if (threads === 1) tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (!(await tf.setBackend('wasm'))) throw new Error('its WebAssembly does not start');
   addFilterGradient(tf);
   const read = fileIn(folder);
