@@ -16,14 +16,16 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.targets.web.receiving import Refused
 
-# Threads of WebAssembly share memory, which a browser gives to a page alone that nothing from elsewhere can be in; and
-# whatever is in the page, it can ask nobody but this server.
+# Whatever is in the page, it can ask nobody but this server.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Threads of WebAssembly share memory, which a browser gives to a page alone that nothing from elsewhere can be in.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -32,16 +34,23 @@ _SILENT_S = 60.0
 
 
 class Guarded(Protocol):
-    """A server that has a page: what begins every address of it, and the word behind that."""
+    """A server that has a page.
+
+    Attributes:
+      origin: what begins every address of it.
+      token: the word behind that.
+      policy: what the page may load.
+    """
 
     origin: str
     token: str
+    policy: str
 
 
 class GuardedHandler(BaseHTTPRequestHandler):
     """One connection of a browser."""
 
-    server: Any
+    server: Any  # a Guarded
     protocol_version = "HTTP/1.1"
     timeout = _SILENT_S
     server_version = "train-on-device"
@@ -80,7 +89,7 @@ class GuardedHandler(BaseHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Every answer has them, those to workers and modules, too."""
-        for name, value in HEADERS.items():
+        for name, value in {**HEADERS, "Content-Security-Policy": self.server.policy}.items():
             self.send_header(name, value)
         super().end_headers()
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import in_line
-from pipeline.targets.web.guard import GuardedHandler
+from pipeline.targets.web.guard import POLICY, GuardedHandler
 from pipeline.targets.web.receiving import Output, Refused
 from pipeline.targets.web.session import Session, Visitor
 
@@ -57,9 +57,9 @@ class Site(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int, session: Session, output: Output) -> None:
+    def __init__(self, folder: Path, port: int, session: Session, output: Output, policy: str) -> None:
         super().__init__((ADDRESS, port), _Handler)
-        self.session, self.output = session, output
+        self.session, self.output, self.policy = session, output, policy
         self.origin = f"http://{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(12)
         self.address = f"{self.origin}/{self.token}/"
@@ -70,7 +70,7 @@ class Site(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path, session: Session, output: Output, port: int = PORT) -> Iterator[Site]:
+def serving(folder: Path, session: Session, output: Output, port: int = PORT, policy: str = POLICY) -> Iterator[Site]:
     """Serves a package while the block runs.
 
     Args:
@@ -78,11 +78,12 @@ def serving(folder: Path, session: Session, output: Output, port: int = PORT) ->
       session: what the page asks for, and takes what it tells.
       output: takes the files that it hands back.
       port: taken where it is free.
+      policy: what the page may load, as Content-Security-Policy.
     """
     try:
-        site = Site(folder, port, session, output)
+        site = Site(folder, port, session, output, policy)
     except OSError:  # another program, or run, has it
-        site = Site(folder, 0, session, output)
+        site = Site(folder, 0, session, output, policy)
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
