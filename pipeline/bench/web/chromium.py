@@ -20,8 +20,9 @@ from pipeline.targets.web.server import serving
 from pipeline.targets.web.session import Job, Session
 
 PAGE = "bench.html"
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_OPTIONS = (
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Of a browser that nobody sees, and that asks nobody.
+OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update"),
     *("--disable-background-networking", "--disable-sync"),
 )
@@ -38,7 +39,7 @@ def find_chromium() -> str:
     Raises:
       CommandError: there is none.
     """
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         raise CommandError("no Chromium is on this machine: `apt-get install chromium`, or leave out --target web")
     return program
@@ -100,6 +101,6 @@ def opened(program: str, package: Path) -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "chromium.log")
         with serving(package, session, Output(package / "output"), policy=_POLICY) as site:
-            command = (program, *_OPTIONS, f"--user-data-dir={folder}/profile", site.address + PAGE)
+            command = (program, *OPTIONS, f"--user-data-dir={folder}/profile", site.address + PAGE)
             with beside(command, log) as process:
                 yield Page(session, process, log)
