@@ -14,8 +14,9 @@ from typing import Any
 
 from pipeline.commands import Process, beside
 from pipeline.errors import CommandError
+from pipeline.targets.web.guard import POLICY
 from pipeline.targets.web.receiving import Output
-from pipeline.targets.web.server import POLICY, serving
+from pipeline.targets.web.server import serving
 from pipeline.targets.web.session import Job, Session
 
 PAGE = "bench.html"
