@@ -23,7 +23,7 @@ ROOMS = (
         "pipeline.stages",
     ),
     "pipeline.machine",
-    *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets"),
+    *("pipeline.packing", "pipeline.targets.adb", "pipeline.targets", "pipeline.targets.web"),
     *("pipeline.graphs", "pipeline.options", "pipeline.fleet.options"),
     *("pipeline.optimizers", "pipeline.recipe", "pipeline.settings"),
     *("pipeline.sources.layers", "pipeline.sources.models", "pipeline.sources.onnx_files", "pipeline.sources"),
@@ -49,7 +49,7 @@ ROOMS = (
 )
 
 # Of files that a person writes or a lock file is.
-SUFFIXES = (".py", ".md", ".toml", ".txt", ".sh", ".yml", ".js", ".json")
+SUFFIXES = (".py", ".md", ".toml", ".txt", ".sh", ".yml", ".js", ".json", ".html", ".css")
 
 # Of a runner that is a browser's and Node's: what differs between them is given to it.
 OF_NODE = {"node.js"}
@@ -139,9 +139,9 @@ def test_the_device_side_imports_nothing_that_a_device_lacks(path: Path) -> None
 
 
 def test_the_runner_in_javascript_imports_its_own_modules_alone() -> None:
-    for path in (ROOT / "web_runtime").glob("*.js"):
+    for path in (ROOT / "web_runtime").rglob("*.js"):
         names = re.findall(r"^(?:import|export) [^;]*?from '([^']+)'", path.read_text(), re.MULTILINE)
-        foreign = [name for name in names if not (name.startswith("./") and (path.parent / name).is_file())]
+        foreign = [name for name in names if not (name.startswith(".") and (path.parent / name).is_file())]
         assert path.name in OF_NODE or not foreign, f"{path} imports {foreign}"
 
 

@@ -36,5 +36,6 @@ def _how_to_go_on(settings: Settings, output: Path) -> str:
     kept = f"the last checkpoint is of step {saved[-1]}" if saved else "no checkpoint was saved before"
     folders = {"--build": (settings.build, Path("build")), "--runs": (settings.runs, Path("runs"))}
     given = [word for name, (path, default) in folders.items() if path != default for word in (name, str(path))]
+    given = [*([] if settings.named == Settings().named else settings.named.split()), *given]
     given += ["--tensorboard"] if settings.tensorboard else []
     return f"interrupted; {kept}: `{shlex.join(['invoke', 'run', '--resume', *given])}` goes on from there"

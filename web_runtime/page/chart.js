@@ -24,17 +24,17 @@ export class Chart {
     new ResizeObserver(() => this._draw()).observe(figure);
   }
 
-  clear() {
-    this._points = [];
+  /** @param {number} last the step whose point, and those before, stay */
+  keep(last) {
+    while (this._points.length && this._points[this._points.length - 1][0] > last) this._points.pop();
     this._ask();
   }
 
   /** @param {number} step @param {number} value */
   add(step, value) {
     // A training that goes on makes steps again that came after its checkpoint.
-    while (this._points.length && this._points[this._points.length - 1][0] >= step) this._points.pop();
+    this.keep(step - 1);
     this._points.push([step, value]);
-    this._ask();
   }
 
   /** Draws with the next frame, once for all that came. */

@@ -79,10 +79,8 @@ async function end(job, code) {
 
 /** @param {string} [text] */
 function show(text) {
-  const pause = /** @type {HTMLButtonElement} */ (part('pause'));
-  const trains = current?.job.task === 'train.sh';
-  pause.disabled = !trains;
-  pause.textContent = paused ? 'Go on' : 'Pause';
+  part('pause').hidden = current?.job.task !== 'train.sh';
+  part('pause').textContent = paused ? 'Go on' : 'Pause';
   part('start').hidden = !alone || current !== null;
   view.state(text ?? (current ? `${DOING[current.job.task]}${paused ? ': paused' : '…'}` : 'Waiting for the computer.'));
 }
@@ -135,10 +133,10 @@ part('pause').onclick = () => {
   show();
 };
 
-const images = [...dataset.splits].map(([name, { length }]) => `${length} to ${name}`);
-document.title = `Training ${model.name}`;
-part('title').textContent = `Training ${model.name}`;
-part('about').textContent = `${dataset.classes.length || model.target.count} ${model.target.kind === 'class' ? 'classes' : model.target.kind}: ${images.join(', ')}.`;
+const { count, kind } = model.target;
+const samples = [...dataset.splits].map(([name, { length }]) => `${length.toLocaleString('en')} to ${name}`);
+document.title = part('title').textContent = `Training ${model.name}`;
+part('about').textContent = `${count} ${kind === 'class' ? 'classes' : kind}; samples: ${samples.join(', ')}.`;
 
 await host.follow(visitor(), {
   onJob: begin,

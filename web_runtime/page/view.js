@@ -43,10 +43,10 @@ export class View {
     part('state').textContent = text;
   }
 
-  /** Forgets the curves of another training. */
+  /** Forgets the curves of another training; what the untrained model is worth stays. */
   clear() {
-    this._loss.clear();
-    this._score?.clear();
+    this._loss.keep(0);
+    this._score?.keep(0);
     part('after').textContent = '–';
   }
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from device_runtime.formats.manifest import RUN_FOLDERS
+from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import read_metrics, trained_file
 from device_runtime.formats.option import long_form
 from device_runtime.formats.options import LOWERED
@@ -55,7 +56,7 @@ class WebTarget(OutputHere):
     def run(self, script: str, arguments: Sequence[str], on_line: OnLine) -> int:
         """See `Target`."""
         job = self._job(script, arguments)
-        self._opened()
+        self._visitor()
         self._session.begin(job)
         code = self._session.follow(on_line)
         if code is None:
@@ -67,13 +68,18 @@ class WebTarget(OutputHere):
 
     def facts(self) -> MachineFacts:
         """See `Target`."""
-        path = self._package / _VISITOR
-        visitor = read_record(path, Visitor)
-        if visitor is None:
-            self._opened()
-            visitor = self._session.visitor()
-            write_record(path, visitor)
+        visitor = read_record(self._package / _VISITOR, Visitor) or Visitor("", None)
+        if not visitor.system and not (self._output / METRICS).is_file():
+            # A run begins: what trained before would have left its record.
+            visitor = self._visitor()
         return MachineFacts(system=visitor.system, cores=visitor.cores, serial=self._serial or "")
+
+    def _visitor(self) -> Visitor:
+        """Waits for a page, and notes what its browser is."""
+        self._opened()
+        visitor = self._session.visitor()
+        write_record(self._package / _VISITOR, visitor)
+        return visitor
 
     def _job(self, script: str, arguments: Sequence[str]) -> Job:
         words = [word for word in arguments if word != _PROGRESS]
@@ -93,7 +99,7 @@ class WebTarget(OutputHere):
 
     def _trained(self) -> Path:
         """The checkpoint that the last training ended with."""
-        records = read_metrics(self._output) if (self._output / "metrics.jsonl").is_file() else []
+        records = read_metrics(self._output)
         trained = self._output / (trained_file(records) or "none")
         if not trained.is_file():
             raise TargetError(f"{self._output} holds no trained checkpoint: run `invoke train --target {WEB}` first")

@@ -16,6 +16,8 @@ from pipeline.targets import target_name
         ("x86", "emulator-5554", "x86-device", False, "--target x86 --serial emulator-5554"),
         ("arm64", None, "arm64", False, "--target arm64"),
         ("arm64", "R58", "arm64", False, "--target arm64 --serial R58"),
+        ("web", None, "web", True, "--target web"),
+        ("web", "R58", "web", True, "--target web --serial R58"),
     ],
 )
 def test_a_serial_makes_a_device_of_x86(
@@ -35,5 +37,7 @@ def test_a_checkpoint_of_a_device_is_in_its_output_folder() -> None:
 
 def test_an_unknown_target_is_refused_with_those_that_there_are() -> None:
     assert target_name("arm64") == "arm64"
-    with pytest.raises(UsageError, match="unknown target 'device': give --target arm64 or --target x86"):
+    with pytest.raises(
+        UsageError, match="unknown target 'device': give --target arm64 or --target web or --target x86"
+    ):
         target_name("device")
