@@ -21,6 +21,7 @@ export class Asked {
   constructor(worker) {
     this._worker = worker;
     this._number = 0;
+    this._teaching = 0;
     /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, heard: (progress: Progress) => void}>} */
     this._open = new Map();
     worker.addEventListener('message', ({ data: { number, answer, error, progress } }) => {
@@ -66,12 +67,13 @@ export class Asked {
    * @returns {Promise<Taught | null>}
    */
   teach(rows, labels, wishes, heard) {
+    this._teaching = this._number;
     return this._ask({ what: 'teach', rows, labels, wishes }, heard);
   }
 
-  /** Has the teaching end. */
+  /** Has the teaching end after the update that it makes. */
   stop() {
-    this._worker.postMessage({ what: 'stop' });
+    this._worker.postMessage({ what: 'stop', number: this._teaching });
   }
 
   /**

@@ -103,11 +103,11 @@ export class Lessons {
 
   /** @param {number} of a class @param {string} name @param {import('./teacher.js').Seen} seen */
   async add(of, name, { features, thumbnail }) {
+    const id = this._next++;
+    await this._store.write(fileOf(id), joined([features, new Uint8Array(await thumbnail.arrayBuffer())]));
     // It may have been removed while its picture was looked at.
-    if (!this.classes.some(({ id }) => id === of)) return;
-    const photograph = { id: this._next++, of, name, features, thumbnail };
-    this.photographs.push(photograph);
-    await this._store.write(fileOf(photograph.id), joined([features, new Uint8Array(await thumbnail.arrayBuffer())]));
+    if (!this.classes.some((each) => each.id === of)) return this._store.remove(fileOf(id));
+    this.photographs.push({ id, of, name, features, thumbnail });
     await this._save();
   }
 

@@ -33,12 +33,12 @@ export class Recognising {
 
   /** Shows whether there is a head to recognise with. */
   update() {
-    const [known, none] = [this._lessons.known, this._lessons.head === null];
+    const none = this._lessons.head === null;
     this._files.disabled = this._live.disabled = none;
     if (!none) return;
     this._camera?.close();
     this._results.replaceChildren();
-    this._line.textContent = known.length ? '' : 'There is nothing to recognise yet: teach some classes first.';
+    this._line.textContent = 'There is nothing to recognise yet: teach some classes first.';
   }
 
   /** Says nothing of pictures any more: another head was taught. */

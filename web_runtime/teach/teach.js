@@ -51,9 +51,15 @@ async function open() {
       `This network tells at most ${subject.outputs} classes apart` + (left > 0 ? `: room for ${left} more.` : '.');
   };
   add.addEventListener('click', () => after(lessons.addClass(`Class ${lessons.classes.length + 1}`)));
+  const clearing = byId('clearing', HTMLDialogElement);
   byId('clear', HTMLButtonElement).addEventListener('click', () => {
     const photographs = counted(lessons.photographs.length, 'photograph');
-    if (!confirm(`Remove all classes, ${photographs} and the head that was taught?`)) return;
+    byId('clearing-text', HTMLElement).textContent = `Remove all classes, ${photographs} and the head that was taught?`;
+    clearing.returnValue = '';
+    clearing.showModal();
+  });
+  clearing.addEventListener('close', () => {
+    if (clearing.returnValue !== 'clear') return;
     tell('');
     after(lessons.clear());
   });
@@ -78,7 +84,7 @@ function looking(lessons, update, tell) {
     if (!waiting) [done, unreadable] = [0, []];
     waiting += pictures.length;
     for (const picture of pictures) {
-      const name = picture instanceof File ? picture.name : 'from the camera';
+      const name = picture instanceof File ? picture.name : 'a picture of the camera';
       tell(`Looking at photograph ${done + 1} of ${done + waiting}`);
       try {
         await lessons.add(of.id, name, await asked.see(picture));

@@ -69,7 +69,6 @@ export class Teacher {
     this._parts = parts;
     /** @type {{engine: Engine, batchSize: number} | null} */
     this._head = null;
-    this._stopped = false;
   }
 
   /** @returns {Subject} */
@@ -98,11 +97,11 @@ export class Teacher {
    * @param {readonly number[]} labels the output of each
    * @param {Wishes} wishes
    * @param {(progress: Progress) => void} onProgress
+   * @param {() => boolean} isStopped
    * @returns {Promise<Taught | null>} null where it was stopped before the first update
    */
-  async teach(rows, labels, wishes, onProgress) {
+  async teach(rows, labels, wishes, onProgress, isStopped) {
     const { platform, model, shape, threads, files } = this._parts;
-    this._stopped = false;
     const start = withoutOpinion(await this._parts.untrained(), model);
     const { cycles, learning_rate, names } = wishes;
     const batch_size = Math.min(model.recipe.batch_size, labels.length);
@@ -114,7 +113,7 @@ export class Teacher {
     const batches = new Batches(labels.length, batch_size, plan.seed);
 
     let [step, loss] = [0, 0];
-    while (step < plan.last && !this._stopped) {
+    while (step < plan.last && !isStopped()) {
       loss = await engine.train([await split.batch(batches.indices(step + 1))], rateAt(plan, step + 1), step + 1);
       step++;
       if (!Number.isFinite(loss)) {
@@ -132,11 +131,6 @@ export class Teacher {
     const { parameters, buffers, states } = engine;
     const state = { step, parameters, buffers, states, run, optimizer: model.optimizer.name };
     return { step, loss, checkpoint: await writeCheckpoint(state, model, { classes: JSON.stringify(names) }) };
-  }
-
-  /** Has `teach` end after the update that it makes. */
-  stop() {
-    this._stopped = true;
   }
 
   /**

@@ -52,19 +52,23 @@ export class Teaching {
     this._progress.value = 0;
     this._told.textContent = 'Opening the head';
     this.update();
-    let failed = '';
+    let [done, failed] = [false, ''];
     try {
       const taught = await this._asked.teach(rows, labels, wishes, ({ step, last, loss }) => {
         this._progress.value = step / last;
         this._told.textContent = `Update ${step} of ${last}: loss ${loss.toPrecision(3)}`;
       });
       if (taught) {
+        done = true;
         const { step, checkpoint } = taught;
         await this._lessons.keepHead({ classes: classes.map((each) => ({ ...each })), step, photographs: ids, checkpoint });
       }
     } catch (error) {
       failed = messageOf(error);
     }
+    const { head } = this._lessons;
+    // What recognised before goes on doing so.
+    if (!done && head) await this._asked.restore(head.checkpoint);
     this._teaches = false;
     this._onTaught();
     if (failed) this._told.textContent = failed;

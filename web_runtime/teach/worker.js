@@ -26,9 +26,12 @@ async function open() {
 /** What was asked for before: sessions of one runtime take turns. @type {Promise<void>} */
 let before = Promise.resolve();
 
+/** Numbers of what is to end. @type {Set<number>} */
+const stopped = new Set();
+
 addEventListener('message', ({ data }) => {
   // At once: what it ends is what others wait for.
-  if (data.what === 'stop') teacher.then((known) => known.stop(), () => {});
+  if (data.what === 'stop') stopped.add(data.number);
   else before = before.then(() => answer(data));
 });
 
@@ -56,9 +59,10 @@ function answerOf(known, question) {
       return known.recognise(question.picture, question.classes);
     case 'restore':
       return known.restore(question.checkpoint);
-    case 'teach':
-      return known.teach(question.rows, question.labels, question.wishes, (progress) => {
-        postMessage({ number: question.number, progress });
-      });
+    case 'teach': {
+      const { number, rows, labels, wishes } = question;
+      const isStopped = () => stopped.has(number);
+      return known.teach(rows, labels, wishes, (progress) => postMessage({ number, progress }), isStopped);
+    }
   }
 }
