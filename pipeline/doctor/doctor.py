@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.doctor import debian_packages, host, packages
+from pipeline.doctor import browsers, debian_packages, host, packages
 from pipeline.doctor.finding import Finding, Section, State, lacking
 from pipeline.doctor.project import read_project
 from pipeline.doctor.table import print_section
 from pipeline.errors import TargetError, as_typed
 from pipeline.packing.abi import ABIS, ARM64, Abi
 from pipeline.settings import Settings
+from pipeline.targets import WEB
 
 
 def doctor(settings: Settings) -> int:
@@ -42,6 +43,10 @@ def doctor(settings: Settings) -> int:
 def examine(settings: Settings) -> Iterator[Section]:
     """Looks at one matter after the other."""
     project = read_project()
+    if settings.target == WEB:
+        yield Section("Python", (host.interpreter(project), *packages.examine(project)))
+        yield Section("this machine", (*browsers.examine(settings.build / "runtime-web"), *_room(settings)))
+        return
     meant = next(abi for abi in ABIS if abi.target == settings.target)
     on_device = settings.serial is not None or not meant.needs_serial
     # Beside a run on this machine there is told what one on a phone would need.
@@ -56,6 +61,10 @@ def examine(settings: Settings) -> Iterator[Section]:
 def _machine(settings: Settings, runtime: Path, *, on_device: bool) -> Iterator[Finding]:
     yield host.processor(needed=not on_device)
     yield host.pip_works(runtime)
+    yield from _room(settings)
+
+
+def _room(settings: Settings) -> Iterator[Finding]:
     yield host.room(settings.build, host.BUILD_BYTES, "--build")
     yield host.room(settings.runs, host.RUNS_BYTES, "--runs")
 

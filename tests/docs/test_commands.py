@@ -36,6 +36,7 @@ _PHONE = "only a phone shows such an address and code"
 _NODE = "tests/web_runtime does it, in a copy of the checkout"
 _TEACHES = "tests/web/test_teach.py does it, in a browser, until it is interrupted"
 _CPP = "tests/cpp does it, cross-compiled, with Debian's compilers in a root of their own"
+_WEB = "tests/web does it, in a browser"
 _LONG = "it takes many minutes: tests/pipeline/bench measures with each option, on small networks"
 
 # What cannot be typed here, and why.
@@ -61,6 +62,10 @@ NOT_RUN = {
     "cmake -S examples/cpp -B build/cpp-arm64 -DCMAKE_SYSTEM_NAME=Linux "
     "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++": _CPP,
     "cmake --build build/cpp-arm64": _CPP,
+    "train-on-device run --target web": _WEB,
+    "train-on-device run --target web --data /PATH/MNIST_Data --cycles 1000": _WEB,
+    "train-on-device run --target web --serial SERIAL": _WEB,
+    "train-on-device run --target web --resume": _WEB,
     "adb pair 192.168.1.20:37099 123456": _PHONE,
     "adb connect 192.168.1.20:40001": _PHONE,
 }

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -52,6 +52,10 @@ def wait_until(found: Callable[[], Any]) -> Any:
     raise TimeoutError
 
 
+class Refused(Exception):
+    """The browser cannot do what it was asked, as a page has nothing to ask while it is loaded."""
+
+
 class Chromium:
     """A browser that runs."""
 
@@ -67,7 +71,8 @@ class Chromium:
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while (answer := self._message()).get("id") != number:
             pass
-        assert "error" not in answer, answer
+        if "error" in answer:
+            raise Refused(f"{method}: {answer['error']['message']}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -111,8 +116,13 @@ class Page:
 
     def wait_for(self, expression: str) -> Any:
         """Waits until an expression is true, and returns it."""
+
+        def found() -> Any:
+            with suppress(Refused):
+                return self.value(expression)
+
         try:
-            return wait_until(lambda: self.value(expression))
+            return wait_until(found)
         except TimeoutError:
             said = self.value("document.body.innerText")
             raise AssertionError(f"{expression} does not come true; the page says: {said}") from None
@@ -159,7 +169,7 @@ class Page:
 
 @contextmanager
 def chromium(program: str, *options: str) -> Iterator[Chromium]:
-    """A browser with an empty profile, and options of its own, while the block runs."""
+    """A browser with an empty profile, while the block runs; options beside `OPTIONS` may be given."""
     (their_end, commands), (answers, our_end) = os.pipe(), os.pipe()
     theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, _FIRST_FREE) for end in (their_end, our_end)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

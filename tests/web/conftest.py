@@ -10,12 +10,18 @@ import pytest
 from tests.web.chromium import Chromium, chromium, program
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    """One for the tests of a module."""
+@pytest.fixture(scope="session")
+def browser_here() -> str:
+    """The program."""
     found = program()
     if not found and not os.environ.get("CI"):
         pytest.skip("no browser is on this machine")
     assert found, "no browser: apt-get install chromium"
-    with chromium(found) as opened:
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(browser_here: str) -> Iterator[Chromium]:
+    """One for the tests of a module."""
+    with chromium(browser_here) as opened:
         yield opened

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.invoking import ROOT, TIMEOUT_S, Invoked
 
@@ -46,18 +47,19 @@ class Task:
 
 
 @contextmanager
-def running(folder: Path, *words: object) -> Iterator[Task]:
+def running(folder: Path, *words: object, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Task]:
     """A task, while the block runs: it is killed then, where it has not ended.
 
     Args:
       folder: takes what it prints.
       words: its command line.
+      env: variables beside this process's own.
     """
     stdout, stderr = folder / "stdout", folder / "stderr"
-    env = {name: value for name, value in os.environ.items() if name not in _SCREEN}
+    own = {name: value for name, value in os.environ.items() if name not in _SCREEN}
     command = [sys.executable, "-m", "invoke", *map(str, words)]
     with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
+        process = subprocess.Popen(command, cwd=ROOT, env={**own, **env}, stdout=out, stderr=err)
     try:
         yield Task(process, stdout, stderr)
     finally:

@@ -19,7 +19,8 @@ TOLERANCE = 1e-4
 CYCLES = 100
 STATE = "document.querySelector('#state')?.textContent"
 IS_DONE = f"/results are on the computer/.test({STATE})"
-STEPS = "Math.round(300 * document.querySelector('#progress')?.value)"
+LONG = 150
+STEPS = f"Math.round({LONG} * document.querySelector('#progress')?.value)"
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,10 @@ def test_the_page_fits_its_window_and_its_parts_have_names(
 def test_a_page_that_is_paused_and_loaded_again_goes_on_from_its_last_checkpoint(
     built: tuple[str, ...], browser: Chromium, tmp_path: Path
 ) -> None:
-    training = ("run", *built, "--cycles", "300", "--save-every", "50")
+    training = ("run", *built, "--cycles", str(LONG), "--save-every", "25")
     with running(tmp_path, *training, "--target", "web", "--runs", tmp_path / "runs") as task:
         page = browser.open(task.address())
-        page.wait_for(f"{STEPS} >= 100")
+        page.wait_for(f"{STEPS} >= 50")
         page.value("document.querySelector('#pause').click()")
         assert page.value("document.querySelector('#pause').textContent") == "Go on"
         made = page.value(STEPS)
@@ -131,13 +132,13 @@ def test_a_page_that_is_paused_and_loaded_again_goes_on_from_its_last_checkpoint
         page.wait_for(IS_DONE)
         run = task.ended()
     assert run.code == 0, run.stderr
-    assert made < 300
+    assert made < LONG
     records = read_metrics(run.results)
     went_on = next(record["step"] for record in records if record["event"] == "resume")
-    assert 50 <= went_on <= made
-    assert f"going on after step {went_on}, to step 300" in run.stdout
+    assert 25 <= went_on <= made
+    assert f"going on after step {went_on}, to step {LONG}" in run.stdout
     steps = [record["step"] for record in records if record["event"] == "step"]
-    assert steps == list(range(1, 301))
+    assert steps == list(range(1, LONG + 1))
     whole = invoke(*training, "--target", "x86", "--runs", tmp_path / "x86")
     assert losses(run.results) == pytest.approx(losses(whole.results), abs=10 * TOLERANCE)
 
@@ -146,9 +147,9 @@ def test_a_page_that_is_closed_ends_the_run_in_a_line_and_resume_goes_on(
     built: tuple[str, ...], browser: Chromium, tmp_path: Path
 ) -> None:
     there = ("--target", "web", *built[:2], "--runs", str(tmp_path / "runs"))
-    with running(tmp_path, "run", *there, "--cycles", "300", "--save-every", "50", "--threads", "1") as task:
+    with running(tmp_path, "run", *there, "--cycles", str(LONG), "--save-every", "25", "--threads", "1") as task:
         page = browser.open(task.address())
-        page.wait_for(f"{STEPS} >= 100")
+        page.wait_for(f"{STEPS} >= 50")
         page.close()
         closed = task.ended()
     assert closed.code == 8
@@ -158,8 +159,8 @@ def test_a_page_that_is_closed_ends_the_run_in_a_line_and_resume_goes_on(
         page.wait_for(IS_DONE)
         gone_on = task.ended()
     assert gone_on.code == 0, gone_on.stderr
-    assert "to step 300" in gone_on.stdout
-    assert len(losses(gone_on.results)) == 300
+    assert f"to step {LONG}" in gone_on.stdout
+    assert len(losses(gone_on.results)) == LONG
     assert len(gone_on.accuracies) == 2
 
 

@@ -124,6 +124,7 @@ async function offerToTrain() {
     begin({ id: crypto.randomUUID(), task: 'train.sh', words, files: [], clear: !goesOn });
   };
   show('Ready.');
+  if (goesOn || ended) for (const record of records) view.record(record);
   if (ended) await showTrained();
 }
 

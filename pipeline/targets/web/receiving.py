@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -73,10 +72,6 @@ class Output:
         """
         with suppress(OSError):
             self.path(name).unlink()
-
-    def clear(self) -> None:
-        """Removes all files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _copied(source: BufferedIOBase, write: Callable[[bytes], object], size_bytes: int) -> str:

@@ -190,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         message = self._message()
         session, job = self.server.session, str(message.get("job"))
         if path == f"{HOST}lines":
-            taken = session.say(job, [_plain(str(line)) for line in message.get("lines", ())])
+            lines = message.get("lines")
+            taken = session.say(job, [_plain(str(line)) for line in lines] if isinstance(lines, list) else [])
         elif path == f"{HOST}end":
             taken = session.end(job, 1 if message.get("code") else 0)
         else:

@@ -225,6 +225,7 @@ def test_a_job_reaches_its_page_and_its_lines_come_back_until_it_ends(site: Site
     assert asked(site, "GET", "host/events")[0] == HTTPStatus.CONFLICT
 
     assert said(site, "lines", job=JOB.id, lines=["1:\tLoss", "\x1b[31mred"]) == HTTPStatus.NO_CONTENT
+    assert said(site, "lines", job=JOB.id, lines=3) == HTTPStatus.NO_CONTENT
     assert said(site, "lines", job="another", lines=["no"]) == HTTPStatus.CONFLICT
     assert said(site, "end", job=JOB.id, code=1) == HTTPStatus.NO_CONTENT
     assert said(site, "lines", job=JOB.id, lines=["too late"]) == HTTPStatus.CONFLICT
