@@ -15,7 +15,7 @@ from safetensors import safe_open
 from device_runtime.formats.checkpoint import read_checkpoint
 from device_runtime.formats.model import read_model
 from tests.invoking import invoke
-from tests.web.chromium import Chromium, Page, chromium, program, wait_until
+from tests.web.chromium import Chromium, Page, chromium, wait_until
 from tests.web.running import running
 
 pytestmark = pytest.mark.slow
@@ -83,11 +83,9 @@ def taught(address: str, browser: Chromium, scenes: dict[str, list[Path]]) -> Pa
 
 
 @pytest.fixture
-def fresh(address: str) -> Iterator[Page]:
+def fresh(address: str, browser_here: str) -> Iterator[Page]:
     """A page in a browser of its own that was taught nothing; its camera shows a drawing."""
-    found = program()
-    assert found
-    with chromium(found, "--use-fake-device-for-media-stream") as opened:
+    with chromium(browser_here, "--use-fake-device-for-media-stream") as opened:
         page = opened.open(address)
         page.wait_for(IS_OPEN)
         yield page

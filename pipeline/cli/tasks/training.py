@@ -76,7 +76,7 @@ def infer(settings: Settings) -> None:
 
 @takes_options
 def teach(settings: Settings) -> None:
-    """Teach a web package's frozen backbone your own classes, in a browser."""
+    """Teach the web package classes of your own, in a browser."""
     from pipeline.packing.package import package_folder
     from pipeline.targets import WEB
     from pipeline.targets.web.teaching import teach as serve
