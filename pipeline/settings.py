@@ -58,7 +58,8 @@ class Settings:
             target_name,
             (*_TARGET, "status", "attach", "stop"),
             {
-                "bench": "x86 (this machine: everything) or arm64, or x86 with --serial (a device: the lowered engine)",
+                "bench": "x86 (this machine: everything), arm64 or x86 with --serial (a device: the lowered engine), "
+                "web (LeNet in Chromium)",
                 **dict.fromkeys(("status", "attach", "stop"), "its ABI (default: what the device says it is)"),
             },
         ),

@@ -5,17 +5,15 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update"),
-    *("--disable-background-networking", "--disable-sync", "--virtual-time-budget=20000", "--window-size=1600,1200"),
-)
+from pipeline.bench.web.chromium import OPTIONS as UNSEEN
+from pipeline.bench.web.chromium import find_chromium
+
+OPTIONS = (*UNSEEN, "--virtual-time-budget=20000", "--window-size=1600,1200")
 
 # A window is 500 pixels wide at least; a frame may be of any width, and the page takes it for the window.
 _AROUND = """<!doctype html><meta charset="utf-8"><pre></pre>
@@ -81,9 +79,7 @@ def faults(page: Path, *widths: int) -> list[str]:
 
 
 def _dumped(page: Path, folder: str) -> list[dict[str, Any]]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    assert program, "no browser: apt-get install chromium"
-    command = [program, *OPTIONS, f"--user-data-dir={folder}/profile", "--dump-dom", page.as_uri()]
+    command = [find_chromium(), *OPTIONS, f"--user-data-dir={folder}/profile", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     text = re.search("<pre>(.*)</pre>", done.stdout)
     assert text, done.stderr

@@ -24,6 +24,8 @@ from tests.invoking import ROOT, invoke
 # Tests run beside each other, one on each core: threads of torch's would wait for the cores of the others, and wait
 # busily. Before it is imported, and for the tasks that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each task would compile the pipeline's modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What a script starts in its background ignores Ctrl-C, and so would the tasks that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -43,7 +43,7 @@ ROOMS = (
         "pipeline.inference",
         "pipeline.fleet",
     ),
-    *("pipeline.bench.models", "pipeline.bench.rivals", "pipeline.bench"),
+    *("pipeline.bench.models", "pipeline.bench.rivals", "pipeline.bench", "pipeline.bench.web"),
     *("pipeline.doctor", "pipeline.configuration"),
     *("pipeline.cli.tasks", "pipeline.cli"),
 )

@@ -28,8 +28,8 @@ export function readArray(path, content) {
   }
   const [type, Kind] = KINDS[/** @type {keyof typeof KINDS} */ (kind)];
   const sizes = shape.split(',').filter((size) => size.trim()).map(Number);
-  // A typed array begins at a multiple of its elements' size.
-  const data = content.slice(first + header.length);
+  // Copied, as a typed array begins at a multiple of its elements' size; a Buffer's `slice` would not copy.
+  const data = new Uint8Array(content.subarray(first + header.length));
   if (data.length !== sizes.reduce((product, size) => product * size, Kind.BYTES_PER_ELEMENT)) {
     throw new FormatError(`${path} was cut: convert the dataset again`);
   }

@@ -16,7 +16,7 @@ import { Random } from './random.js';
  * @returns {Change}
  */
 export function changeOf(kinds, seed, epoch, index, height, width) {
-  const random = new Random([seed, epoch, index + 1]);
+  const random = drawingFor(index, seed, epoch);
   // Always drawn, so that flips stay what they are when crops are added.
   const flip = random.upTo(1) === 1;
   const [mostDown, mostRight] = [Math.floor(height / 8), Math.floor(width / 8)];
@@ -25,6 +25,14 @@ export function changeOf(kinds, seed, epoch, index, height, width) {
   const crops = kinds.includes('crop');
   return { flip: kinds.includes('flip') && flip, down: crops ? down : 0, right: crops ? right : 0 };
 }
+
+/**
+ * What draws the changes of a sample in an epoch.
+ * @param {number} index of the sample in its split
+ * @param {number | bigint} seed
+ * @param {number} epoch from 0
+ */
+export const drawingFor = (index, seed, epoch) => new Random([seed, epoch, index + 1]);
 
 /**
  * Writes a picture as a change leaves it.

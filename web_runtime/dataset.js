@@ -3,7 +3,7 @@
 import { TYPED, readArray } from './array.js';
 import { Bmp } from './bmp.js';
 import { FormatError } from './errors.js';
-import { isPicture, sizeOf } from './model.js';
+import { sampleText, sizeOf, targetText } from './model.js';
 
 /** @typedef {import('./platform.js').Values} Values */
 /** @typedef {import('./package.js').Package} Package */
@@ -26,6 +26,8 @@ import { isPicture, sizeOf } from './model.js';
  * @property {Target} target
  * @property {readonly string[]} classes
  * @property {ReadonlyMap<string, Split>} splits
+ * @property {() => Promise<Int16Array | null>} noise of sound, what its training samples may be mixed with: one after
+ *   another, each as long as a sample; null where there is none
  */
 
 const FORMAT = 2;
@@ -45,7 +47,26 @@ export async function openDataset(files) {
   const splits = new Map();
   for (const name of Object.keys(strips)) splits.set(name, new PictureSplit(files, sample.shape, target, strips[name]));
   for (const name of Object.keys(arrays)) splits.set(name, await arraySplit(files, name, sample, target, arrays[name]));
-  return { sample, target, classes, splits };
+  /** @type {ReturnType<Dataset['noise']> | undefined} */
+  let noise;
+  // It is large, and asked for by those alone who mix it in.
+  return { sample, target, classes, splits, noise: () => (noise ??= noiseOf(files, sample)) };
+}
+
+/**
+ * @param {Package} files
+ * @param {Sample} sample
+ * @returns {Promise<Int16Array | null>}
+ */
+async function noiseOf(files, sample) {
+  const path = `${FOLDER}/noise.npy`;
+  const content = await files.readIfThere(path);
+  if (!content) return null;
+  const { type, shape, data } = readArray(path, content);
+  if (!shape[0] || [type, ...shape.slice(1)].join() !== [sample.dtype, ...sample.shape].join()) {
+    throw new FormatError(`${path} holds ${shape} of ${type}, not samples of ${sampleText(sample)}: convert the dataset again`);
+  }
+  return data;
 }
 
 /** A split of BMP strips. @implements {Split} */
@@ -174,23 +195,21 @@ export function stacked(batches) {
 }
 
 /**
- * What does not fit between a dataset and a model, for a person; empty where all does.
+ * What does not fit between a dataset and a model, for a person.
  * @param {Dataset} dataset
  * @param {import('./model.js').Model} model
- * @param {boolean} augmented
  */
-export function misfit(dataset, model, augmented) {
+export function misfits(dataset, model) {
   const problems = [];
   if (JSON.stringify(dataset.sample) !== JSON.stringify(model.input)) {
-    problems.push(`its samples are ${dataset.sample.shape.join(' × ')}, the model takes ${model.input.shape.join(' × ')}`);
+    problems.push(`its samples are ${sampleText(dataset.sample)}, the model takes ${sampleText(model.input)}`);
   }
   const [given, known] = [dataset.target, model.target];
   const fewer = given.kind === 'class' && given.count <= known.count;
   if (JSON.stringify({ ...given, count: fewer ? known.count : given.count }) !== JSON.stringify(known)) {
-    problems.push(`it has ${given.count} ${given.kind}, the model ${known.count} ${known.kind}`);
+    problems.push(`it has ${targetText(given)}, the model ${targetText(known)}`);
   }
-  if (augmented && !isPicture(model.input)) problems.push('augment changes pictures');
   const missing = ['train', 'test'].filter((name) => !dataset.splits.get(name)?.length);
   if (missing.length) problems.push(`it has no images in ${missing.join(' and ')}`);
-  return problems.join('; ');
+  return problems;
 }

@@ -10,6 +10,7 @@ import { SCORES, largest, scoresOf } from './scores.js';
 /**
  * @typedef {object} Evaluation
  * @property {Record<string, number>} measures
+ * @property {import('./scores.js').Scores} scores of which they are
  * @property {'accuracy' | 'f1' | 'r2'} measure the one by which a training is judged
  * @property {number} score its value
  * @property {number} loss the mean
@@ -59,6 +60,7 @@ export async function evaluate(engine, split, batchSize, model, now, most = null
   const [measures, measure] = [scores.result(), SCORES[model.target.kind]];
   return {
     measures,
+    scores,
     measure,
     score: measures[measure],
     loss: lossSum / order.length,

@@ -1,9 +1,17 @@
-// What the graphs are fed: samples, or features where a frozen backbone stands apart; training pictures may be changed.
+// What the graphs are fed: samples, or features where a frozen backbone stands apart; training changes some.
 
 import { Augmented } from './augmentation.js';
+import { AugmentedSound } from './augmented_sound.js';
+import { FormatError } from './errors.js';
 import { Backbone, cached, live } from './features.js';
+import { isPicture, isSound, sampleText } from './model.js';
+import { OF_PICTURES, OF_SOUND } from './options.js';
 
+/** @typedef {import('./dataset.js').Dataset} Dataset */
 /** @typedef {import('./dataset.js').Split} Split */
+/** @typedef {import('./plan.js').Plan} Plan */
+
+const NO_NOISE = '--augment noise: it has none, which a folder _background_noise_ beside those of the classes would hold';
 
 /**
  * @typedef {object} Inputs
@@ -15,9 +23,9 @@ import { Backbone, cached, live } from './features.js';
 /**
  * @param {import('./platform.js').Platform} platform
  * @param {import('./package.js').Package} files
- * @param {import('./plan.js').Plan} plan
+ * @param {Plan} plan
  * @param {import('./model.js').Model} model
- * @param {import('./dataset.js').Dataset} dataset
+ * @param {Dataset} dataset
  * @param {boolean} training false where only the final split is evaluated
  * @returns {Promise<Inputs>}
  */
@@ -37,10 +45,37 @@ export async function openInputs(platform, files, plan, model, dataset, training
       splits.set(name, kept ? await cached(split, backbone, model.features) : through(split));
     }
   }
-  const pictures = /** @type {Split} */ (dataset.splits.get('train'));
-  const train = (/** @type {number} */ epoch) => {
-    if (!plan.augment.length) return /** @type {Split} */ (splits.get('train'));
-    return through(new Augmented(pictures, dataset.sample.shape, plan.augment, plan.seed, epoch));
-  };
+  const augmented = await augmenting(dataset, plan);
+  const train = (/** @type {number} */ epoch) =>
+    plan.augment.length ? through(augmented(epoch)) : /** @type {Split} */ (splits.get('train'));
   return { splits, train, final };
+}
+
+/**
+ * What `--augment` cannot do to a dataset.
+ * @param {readonly string[]} kinds
+ * @param {Dataset} dataset
+ */
+export async function unfitChanges(kinds, { sample, noise }) {
+  const known = isPicture(sample) ? OF_PICTURES : isSound(sample) ? OF_SOUND : [];
+  const wrong = kinds.filter((kind) => !known.includes(kind));
+  if (wrong.length) {
+    const changes = known.length ? `which ${known.join(' and ')} change` : 'which stay as they are';
+    return [`--augment ${wrong} is not for samples of ${sampleText(sample)}, ${changes}`];
+  }
+  return kinds.includes('noise') && !(await noise()) ? [NO_NOISE] : [];
+}
+
+/**
+ * The training split as it is in each epoch.
+ * @param {Dataset} dataset
+ * @param {Plan} plan
+ * @returns {Promise<(epoch: number) => Split>}
+ */
+async function augmenting({ sample, splits, noise }, { augment, seed }) {
+  const split = /** @type {Split} */ (splits.get('train'));
+  if (!isSound(sample)) return (epoch) => new Augmented(split, sample.shape, augment, seed, epoch);
+  const mixed = augment.includes('noise') ? await noise() : null;
+  if (augment.includes('noise') && !mixed) throw new FormatError(NO_NOISE);
+  return (epoch) => new AugmentedSound(split, sample.shape[0], augment, seed, epoch, mixed);
 }

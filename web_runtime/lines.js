@@ -3,6 +3,10 @@
 /** @type {Record<string, string>} */
 const SHORT = { accuracy: 'acc' };
 
+// Classes in one line; of more, so many.
+const [MOST_NAMED, LOWEST] = [12, 5];
+const LONGEST_NAME = 40;
+
 /**
  * C's `%.6g`.
  * @param {number} value
@@ -60,6 +64,33 @@ export function evaluationLine(split, score, best, measure) {
 export function scoreOn(split, score, measure) {
   return split === 'validation' ? `${measure} on validation data = ${general(score)}` : `${measure} = ${general(score)}`;
 }
+
+/**
+ * `f1 of each: cat 0.98, dog 0.914`; of many the lowest alone. Where there is none of a class, it has none.
+ * @param {readonly string[]} names
+ * @param {readonly import('./scores.js').Measures[]} each
+ */
+export function eachLine(names, each) {
+  const [measure] = Object.keys(each[0]);
+  let there = each.flatMap((measures, place) =>
+    place < names.length && measures.count ? [{ name: names[place], value: measures[measure] }] : [],
+  );
+  let which = 'each';
+  if (there.length > MOST_NAMED) {
+    there = there.sort((one, other) => one.value - other.value).slice(0, LOWEST);
+    which = `the lowest of ${each.length}`;
+  }
+  return `${measure} of ${which}: ${there.map(({ name, value }) => `${plain(name)} ${general(value, 3)}`).join(', ')}`;
+}
+
+/**
+ * A name of any characters in a line.
+ * @param {string} name
+ */
+const plain = (name) =>
+  Array.from(name, (character) => (character !== ' ' && /[\p{C}\p{Z}]/u.test(character) ? '?' : character))
+    .slice(0, LONGEST_NAME)
+    .join('');
 
 /** @param {string} digits */
 function shortened(digits) {

@@ -1,8 +1,7 @@
 // The built-in training loop: updates, reports, evaluations, and when it stops before its last step.
 
-import { cycleLine, epochLine, evaluationLine } from './lines.js';
-import { general } from './lines.js';
-import { rounded } from './run.js';
+import { cycleLine, epochLine, evaluationLine, general } from './lines.js';
+import { rounded } from './metrics.js';
 
 /** @typedef {import('./run.js').TrainingRun} TrainingRun */
 

@@ -60,6 +60,9 @@ export async function readRecords(output, name = METRICS) {
   });
 }
 
+/** @param {number} number @param {number} digits behind the point */
+export const rounded = (number, digits) => Number(number.toFixed(digits));
+
 /**
  * @param {Line} record of a report or an evaluation
  * @returns {number} by which the training is judged

@@ -46,6 +46,21 @@ export const isOneClass = (target) => target.kind === 'class' && !target.shape.l
 /** @param {Sample} sample */
 export const isPicture = ({ dtype, shape }) => dtype === 'uint8' && shape.length === 3 && [1, 3].includes(shape[2]);
 
+/** One sample of 16 bits after another, as recordings are. @param {Sample} sample */
+export const isSound = ({ dtype, shape }) => dtype === 'int16' && shape.length === 1;
+
+/** A sample for a person. @param {Sample} sample */
+export function sampleText(sample) {
+  const sizes = sample.shape.join(' × ') || 'a number';
+  return isPicture(sample) ? sizes : `${sizes}, ${sample.dtype}`;
+}
+
+/** Targets for a person. @param {Target} target */
+export function targetText({ kind, count, shape }) {
+  if (kind !== 'class') return `${count} ${kind}`;
+  return `${count} classes${shape.length ? ` for each of ${shape.join(' × ')} positions` : ''}`;
+}
+
 /**
  * The part of a flat vector that a tensor is, in the same memory.
  * @param {Float32Array} vector

@@ -36,10 +36,13 @@ const whole = (least, most = Number.MAX_SAFE_INTEGER) => (text) =>
 /** @param {(value: number) => boolean} fits @returns {Reader} */
 const number = (fits) => (text) => (text.trim() && fits(Number(text)) ? Number(text) : undefined);
 
+/** Changes of pictures and of sound. @type {readonly (readonly string[])[]} */
+export const [OF_PICTURES, OF_SOUND] = [['flip', 'crop'], ['shift', 'noise']];
+
 /** @type {Reader} */
 const augmentations = (text) => {
   const kinds = text === 'none' || text === '' ? [] : text.split(',').map((kind) => kind.trim());
-  return kinds.every((kind) => ['flip', 'crop'].includes(kind)) ? kinds : undefined;
+  return [OF_PICTURES, OF_SOUND].some((known) => kinds.every((kind) => known.includes(kind))) ? kinds : undefined;
 };
 
 /** @type {Reader} */
@@ -62,7 +65,7 @@ export const OPTIONS = {
   evaluate_every: [whole(0), 'a whole number of at least 0'],
   patience: [whole(0), 'a whole number of at least 0'],
   best: [yes, 'given without a value'],
-  augment: [augmentations, 'flip, crop, both with a comma, or none'],
+  augment: [augmentations, `${OF_PICTURES.join(', ')}, of sound ${OF_SOUND.join(', ')}, both with a comma, or none`],
   seed: [whole(0), `a whole number of at most ${Number.MAX_SAFE_INTEGER}`],
   threads: [whole(1, 256), 'a number of threads, from 1 to 256'],
   no_cache: [yes, 'given without a value'],

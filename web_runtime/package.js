@@ -65,6 +65,15 @@ export class Package {
 
   /**
    * @param {string} path
+   * @returns {Promise<Uint8Array | null>} as `read`, null where there is no such file
+   */
+  async readIfThere(path) {
+    const there = this._digests.size ? this._digests.has(path) : await this._platform.read(path);
+    return there ? this.read(path) : null;
+  }
+
+  /**
+   * @param {string} path
    * @returns {Promise<Uint8Array>} as `read`, from memory if it is there
    */
   async kept(path) {

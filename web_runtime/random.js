@@ -59,13 +59,23 @@ export class Random {
       this._half = null;
       return half;
     }
+    const drawn = this.next64();
+    this._half = Number(drawn >> 32n);
+    return Number(drawn & 0xffffffffn);
+  }
+
+  /** @returns {bigint} the next 64 bits; a half that nobody took yet stays for `next32` */
+  next64() {
     this._state = BigInt.asUintN(128, this._state * MULTIPLIER + this._increment);
     const high = this._state >> 64n;
     const folded = high ^ (this._state & LOW);
     const turn = high >> 58n;
-    const drawn = BigInt.asUintN(64, (folded >> turn) | (folded << (64n - turn)));
-    this._half = Number(drawn >> 32n);
-    return Number(drawn & 0xffffffffn);
+    return BigInt.asUintN(64, (folded >> turn) | (folded << (64n - turn)));
+  }
+
+  /** @returns {number} from 0 to below 1, each multiple of 2⁻⁵³ as likely */
+  share() {
+    return Number(this.next64() >> 11n) / 2 ** 53;
   }
 
   /**

@@ -4,7 +4,9 @@ import { Batches } from './batches.js';
 import { FormatError } from './errors.js';
 import { evaluate } from './evaluation.js';
 import { general } from './lines.js';
+import { rounded } from './metrics.js';
 import { rateAt } from './plan.js';
+import { recordEvaluation } from './recording.js';
 
 /** @typedef {import('./dataset.js').Batch} Batch */
 /** @typedef {import('./dataset.js').Split} Split */
@@ -131,7 +133,7 @@ export class TrainingRun {
     }
     const found = await this._evaluated(name);
     await this.checkEvaluated(found, this._step, name);
-    this.recordEvaluation(found, this._step, name);
+    recordEvaluation(this._parts.metrics, found, this._step, name);
     if (name !== standing.split) return { ...found, split: name, sinceBest: 0 };
     standing.note(this._step, found.score);
     return { ...found, split: name, sinceBest: standing.sinceBest };
@@ -169,15 +171,6 @@ export class TrainingRun {
     if (Number.isFinite(found.loss)) return;
     await this._parts.saved.discard(step);
     await this._diverge(step, `the loss on the ${split} images is ${general(found.loss)}`);
-  }
-
-  /**
-   * @param {Evaluation} found
-   * @param {number} step
-   * @param {string} split
-   */
-  recordEvaluation(found, step, split) {
-    recordEvaluation(this._parts.metrics, found, step, split);
   }
 
   /** @param {string} name @param {number} [most] */
@@ -226,16 +219,3 @@ export class TrainingRun {
     throw new FormatError(`step ${step}: ${what}: training diverged; ${kept}: ${advice}`);
   }
 }
-
-/**
- * @param {import('./metrics.js').Metrics} metrics
- * @param {Evaluation} found
- * @param {number} step
- * @param {string} split
- */
-export function recordEvaluation(metrics, { measure, measures, loss, images, seconds }, step, split) {
-  metrics.record('evaluation', { step, split, measure, ...measures, loss, images, seconds: rounded(seconds, 3) });
-}
-
-/** @param {number} number @param {number} digits behind the point */
-export const rounded = (number, digits) => Number(number.toFixed(digits));

@@ -9,7 +9,10 @@ import { sizeOf } from './model.js';
  * @typedef {object} Scores
  * @property {(outputs: Float32Array, targets: any) => void} add takes a batch
  * @property {() => Record<string, number>} result every measure by its name, the score first
+ * @property {() => Measures[]} each those of each class, label or value alone, the first the one to sort by
  */
+
+/** @typedef {Record<string, number> & {count: number}} Measures and how many there were */
 
 /** By which a training is judged: the larger, the better, at most 1. */
 export const SCORES = /** @type {const} */ ({ class: 'accuracy', labels: 'f1', values: 'r2' });
@@ -73,6 +76,7 @@ function classScores({ count, shape, ignore }) {
       const top = count > TOP && { [`top${TOP}`]: inTop / all };
       return { accuracy: sum(right) / all, ...top, f1: macroF1(right, guessed, there) };
     },
+    each: () => eachOf(right, guessed, there),
   };
 }
 
@@ -84,6 +88,14 @@ function classScores({ count, shape, ignore }) {
 function labelScores({ count }) {
   /** @type {{logit: number, yes: boolean}[][]} of each label */
   const columns = Array.from({ length: count }, () => []);
+  const counted = (/** @type {(each: {logit: number, yes: boolean}) => boolean} */ test) =>
+    Float64Array.from(columns, (column) => column.filter(test).length);
+  /** How many were guessed rightly, guessed, and there. @returns {[Float64Array, Float64Array, Float64Array]} */
+  const counts = () => [
+    counted(({ logit, yes }) => logit > 0 && yes),
+    counted(({ logit }) => logit > 0),
+    counted(({ yes }) => yes),
+  ];
   return {
     add(outputs, targets) {
       targets.forEach((/** @type {number} */ target, /** @type {number} */ place) =>
@@ -91,15 +103,13 @@ function labelScores({ count }) {
       );
     },
     result() {
-      const counted = (/** @type {(each: {logit: number, yes: boolean}) => boolean} */ test) =>
-        Float64Array.from(columns, (column) => column.filter(test).length);
-      const right = counted(({ logit, yes }) => logit > 0 && yes);
-      const f1 = macroF1(right, counted(({ logit }) => logit > 0), counted(({ yes }) => yes));
+      const f1 = macroF1(...counts());
       const areas = columns.filter((column) => new Set(column.map(({ yes }) => yes)).size === 2).map(area);
       const auc = areas.length > 0 && { auc: mean(areas) };
       const same = sum(counted(({ logit, yes }) => logit > 0 === yes));
       return { f1, ...auc, accuracy: same / Math.max(1, count * columns[0].length) };
     },
+    each: () => eachOf(...counts()),
   };
 }
 
@@ -113,6 +123,13 @@ function valueScores({ count }) {
   /** @type {Float32Array | null} */
   let around = null;
   let samples = 0;
+  const all = () => Math.max(1, samples);
+  const r2 = () =>
+    away.map((off, column) => {
+      const spread = awaySquares[column] - (off * off) / all();
+      // What never changes and is always met counts 1, otherwise 0.
+      return spread > 0 ? 1 - squares[column] / spread : squares[column] > 0 ? 0 : 1;
+    });
   return {
     add(outputs, targets) {
       // Sums of squares around some value of the data lose no digits to a mean far from 0.
@@ -128,16 +145,28 @@ function valueScores({ count }) {
         absolutes[column] += Math.abs(error);
       }
     },
-    result() {
-      const all = Math.max(1, samples);
-      const r2 = away.map((off, column) => {
-        const spread = awaySquares[column] - (off * off) / all;
-        // What never changes and is always met counts 1, otherwise 0.
-        return spread > 0 ? 1 - squares[column] / spread : squares[column] > 0 ? 0 : 1;
-      });
-      return { r2: mean(r2), mae: mean(absolutes) / all, rmse: Math.sqrt(mean(squares) / all) };
-    },
+    result: () => ({ r2: mean(r2()), mae: mean(absolutes) / all(), rmse: Math.sqrt(mean(squares) / all()) }),
+    each: () =>
+      Array.from(r2(), (value, column) => {
+        const [mae, rmse] = [absolutes[column] / all(), Math.sqrt(squares[column] / all())];
+        return { r2: value, mae, rmse, count: samples };
+      }),
   };
+}
+
+/**
+ * F1, precision and recall of each class: 0 where there is nothing to divide by.
+ * @param {Float64Array} right
+ * @param {Float64Array} guessed
+ * @param {Float64Array} there
+ */
+function eachOf(right, guessed, there) {
+  return Array.from(right, (hits, place) => ({
+    f1: (2 * hits) / Math.max(guessed[place] + there[place], 1),
+    precision: hits / Math.max(guessed[place], 1),
+    recall: hits / Math.max(there[place], 1),
+    count: there[place],
+  }));
 }
 
 /**

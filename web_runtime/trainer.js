@@ -1,23 +1,24 @@
 // The runner: opens a package, trains if asked to, evaluates, records. What a page, a worker or Node calls.
 
 import { readCheckpoint, untrainedName } from './checkpoint.js';
-import { misfit, openDataset } from './dataset.js';
+import { misfits, openDataset } from './dataset.js';
 import { Engine } from './engine.js';
 import { FormatError } from './errors.js';
 import { evaluate, predictionsFile } from './evaluation.js';
-import { openInputs } from './inputs.js';
-import { general, scoreOn } from './lines.js';
+import { openInputs, unfitChanges } from './inputs.js';
+import { eachLine, general, scoreOn } from './lines.js';
 import { BuiltInLoop } from './loop.js';
-import { METRICS, Metrics, lastStart } from './metrics.js';
+import { lastStart, rounded } from './metrics.js';
 import { readModel } from './model.js';
 import { checked } from './options.js';
 import { Package } from './package.js';
-import { makePlan, recordOf, scheduleIsOver } from './plan.js';
-import { interrupted, keptRecords, progressOf } from './resume.js';
-import { TrainingRun, recordEvaluation, rounded } from './run.js';
+import { makePlan, scheduleIsOver } from './plan.js';
+import { recordEach, recordEvaluation, recorded } from './recording.js';
+import { interrupted, progressOf } from './resume.js';
+import { TrainingRun } from './run.js';
 import { Saved } from './saved.js';
 import { Standing } from './standing.js';
-import { joined, pythonJson } from './text.js';
+import { joined } from './text.js';
 
 export { FormatError };
 
@@ -26,6 +27,7 @@ export { FormatError };
 /** @typedef {import('./options.js').Options} Options */
 /** @typedef {import('./model.js').Model} Model */
 /** @typedef {import('./plan.js').Plan} Plan */
+/** @typedef {Omit<import('./run.js').Parts, 'saved' | 'standing'>} Opened */
 /** @typedef {(run: TrainingRun) => Promise<void>} Loop a training loop of your own */
 
 /**
@@ -51,27 +53,51 @@ export async function train(platform, asked = {}, loop = undefined) {
   const options = checked(asked);
   const files = await Package.open(platform);
   const [model, dataset] = [await readModel(files), await openDataset(files)];
-  const problems = misfit(dataset, model, Boolean(options.augment?.length));
-  if (problems) throw new FormatError(`the dataset does not fit ${model.name}: ${problems}; package again`);
+  const problems = [...misfits(dataset, model), ...(await unfitChanges(options.augment ?? [], dataset))];
+  if (problems.length) throw new FormatError(`the dataset does not fit ${model.name}: ${problems.join('; ')}; package again`);
 
   const { start, file } = await startOf(platform, options, files, model);
   const threads = Math.min(USUAL_THREADS, platform.cpus);
   const images = /** @type {import('./dataset.js').Split} */ (dataset.splits.get('train')).length;
   const plan = makePlan(options, model, start, images, threads);
+  const resumes = Boolean(options.resume);
   // One that was killed in its end has to come to it.
-  const trains = plan.last >= plan.first || Boolean(options.resume);
+  const trains = plan.last >= plan.first || resumes;
   const inputs = await openInputs(platform, files, plan, model, dataset, trains);
   const engine = new Engine(files, platform.Tensor, model, start, plan.batch_size, plan.threads);
-  if (!trains) return evaluated(platform, engine, inputs, plan, model, start);
+  if (trains) {
+    checkStates(model, start, file);
+    sayHow(platform, plan, start, 'threads' in start.run.plan || options.threads !== undefined);
+  }
+  const what = { model, start, file, plan, digest: files.digest, trains, resumes };
+  const { metrics, history, run } = await recorded(platform, what);
+  const parts = { platform, engine, model, inputs, plan, metrics, run };
+  const { step, evaluation, checkpoint, last } = trains
+    ? await trained(parts, history, resumes, loop)
+    : await evaluated(parts, start.step, dataset.classes);
+  platform.say(scoreOn(inputs.final, evaluation.score, evaluation.measure));
+  recordEvaluation(metrics, evaluation, step, inputs.final);
+  recordEach(metrics, evaluation, step, inputs.final, dataset.classes);
+  metrics.record('end', { step: last, seconds: rounded((platform.now() - began) / 1000, 3) });
+  await metrics.sync();
+  return { step, checkpoint, evaluation };
+}
 
-  checkStates(model, start, file);
-  sayHow(platform, plan, start, 'threads' in start.run.plan || options.threads !== undefined);
-  const { metrics, history, run } = await recorded(platform, options, model, start, file, plan, files.digest);
-  const first = options.resume ? (lastStart(history)?.first ?? 1) : plan.first;
+/**
+ * Trains, and evaluates what came of it on the final split.
+ * @param {Opened} parts
+ * @param {readonly import('./metrics.js').Line[]} history what is in the metrics of the training that goes on
+ * @param {boolean} resumes
+ * @param {Loop} [loop]
+ * @returns {Promise<Result & {last: number}>} and the number of the last update
+ */
+async function trained(parts, history, resumes, loop) {
+  const { platform, engine, model, inputs, plan, metrics, run } = parts;
+  const first = resumes ? (lastStart(history)?.first ?? 1) : plan.first;
   const standing = new Standing(plan.patience || plan.best || loop ? inputs.final : 'test', history, first - 1);
   const saved = new Saved(platform.output, model, plan.keep, standing, metrics);
   await saved.find(history);
-  const training = new TrainingRun({ platform, engine, model, inputs, plan, saved, standing, metrics, run });
+  const training = new TrainingRun({ ...parts, saved, standing });
   const progress = progressOf(history, plan.first - 1, plan.steps_per_epoch, standing.sinceBest);
   const builtIn = new BuiltInLoop(progress, platform.now);
   await (loop ? loop(training) : builtIn.train(training));
@@ -84,14 +110,26 @@ export async function train(platform, asked = {}, loop = undefined) {
   await training.checkEvaluated(evaluation, step, inputs.final);
   if (evaluation.predictions) {
     const heading = { run: run.id, step, split: inputs.final, classes: model.target.count, images: evaluation.images };
-    const parts = predictionsFile(evaluation.predictions, split.targets, heading);
-    await platform.output.write(`predictions_${step}.bin`, joined(parts));
+    const file = predictionsFile(evaluation.predictions, split.targets, heading);
+    await platform.output.write(`predictions_${step}.bin`, joined(file));
   }
-  platform.say(scoreOn(inputs.final, evaluation.score, evaluation.measure));
-  recordEvaluation(metrics, evaluation, step, inputs.final);
-  metrics.record('end', { step: training.step, seconds: rounded((platform.now() - began) / 1000, 3) });
-  await metrics.sync();
-  return { step, checkpoint: (best === null ? saved.last : saved.best) ?? null, evaluation };
+  const checkpoint = (best === null ? saved.last : saved.best) ?? null;
+  return { step, evaluation, checkpoint, last: training.step };
+}
+
+/**
+ * Evaluates the final split, and nothing else; says of a trained model what each class is worth.
+ * @param {Opened} parts
+ * @param {number} step
+ * @param {readonly string[]} names of the classes
+ * @returns {Promise<Result & {last: number}>}
+ */
+async function evaluated({ platform, engine, model, inputs, plan }, step, names) {
+  const split = /** @type {import('./dataset.js').Split} */ (inputs.splits.get(inputs.final));
+  const evaluation = await evaluate(engine, split, plan.batch_size, model, platform.now);
+  const each = evaluation.scores.each();
+  if (step && each.length > 1) platform.say(eachLine(names, each));
+  return { step, evaluation, checkpoint: null, last: step };
 }
 
 /**
@@ -114,73 +152,13 @@ async function startOf(platform, options, files, model) {
 }
 
 /**
- * Evaluates the final split, and nothing else.
- * @param {Platform} platform
- * @param {Engine} engine
- * @param {import('./inputs.js').Inputs} inputs
- * @param {Plan} plan
- * @param {Model} model
- * @param {Checkpoint} start
- * @returns {Promise<Result>}
- */
-async function evaluated(platform, engine, inputs, plan, model, { step }) {
-  const split = /** @type {import('./dataset.js').Split} */ (inputs.splits.get(inputs.final));
-  const evaluation = await evaluate(engine, split, plan.batch_size, model, platform.now);
-  platform.say(scoreOn(inputs.final, evaluation.score, evaluation.measure));
-  const name = `evaluation_${step}.jsonl`;
-  await platform.output.remove(name);
-  const metrics = new Metrics(platform, name);
-  recordEvaluation(metrics, evaluation, step, inputs.final);
-  await metrics.sync();
-  return { step, checkpoint: null, evaluation };
-}
-
-/**
- * The open metrics, what is in them already of the training that goes on, and the training's own name.
- * @param {Platform} platform
- * @param {Options} options
- * @param {Model} model
- * @param {Checkpoint} start
- * @param {string} file
- * @param {Plan} plan
- * @param {string} digest of the package
- */
-async function recorded(platform, options, model, start, file, plan, digest) {
-  const { output } = platform;
-  const id = options.resume ? start.run.id : hexadecimal(crypto.getRandomValues(new Uint8Array(6)));
-  const run = { id, package: digest, plan: recordOf(plan) };
-  const history = await keptRecords(output, start, file);
-  if (!history.length) await setAside(output);
-  const named = { model: model.name, digest: model.digest, engine: 'lowered', time: Math.floor(platform.time()) };
-  const first = options.resume
-    ? { event: 'resume', step: start.step, file: file.split('/').pop() }
-    : { event: 'start', ...named, run: id, package: digest, file, ...run.plan };
-  // In one go with what is kept: a file that says nothing of its training could not be gone on from.
-  const records = [...history, first];
-  await output.write(METRICS, joined(records.map((record) => `${pythonJson(record)}\n`)));
-  for (const record of records) platform.record(record);
-  return { metrics: new Metrics(platform, METRICS), history, run };
-}
-
-/**
- * Moves what another training left into a folder within, named after it.
- * @param {import('./platform.js').Output} output
- */
-async function setAside(output) {
-  const content = await output.read(METRICS);
-  if (!content) return;
-  const began = /"event": "start".*?"run": "([0-9a-f]+)"/.exec(new TextDecoder().decode(content));
-  await output.setAside(`earlier-${began?.[1] ?? 'damaged'}`);
-}
-
-/**
  * Has the engine hold the checkpoint that was best, and says so.
  * @param {Platform} platform
  * @param {Engine} engine
  * @param {Model} model
  * @param {Saved} saved
  * @param {Standing} standing
- * @param {Metrics} metrics
+ * @param {import('./metrics.js').Metrics} metrics
  * @returns {Promise<number | null>} its step, null where none was evaluated
  */
 async function endWithBest(platform, engine, model, saved, standing, metrics) {
@@ -231,6 +209,3 @@ function sayHow(platform, plan, start, chosen) {
     );
   }
 }
-
-/** @param {Uint8Array} bytes */
-const hexadecimal = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -37,15 +37,15 @@ def measure_here(built: Built, repeats: int, seconds: float) -> dict[int, Thread
         asks: dict[tuple[str, int], Callable[[], str]] = {}
         for threads in THREADS:
             for engine in (LOWERED, *built.measured.rivals, PRODUCT):
-                command, environment = _worker(engine, threads, built, seconds)
+                command, environment = worker(engine, threads, built, seconds)
                 ask = running.enter_context(converse(command, timeout_s=TIMEOUT_S, env=environment))
                 first = json.loads(ask())
                 answers[engine, threads] = [first] if "unavailable" in first else []
                 if not answers[engine, threads]:
                     asks[engine, threads] = ask
         for _ in range(repeats):
-            for worker, ask in asks.items():
-                answers[worker].append(json.loads(ask()))
+            for name, ask in asks.items():
+                answers[name].append(json.loads(ask()))
     return summary_of(answers, built.step_flops)
 
 
@@ -59,7 +59,7 @@ def measure_on(target: Runs, step_flops: int, repeats: int, seconds: float) -> d
     return summary_of(answers, step_flops)
 
 
-def _worker(engine: str, threads: int, built: Built, seconds: float) -> tuple[Sequence[str | Path], Mapping[str, str]]:
+def worker(engine: str, threads: int, built: Built, seconds: float) -> tuple[Sequence[str | Path], Mapping[str, str]]:
     """Command and environment of an engine's process."""
     environment = {
         **os.environ,
@@ -91,7 +91,7 @@ def summary_of(answers: Answers, step_flops: int) -> dict[int, Threads]:
             {name: _timing(answers[name, threads], lowered) for name in engines},
             PRODUCT_FLOPS / statistics.median(product) * 1000,
             statistics.median(bounds),
-            _median_ratio(lowered, bounds),
+            median_ratio(lowered, bounds),
         )
     return summary
 
@@ -101,13 +101,13 @@ def _timing(answers: Sequence[Answer], lowered: Sequence[float]) -> Timing:
         return Timing(unavailable=answers[0]["unavailable"])
     ms = _ms(answers)
     peak, base = (max(answer[f"{name}_memory_bytes"] for answer in answers) for name in ("peak", "base"))
-    return Timing(statistics.median(ms), _median_ratio(lowered, ms), peak, base)
+    return Timing(statistics.median(ms), median_ratio(lowered, ms), peak, base)
 
 
 def _ms(answers: Sequence[Answer]) -> list[float]:
     return [float(answer["ms"]) for answer in answers]
 
 
-def _median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
+def median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
     """Of the rounds' ratios."""
     return statistics.median(value / other for value, other in zip(values, others, strict=True))

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from device_runtime.formats.manifest import Version
-from pipeline.commands import run
+from pipeline.packing.npm import npm_files, pins_in
 from pipeline.packing.runtime import PACKAGING, build_runtime, read_rules, write_versions
 from pipeline.stages import key_of
 
-LOCK = PACKAGING / "web" / "package-lock.json"
-PINNED = (PACKAGING / "web" / "package.json", LOCK)
-_PACKAGE = "node_modules/onnxruntime-web"
-_NPM_TIMEOUT_S = 900
-# The lock file has a digest of each package, which npm compares; no program of a package runs here.
-_NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+_PINS = PACKAGING / "web"
+_PACKAGE = "onnxruntime-web"
 
 
 def build_web(build: Path) -> Path:
@@ -28,20 +23,14 @@ def build_web(build: Path) -> Path:
     """
     folder = build / "runtime-web"
     files = read_rules().web_files
-    key = key_of("web", [path.read_text() for path in PINNED], files)
+    key = key_of("web", [path.read_text() for path in pins_in(_PINS)], files)
     build_runtime(folder, key, lambda temporary: _assemble(temporary, files))
     return folder
 
 
 def _assemble(folder: Path, files: Sequence[str]) -> None:
-    work = folder / "npm"
-    work.mkdir()
-    for path in PINNED:
-        shutil.copy(path, work / path.name)
-    run(_NPM, timeout_s=_NPM_TIMEOUT_S, cwd=work)
-    for name in files:
-        shutil.copy(work / _PACKAGE / "dist" / name, folder / name)
-    shutil.rmtree(work)
+    npm_files(_PINS, {f"{_PACKAGE}/dist/{name}": name for name in files}, folder)
     # The lock's digests are of SHA-512; the manifest has one of each file.
-    locked = json.loads(LOCK.read_text())["packages"][_PACKAGE]
-    write_versions(folder, {"onnxruntime-web": Version(locked["version"], "")})
+    _, lock = pins_in(_PINS)
+    locked = json.loads(lock.read_text())["packages"][f"node_modules/{_PACKAGE}"]
+    write_versions(folder, {_PACKAGE: Version(locked["version"], "")})

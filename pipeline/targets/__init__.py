@@ -151,7 +151,7 @@ class Limits:
 WEB = "web"
 LIMITS = {
     WEB: Limits(
-        tasks=("infer", "bench", "status", "attach", "stop"),
+        tasks=("infer", "status", "attach", "stop"),
         options=("loop", "verbose", "while_charging", "between", "min_battery", "max_battery_temp", "stay_awake"),
     )
 }

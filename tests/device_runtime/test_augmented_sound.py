@@ -34,10 +34,15 @@ class Sounds:
         return self.x[indices], self.labels[indices]
 
 
+def noise_in(folder: Path) -> ArrayFile:
+    """Writes three noises."""
+    np.save(folder / NOISE, np.random.default_rng(1).integers(-(2**15), 2**15, (3, LENGTH), np.int16))
+    return ArrayFile(folder / NOISE)
+
+
 @pytest.fixture
 def noise(tmp_path: Path) -> ArrayFile:
-    np.save(tmp_path / NOISE, np.random.default_rng(1).integers(-(2**15), 2**15, (3, LENGTH), np.int16))
-    return ArrayFile(tmp_path / NOISE)
+    return noise_in(tmp_path)
 
 
 def augmented(

@@ -33,7 +33,7 @@ from tests.invoking import invoke
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
-OPTIONS = ("--cycles", "6000", "--save-every", "500", "--augment", "crop", "--schedule", "cosine", "--threads", "1")
+OPTIONS = ("--cycles", "3000", "--save-every", "250", "--augment", "crop", "--schedule", "cosine", "--threads", "1")
 ROOT = Path("train-on-device") / "package-x86-device"
 HARDWARE = Hardware(android=OLDEST, abi="x86_64")
 
@@ -88,7 +88,7 @@ def test_the_runner_killed_at_three_random_moments(
     for task, *words in (("train",), ("train", "--resume"), ("run", "--resume")):
         before = host.steps()
         with host.started(task, *words) as run:
-            host.wait_for_steps(before + moments.randrange(1, 1200))
+            host.wait_for_steps(before + moments.randrange(1, 600))
             signal_runner(device, "KILL")
             assert run.wait(240) == 9
         costs.append(since_checkpoint(host.records()))
@@ -116,7 +116,7 @@ def test_the_job_killed(
     host: Host, device: EmulatedDevice, whole: Path, name: str, kill: Callable[[EmulatedDevice], None], tried: Tried
 ) -> None:
     with host.started("train") as run:
-        host.wait_for_steps(1200)
+        host.wait_for_steps(600)
         kill(device)
         assert run.wait(240) == 8
         assert run.stderr
@@ -153,7 +153,7 @@ def test_the_connection_breaks_at_each_stage(
     tried(f"device {name} pushing", "nothing")
     job = threading.Thread(target=target.run, args=("train.sh", OPTIONS, lambda line: None))
     job.start()
-    host.wait_for_steps(800)
+    host.wait_for_steps(400)
     break_it("train")
     job.join(240)
     assert not job.is_alive()
@@ -206,7 +206,7 @@ def test_the_device_is_away_for_longer_than_the_host_waits(
 
     job = threading.Thread(target=train)
     job.start()
-    host.wait_for_steps(800)
+    host.wait_for_steps(400)
     with gone(device):
         job.join(WAIT_S)
     [said] = ended
@@ -231,7 +231,7 @@ def test_the_host_killed_while_it_pushes(host: Host, device: EmulatedDevice, who
 
 def test_the_host_killed_while_the_device_trains(host: Host, device: EmulatedDevice, whole: Path, tried: Tried) -> None:
     with host.started("train") as run:
-        host.wait_for_steps(800)
+        host.wait_for_steps(400)
         run.kill()
     results = host.invoke("run", "--resume").results
     check_as_if_nothing_had_been(host, results, whole)
@@ -252,7 +252,7 @@ def test_the_host_killed_and_then_another_training(
 ) -> None:
     runs = set(host.runs.iterdir())
     with host.started("train") as run:
-        host.wait_for_steps(800)
+        host.wait_for_steps(400)
         # It would have ended before the other host has built its package.
         signal_runner(device, "STOP")
         run.kill()
@@ -273,7 +273,7 @@ def test_what_a_killed_training_left_on_the_device_is_damaged(
     host: Host, device: EmulatedDevice, whole: Path, tried: Tried
 ) -> None:
     with host.started("train") as train:
-        host.wait_for_steps(1700)
+        host.wait_for_steps(850)
         signal_runner(device, "KILL")
         assert train.wait(240) == 9
     killed = host.records()
@@ -311,7 +311,7 @@ def test_a_full_disk_in_pushing_and_in_training(
     small.shell("rm /data/local/tmp/fill")
     output = f"/data/local/tmp/{ROOT}/output"
     with there.started("run") as run:
-        wait_for(lambda: "tiny_trained_500.safetensors" in small.shell(f"ls {output} 2>/dev/null || :"))
+        wait_for(lambda: "tiny_trained_250.safetensors" in small.shell(f"ls {output} 2>/dev/null || :"))
         fill(small)
         assert run.wait(240) == 9
         assert run.stderr

@@ -24,7 +24,7 @@ from tests.faults.training import Host, check_as_if_nothing_had_been, curve, los
 pytestmark = pytest.mark.slow
 
 # As many threads in all of them: the last bits depend on it.
-OPTIONS = ("--cycles", "6000", "--save-every", "500", "--augment", "crop", "--schedule", "cosine", "--threads", "1")
+OPTIONS = ("--cycles", "3000", "--save-every", "250", "--augment", "crop", "--schedule", "cosine", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def nothing_before(host: Host, whole: Path) -> None:
 def killed(host: Host, whole: Path) -> list[Record]:
     """What a training had recorded whose runner was killed."""
     with host.started("train") as task:
-        host.wait_for_steps(1200)
+        host.wait_for_steps(600)
         os.kill(children(task.pid)[0], signal.SIGKILL)
         assert task.wait(60) == 9
     return host.records()
@@ -64,7 +64,7 @@ def test_a_killed_runner(host: Host, whole: Path, killed: list[Record], tried: T
 
 def test_a_killed_host_in_training(host: Host, whole: Path, tried: Tried) -> None:
     with host.started("run") as task:
-        host.wait_for_steps(1200)
+        host.wait_for_steps(600)
         runner = children(task.pid)
         task.kill()
         task.wait()
@@ -158,7 +158,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[Callable[[], object]]:
 
 
 def test_a_full_disk_in_training(host: Host, whole: Path, tried: Tried) -> None:
-    with small_disk(host.output, 1100) as make_room:
+    with small_disk(host.output, 700) as make_room:
         full = host.invoke("train", code=9)
         assert "No space left on device" in full.stderr
         before = host.records()
@@ -170,7 +170,7 @@ def test_a_full_disk_in_training(host: Host, whole: Path, tried: Tried) -> None:
 
 def test_a_full_disk_for_the_results(host: Host, whole: Path, tmp_path: Path, tried: Tried) -> None:
     full = Host(host.build, tmp_path / "runs", "x86", host.output, host.made_of, OPTIONS)
-    with small_disk(full.runs, 900) as make_room:
+    with small_disk(full.runs, 600) as make_room:
         assert "No space left on device" in full.invoke("run", code=1).stderr
         assert list(full.runs.iterdir()) == []
         before = full.records()

@@ -6,11 +6,11 @@ Seeds are texts, as they are beyond what a double holds.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from device_runtime.augmentation import Augmented, changed
+from device_runtime.augmented_sound import AugmentedSound, moved, with_noise
 from device_runtime.batches import Batches
+from device_runtime.console import each_line
 from device_runtime.evaluation import spread
 from device_runtime.formats.sample import Target, drawn_targets
 from device_runtime.probabilities import probabilities_of
@@ -31,6 +33,7 @@ from pipeline.graphs.graph import Graph
 from pipeline.lowering.rules.dropout import STEP, give_step
 from pipeline.lowering.training_graph import lower
 from tests.device_runtime.test_augmentation import Pictures
+from tests.device_runtime.test_augmented_sound import Sounds, noise_in
 
 FOLDER = Path(__file__).parent
 
@@ -48,6 +51,8 @@ def vectors() -> dict[str, Any]:
         "augmentation.json": list(_changes()),
         "pictures.json": list(_pictures()),
         "prepared.json": list(_prepared()),
+        "sound_changes.json": list(_sound_changes()),
+        "sounds.json": list(_sounds()),
         "dropout.json": list(_dropout()),
         "rates.json": list(_rates()),
         "spread.json": [
@@ -57,6 +62,7 @@ def vectors() -> dict[str, Any]:
         "numbers.json": [{"value": value, "text": f"{value:.6g}"} for value in _numbers()],
         "probabilities.json": list(_probabilities()),
         "scores.json": list(_scores()),
+        "classes.json": list(_classes()),
     }
 
 
@@ -114,12 +120,31 @@ def _prepared() -> Iterator[dict[str, Any]]:
     for width, height, mode in ((40, 23, "RGB"), (31, 9, "RGB"), (5, 6, "RGB"), (8, 8, "RGB"), (19, 14, "L")):
         pixels = random.integers(0, 256, (height, width, 3), np.uint8)
         preparation = Preparation(6, 7, 8, 8, mode)
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
             file = Path(folder, "picture.png")
             Image.fromarray(pixels).save(file)
             wanted = load_photograph(file, preparation)
         sizes = {"width": width, "height": height, "pixels": pixels.ravel().tolist()}
         yield {**sizes, "preparation": asdict(preparation), "prepared": wanted.ravel().tolist()}
+
+
+def _sound_changes() -> Iterator[dict[str, Any]]:
+    with TemporaryDirectory() as folder:
+        noise = noise_in(Path(folder))
+        for seed, epoch, index, length in product(SEEDS, (0, 9), (0, 1, 69_999), (400, 16_000)):
+            change = AugmentedSound(Sounds(1), ("shift", "noise"), seed, epoch, noise).change(index, length)
+            place = {"seed": str(seed), "epoch": epoch, "index": index, "length": length, "noises": noise.shape[0]}
+            yield {**place, **asdict(change)}
+
+
+def _sounds() -> Iterator[dict[str, Any]]:
+    random = np.random.default_rng(5)
+    for later, turn, level in ((0, 0, 0.0), (3, 5, 0.1), (-4, 29, 0.031), (29, 1, 0.5), (0, 7, 0.25), (-1, 2, 1.0)):
+        # Even ones, a quarter of which lies in the middle of two whole numbers.
+        sound, noise = (2 * random.integers(-(2**14), 2**14, 30, np.int16) for _ in range(2))
+        mixed = with_noise(moved(sound, later), np.roll(noise, -turn), level)
+        how = {"later": later, "turn": turn, "level": level}
+        yield {"sound": sound.tolist(), "noise": noise.tolist(), **how, "changed": mixed.tolist()}
 
 
 def _dropout() -> Iterator[dict[str, Any]]:
@@ -183,7 +208,18 @@ def _scores() -> Iterator[dict[str, Any]]:
             scores.add(outputs, wanted)
             batches.append({"outputs": outputs.ravel().tolist(), "targets": wanted.ravel().tolist()})
         kind = {"kind": target.kind, "count": target.count, "shape": list(target.shape), "ignore": target.ignore}
-        yield {"target": kind, "batches": batches, "measures": dict(scores.result())}
+        yield {"target": kind, "batches": batches, "measures": dict(scores.result()), "each": list(scores.each())}
+
+
+def _classes() -> Iterator[dict[str, Any]]:
+    random = np.random.default_rng(6)
+    known = ("cat", "dog\tand\u2028more", "Käse 犬", "a name of more than forty characters " * 2, "a\u00a0b")
+    for measure, count in (("f1", 3), ("f1", 5), ("r2", 12), ("f1", 13), ("r2", 40)):
+        # A model may have more outputs than there are classes.
+        names = [*known, *(f"class {place}" for place in range(5, 50))][: 4 if count == 5 else count]
+        values = random.uniform(-0.2 if measure == "r2" else 0, 1, count).round(4).tolist()
+        each = [{measure: value, "count": int(random.integers(0, 4))} for value in values]
+        yield {"names": names, "each": each, "line": each_line(names, each)}
 
 
 def main() -> None:

@@ -18,12 +18,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.browser import PROGRAMS
+from pipeline.bench.web.chromium import OPTIONS as UNSEEN
+from pipeline.bench.web.chromium import PROGRAMS
 
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update"),
-    *("--disable-background-networking", "--disable-sync", "--remote-debugging-pipe"),
-)
+OPTIONS = (*UNSEEN, "--remote-debugging-pipe")
 # As long as a test waits for what a page does, at most.
 WAIT_S = 120.0
 # What a person who sees nothing, or has a narrow phone, would meet.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.invoking import ROOT, TIMEOUT_S, Invoked
 
-COPIED = ("web_runtime", "examples/node", "tests/web_runtime", "tests/vectors")
+COPIED = ("web_runtime", "pipeline/bench/web/page", "examples/node", "tests/web_runtime", "tests/vectors")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
 import { change, changeOf } from '../../web_runtime/augmentation.js';
+import { addNoise, move, soundChangeOf } from '../../web_runtime/augmented_sound.js';
 import { Batches } from '../../web_runtime/batches.js';
 import { largestProbability, spread } from '../../web_runtime/evaluation.js';
-import { general } from '../../web_runtime/lines.js';
+import { eachLine, general } from '../../web_runtime/lines.js';
 import { Random, hashed } from '../../web_runtime/random.js';
 import { learningRateAt } from '../../web_runtime/schedules.js';
 import { scoresOf } from '../../web_runtime/scores.js';
@@ -19,6 +20,12 @@ const vectors = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.js
 /** @param {number} found @param {number} wanted @param {number} share */
 const near = (found, wanted, share = 1e-9) =>
   assert.ok(Math.abs(found - wanted) <= share * Math.max(1, Math.abs(wanted)), `${found} is not ${wanted}`);
+
+/** @param {Record<string, number>} found @param {Record<string, number>} wanted */
+const same = (found, wanted) => {
+  assert.deepEqual(Object.keys(found), Object.keys(wanted));
+  for (const [name, value] of Object.entries(wanted)) near(found[name], value);
+};
 
 test('numbers are hashed and drawn as numpy does', () => {
   for (const { numbers, words, drawn } of vectors('hashed')) {
@@ -55,6 +62,23 @@ test('a changed picture has the pixels that it should', () => {
   }
 });
 
+test('a sound is moved and mixed by seed, epoch and place', () => {
+  for (const { seed, epoch, index, length, noises, ...wanted } of vectors('sound_changes')) {
+    const place = /** @type {const} */ ([BigInt(seed), epoch, index, length, noises]);
+    assert.deepEqual(soundChangeOf(['shift', 'noise'], ...place), wanted);
+    assert.deepEqual(soundChangeOf(['noise'], ...place), { ...wanted, later: 0 });
+  }
+});
+
+test('a changed sound has the samples that it should', () => {
+  for (const { sound, noise, changed, later, ...how } of vectors('sounds')) {
+    const found = new Int16Array(sound.length);
+    move(Int16Array.from(sound), found, later);
+    addNoise(found, Int16Array.from(noise), how);
+    assert.deepEqual(Array.from(found), changed);
+  }
+});
+
 test('rates follow their schedule', () => {
   for (const { step, rate, ...plan } of vectors('rates')) near(learningRateAt(step, plan), rate, 1e-12);
 });
@@ -74,14 +98,14 @@ test('logits become probabilities', () => {
 });
 
 test('outputs are scored', () => {
-  for (const { target, batches, measures } of vectors('scores')) {
+  for (const { target, batches, measures, each } of vectors('scores')) {
     const scores = scoresOf(target);
     for (const { outputs, targets } of batches) {
       scores.add(Float32Array.from(outputs), target.kind === 'class' ? BigInt64Array.from(targets, BigInt) : targets);
     }
-    const found = scores.result();
-    assert.deepEqual(Object.keys(found), Object.keys(measures));
-    for (const [name, value] of Object.entries(measures)) near(found[name], value);
+    same(scores.result(), measures);
+    assert.equal(scores.each().length, each.length);
+    scores.each().forEach((found, place) => same(found, each[place]));
   }
 });
 
@@ -90,4 +114,8 @@ test('a photograph becomes the pixels that Pillow makes of it', () => {
     const found = centre({ width, height, channels: 3, data: Uint8Array.from(pixels) }, preparation);
     assert.deepEqual(Array.from(found.data), prepared);
   }
+});
+
+test('a line says what classes are worth', () => {
+  for (const { names, each, line } of vectors('classes')) assert.equal(eachLine(names, each), line);
 });

@@ -16,6 +16,9 @@ const MEASURES = /** @type {Record<string, string>} */ ({ accuracy: 'Accuracy', 
  */
 export const part = (id) => /** @type {T} */ (document.getElementById(id));
 
+/** @param {HTMLElement} log */
+const isAtEnd = (log) => log.scrollTop + log.clientHeight > log.scrollHeight - 40;
+
 /** The parts of the page that a training changes. */
 export class View {
   constructor() {
@@ -27,15 +30,24 @@ export class View {
     this._last = 0;
     /** @type {number[]} of the last steps */
     this._seconds = [];
+    // The end of the log is seen, until its reader scrolls up.
+    this._follows = true;
+    const log = part('log');
+    log.onwheel = log.ontouchmove = log.onkeydown = () => requestAnimationFrame(() => (this._follows = isAtEnd(log)));
+    new ResizeObserver(() => this._follow()).observe(log);
   }
 
   /** @param {string} line */
   log(line) {
     const log = part('log');
-    const follows = log.scrollTop + log.clientHeight > log.scrollHeight - 8;
     log.append(`${line}\n`);
     if ((log.textContent ?? '').length > MOST_LOGGED) log.firstChild?.remove();
-    if (follows) log.scrollTop = log.scrollHeight;
+    this._follow();
+  }
+
+  _follow() {
+    const log = part('log');
+    if (this._follows) log.scrollTop = log.scrollHeight;
   }
 
   /** @param {string} text */

@@ -50,7 +50,7 @@ async function itemOf(split, [height, width, channels], { index, label, guess, p
   canvas.getContext('2d')?.putImageData(pixels, 0, 0);
   const [taken, is] = [document.createElement('b'), document.createElement('span')];
   taken.textContent = name(guess);
-  is.textContent = `, not ${name(label)} (${Math.round(100 * probability)} %)`;
+  is.textContent = `, not ${name(label)} (${Math.round(100 * probability)}\u00a0%)`;
   canvas.setAttribute('role', 'img');
   canvas.setAttribute('aria-label', `A picture of ${name(label)}, taken for ${name(guess)}`);
   const item = document.createElement('li');

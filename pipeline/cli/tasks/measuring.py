@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.cli.tasks.declaring import takes_options
 from pipeline.settings import Settings
+from pipeline.targets import WEB
 
 
 @takes_options
@@ -13,6 +14,11 @@ def bench(settings: Settings) -> None:
         from pipeline.bench.fleets import bench_fleets
 
         bench_fleets(settings, settings.fleet.fleet)
+        return
+    if settings.target == WEB:
+        from pipeline.bench.web.run import bench_web
+
+        bench_web(settings)
         return
     from pipeline.bench.run import bench as run_bench
 

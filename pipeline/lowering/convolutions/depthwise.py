@@ -22,7 +22,7 @@ any two columns; those whose distance is a tap's make up that tap's gradient.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from pipeline.lowering.convolutions.windows import Axis, image_axes
 
 # Rows and columns of a tile: its patch is then 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
 _TILE = 4
-# Of an axis that is hardly longer one tile takes all: two would mostly read and compute what there is not.
+# Longer ones are taken where tiles of 4 leave a rest: it would be read, computed and left out again.
 _LONGEST_TILE = 6
 
 # Elements of all patches of one image: beyond, they take too much memory.
@@ -168,26 +168,46 @@ def weight_gradient(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
 
 
 def _forward(axis: Axis) -> Tiles:
-    tile = axis.out if axis.out <= _LONGEST_TILE else _TILE
+    tile = _tile(axis.out, 1)
     # The last outputs of the tile read the last inputs of the patch.
     one = Axis(0, tile, axis.kernel, axis.stride, axis.dilation)
     reads = one.reads()
     patch = int(reads.max()) + 1
     taps = (reads[:, :, None] == np.arange(patch)).astype(np.float32)
     outputs = _side_by_side(axis.out, tile)
-    return Tiles(outputs, Axis(axis.size, outputs.out, patch, tile * axis.stride, begin=axis.begin), taps)
+    return _inside(Tiles(outputs, Axis(axis.size, outputs.out, patch, tile * axis.stride, begin=axis.begin), taps))
 
 
 def _backward(axis: Axis) -> Tiles:
-    """The tile is a multiple of the stride: so all tiles are alike."""
-    tile = axis.stride * -(-(axis.size if _TILE < axis.size <= _LONGEST_TILE else _TILE) // axis.stride)
+    tile = _tile(axis.size, axis.stride)
     tap, place = np.ix_(range(axis.kernel), range(tile))
     # Output, times the stride, by which the tap reads this input.
     offset = (place + axis.begin - tap * axis.dilation)[:, :, None]
     first, last = -(-int(offset.min()) // axis.stride), int(offset.max()) // axis.stride
     taps = (offset == np.arange(first, last + 1) * axis.stride).astype(np.float32)
     outputs = _side_by_side(axis.size, tile)
-    return Tiles(outputs, Axis(axis.out, outputs.out, taps.shape[2], tile // axis.stride, begin=-first), taps)
+    return _inside(Tiles(outputs, Axis(axis.out, outputs.out, taps.shape[2], tile // axis.stride, begin=-first), taps))
+
+
+def _inside(tiles: Tiles) -> Tiles:
+    """Without what lies in the padding in every patch: at both ends of the only one there is, mostly."""
+    axis, reads = tiles.inputs, tiles.inputs.reads()
+    places = np.flatnonzero(((reads >= 0) & (reads < axis.size)).any(axis=1))
+    if not len(places):
+        return tiles
+    first, end = int(places[0]), int(places[-1]) + 1
+    inputs = replace(axis, kernel=end - first, begin=axis.begin - first)
+    return Tiles(tiles.outputs, inputs, tiles.taps[:, :, first:end])
+
+
+def _tile(size: int, stride: int) -> int:
+    """The length of the tiles of an axis: where one does, that which leaves no rest.
+
+    It is a multiple of the stride that leads back: so all tiles are alike.
+    """
+    first = stride * -(-min(size, _TILE) // stride)
+    multiples = range(first, max(first, _LONGEST_TILE) + 1, stride)
+    return next((tile for tile in multiples if size % tile == 0), first)
 
 
 def _side_by_side(size: int, tile: int) -> Axis:

@@ -24,6 +24,8 @@ _LARGEST = 192
 # Up to that its pixels are shown as squares.
 _COARSE = 64
 _COLUMNS, _LONGEST_NAME = 4, 13
+# Inches of an image's place with what is said above it, and of the image's longer side.
+_WIDE, _HIGH, _SIDE = 1.1, 1.35, 0.98
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -73,14 +75,22 @@ def sheet(wrong: Sequence[Wrong]) -> Picture:
     columns = min(_COLUMNS, len(wrong))
     rows = -(-len(wrong) // columns)
     with style():
-        drawn = figure(1.35 * rows, max(1.1 * columns, 2.2))
-        for number, found in enumerate(wrong, 1):
-            axes = drawn.add_subplot(rows, columns, number)
-            image = Image.open(io.BytesIO(found.picture.png)).convert("RGB")
-            axes.imshow(np.asarray(image), interpolation=None if found.photograph else "nearest")
-            axes.axis("off")
+        drawn = figure(_HIGH * rows, max(_WIDE * columns, 2.2))
+        # One plot for all, in inches: a plot for each would be laid out among all others.
+        axes = drawn.add_subplot(aspect="equal")
+        axes.axis("off")
+        for number, found in enumerate(wrong):
+            row, column = divmod(number, columns)
+            middle, bottom = (column + 0.5) * _WIDE, -(row + 1) * _HIGH
+            image = np.asarray(Image.open(io.BytesIO(found.picture.png)).convert("RGB"))
+            height, width = (_SIDE * size / max(image.shape[:2]) for size in image.shape[:2])
+            place = (middle - width / 2, middle + width / 2, bottom, bottom + height)
+            axes.imshow(image, extent=place, interpolation=None if found.photograph else "nearest", aspect="equal")
             guess, truth = (short(name, _LONGEST_NAME) for name in (found.guess, found.truth))
-            axes.set_title(f"{guess} {found.probability:.0%}\nis {truth}", fontsize=7)
+            said = f"{guess} {found.probability:.0%}\nis {truth}"
+            axes.text(middle, bottom + height + 0.03, said, fontsize=7, ha="center", va="bottom")
+        # Each image has set them to its own.
+        axes.set(xlim=(0, _WIDE * columns), ylim=(-_HIGH * rows, 0))
         return Picture("wrong_images", "Images that it gets wrong", png_of(drawn))
 
 

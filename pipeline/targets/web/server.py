@@ -1,8 +1,4 @@
-"""Serves a package's folder to a browser: on loopback, to whom knows the address, and to its own page alone.
-
-The address has a random word as its first folder, so no other user of this machine can guess it. A request that names
-another host, as of a name that was made to lead here, or comes from a page of another origin, is refused.
-"""
+"""Serves a package's folder to a browser: on loopback, to whom knows the address, and to its own page alone."""
 
 from __future__ import annotations
 
@@ -15,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import read_manifest
 from pipeline.errors import in_line
+from pipeline.targets.web.guard import POLICY, GuardedHandler
 from pipeline.targets.web.receiving import Output, Refused
 from pipeline.targets.web.session import Session, Visitor
 
@@ -44,20 +41,7 @@ TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
-# Threads of WebAssembly share memory, which a browser gives to a page alone that nothing from elsewhere can be in; and
-# whatever is in the page, it can ask nobody but this server.
-HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_MOST_MESSAGE_BYTES = 2**20
 _MOST_TEXT = 200
-_SILENT_S = 60.0
 # So often it is looked whether a page that waits is still there.
 _LOOK_S = 0.25
 _CHUNK = 2**20
@@ -73,9 +57,9 @@ class Site(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int, session: Session, output: Output) -> None:
+    def __init__(self, folder: Path, port: int, session: Session, output: Output, policy: str) -> None:
         super().__init__((ADDRESS, port), _Handler)
-        self.session, self.output = session, output
+        self.session, self.output, self.policy = session, output, policy
         self.origin = f"http://{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(12)
         self.address = f"{self.origin}/{self.token}/"
@@ -86,7 +70,7 @@ class Site(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path, session: Session, output: Output, port: int = PORT) -> Iterator[Site]:
+def serving(folder: Path, session: Session, output: Output, port: int = PORT, policy: str = POLICY) -> Iterator[Site]:
     """Serves a package while the block runs.
 
     Args:
@@ -94,11 +78,12 @@ def serving(folder: Path, session: Session, output: Output, port: int = PORT) ->
       session: what the page asks for, and takes what it tells.
       output: takes the files that it hands back.
       port: taken where it is free.
+      policy: what the page may load, as Content-Security-Policy.
     """
     try:
-        site = Site(folder, port, session, output)
+        site = Site(folder, port, session, output, policy)
     except OSError:  # another program, or run, has it
-        site = Site(folder, 0, session, output)
+        site = Site(folder, 0, session, output, policy)
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -121,61 +106,13 @@ def _plain(line: str) -> str:
     return "\t".join(in_line(part) for part in line.split("\t"))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(GuardedHandler):
     """One connection of the browser."""
 
     server: Site
-    protocol_version = "HTTP/1.1"
-    timeout = _SILENT_S
-    server_version = "train-on-device"
-    sys_version = ""
 
-    def do_GET(self) -> None:
-        self._answered(self._get)
-
-    def do_POST(self) -> None:
-        self._answered(self._post)
-
-    def do_PUT(self) -> None:
-        self._answered(self._put)
-
-    def do_DELETE(self) -> None:
-        self._answered(self._delete)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """What is served is no news."""
-
-    def end_headers(self) -> None:
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-    def _answered(self, answer: Any) -> None:
-        """Answers a request of the page itself; refuses any other before it is looked at."""
-        try:
-            path = self._checked_path()
-            answer(path)
-        except Refused as refused:
-            # What of the request was not read would be taken for the next one.
-            self.close_connection = True
-            self._send(refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def _checked_path(self) -> str:
-        """The path behind the word that no other knows."""
-        server = self.server
-        if self.headers.get("Host") != server.origin.removeprefix("http://"):
-            raise Refused(HTTPStatus.FORBIDDEN, "this is served under another name")
-        origin = self.headers.get("Origin")
-        if origin != server.origin and (origin is not None or self.command != "GET"):
-            raise Refused(HTTPStatus.FORBIDDEN, "this is for its own page alone")
-        parts = unquote(urlsplit(self.path).path).split("/", 2)
-        if len(parts) < 3 or not secrets.compare_digest(parts[1].encode(), server.token.encode()):
-            raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
-        return parts[2]
-
-    def _get(self, path: str) -> None:
+    def get(self, path: str) -> None:
+        """See `GuardedHandler`."""
         if path == f"{HOST}events":
             self._events()
         elif path.startswith(f"{HOST}output/"):
@@ -186,8 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused(HTTPStatus.NOT_FOUND, "the package has no such file")
             self._file(file, digest)
 
-    def _post(self, path: str) -> None:
-        message = self._message()
+    def post(self, path: str) -> None:
+        """See `GuardedHandler`."""
+        message = self.message()
         session, job = self.server.session, str(message.get("job"))
         if path == f"{HOST}lines":
             lines = message.get("lines")
@@ -198,38 +136,22 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
         if not taken:
             raise Refused(HTTPStatus.CONFLICT, "this job is over")
-        self._send(HTTPStatus.NO_CONTENT)
+        self.send(HTTPStatus.NO_CONTENT)
 
-    def _put(self, path: str) -> None:
+    def put(self, path: str) -> None:
+        """See `GuardedHandler`."""
         name = path.removeprefix(f"{HOST}output/")
-        self.server.output.receive(name, self._length(), self.headers.get("X-SHA256", ""), self.rfile)
-        self._send(HTTPStatus.NO_CONTENT)
+        self.server.output.receive(name, self.length(), self.headers.get("X-SHA256", ""), self.rfile)
+        self.send(HTTPStatus.NO_CONTENT)
 
-    def _delete(self, path: str) -> None:
+    def delete(self, path: str) -> None:
+        """See `GuardedHandler`."""
         self.server.output.remove(path.removeprefix(f"{HOST}output/"))
-        self._send(HTTPStatus.NO_CONTENT)
-
-    def _length(self) -> int:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "how long is it?")
-        return int(length)
-
-    def _message(self) -> dict[str, Any]:
-        length = self._length()
-        if length > _MOST_MESSAGE_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "that is no message")
-        try:
-            message = json.loads(self.rfile.read(length))
-        except (ValueError, RecursionError):
-            message = None
-        if not isinstance(message, dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, "that is no message")
-        return message
+        self.send(HTTPStatus.NO_CONTENT)
 
     def _file(self, path: Path, digest: str) -> None:
         if digest and self.headers.get("If-None-Match") == f'"{digest}"':
-            self._send(HTTPStatus.NOT_MODIFIED)
+            self.send(HTTPStatus.NOT_MODIFIED)
             return
         try:
             size, file = path.stat().st_size, path.open("rb")
@@ -284,14 +206,3 @@ class _Handler(BaseHTTPRequestHandler):
         readable, _, _ = select.select([self.connection], [], [], 0)
         # It has nothing to say here.
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
-
-    def _send(self, status: HTTPStatus, kind: str = "", content: bytes = b"") -> None:
-        self.send_response(status)
-        if kind:
-            self.send_header("Content-Type", kind)
-        if status != HTTPStatus.NOT_MODIFIED:
-            self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)

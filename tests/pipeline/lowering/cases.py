@@ -63,10 +63,11 @@ def convolutions(draw: DrawFn) -> Case:
 
 @st.composite
 def depthwise_convolutions(draw: DrawFn) -> Case:
-    """A kernel of its own for each channel: small images, and large ones, which are lowered otherwise."""
+    """A kernel of its own for each channel: small images, large and narrow ones, which are lowered each otherwise."""
     channels = draw(ints(2, 4))
     kernel, stride, padding, dilation = (draw(sizes(2, low, high)) for low, high in ((1, 4), (1, 3), (0, 3), (1, 2)))
-    size = draw(sizes(2, *draw(st.sampled_from([(7, 9), (12, 16)]))))
+    least = [max((k - 1) * d + 1 - 2 * p, 1) for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    size = tuple(draw(ints(low, low + more)) for low, more in zip(least, draw(sizes(2, 1, 15)), strict=True))
     bias = draw(st.booleans())
     layer = nn.Conv2d(channels, channels, kernel, stride, padding, dilation, channels, bias)  # type: ignore[arg-type]
     return Case(layer, (channels, *size))
