@@ -10,11 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from device_runtime.formats.dataset import Description, read_description
+from device_runtime.formats.model import read_model
 from device_runtime.formats.sample import CLASS, Sample, Target
 from pipeline.capture.onnx.artifacts import build_artifacts, check_reference_model, check_reference_optimizer
 from pipeline.datasets.convert import ConvertOptions, convert, look_at
 from pipeline.datasets.layouts import described, layouts
 from pipeline.datasets.photographs.account import Account, lines_of, read_account
+from pipeline.datasets.photographs.preparation import FILE_NAME as PREPARATION
 from pipeline.errors import UsageError
 from pipeline.files import sha256_of
 from pipeline.graphs.files import is_joint
@@ -244,8 +246,9 @@ def make_package(
     """
     model = make_model(prepared, settings)
     runtime = make_runtime(settings)
+    teaching = settings.kind.teaching() if _is_teachable(prepared, model) else {}
     with stage("package"):
-        return build_package(
+        package = build_package(
             settings.kind.name,
             prepared.source.name,
             runtime,
@@ -253,9 +256,18 @@ def make_package(
             prepared.dataset,
             into or settings.build,
             settings.kind.engines,
-            settings.kind.runner(),
+            {**settings.kind.runner(), **teaching},
             {**extra, **loop_files(settings.runner.loop)},
         )
+    if teaching:
+        note("it can be taught classes of your own, in a browser: invoke teach")
+    return package
+
+
+def _is_teachable(prepared: Prepared, model: Path) -> bool:
+    """Whether there is a frozen backbone, and photographs of other classes can be made to what it takes."""
+    shown = prepared.sample.is_picture and prepared.target.is_one_class and (prepared.dataset / PREPARATION).is_file()
+    return shown and read_model(model).features is not None
 
 
 def _quantised(prepared: Prepared) -> Path:

@@ -75,7 +75,7 @@ class Settings:
         ),
     ] = "lenet"
     build: Annotated[
-        Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report"))
+        Path, Option("folder of everything that can be built again", Path, (*_DATA, *_TARGET, "report", "teach"))
     ] = Path("build")
     data: Annotated[
         Path | None,
@@ -121,7 +121,8 @@ class Settings:
         Option(
             "adb serial of the device, when there are several; makes --target x86 a device, and web its browser",
             str,
-            ("runtime", "package", *_DEVICE),
+            ("runtime", "package", *_DEVICE, "teach"),
+            {"teach": "adb serial of a device: its browser opens the page"},
             example="emulator-5554",
         ),
     ] = None

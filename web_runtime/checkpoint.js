@@ -29,7 +29,7 @@ import { byName, bytesOf, joined, pythonJson, sha256, sorted } from './text.js';
 const FORMAT = '2';
 const SUFFIX = '.safetensors';
 
-/** @param {Model} model @param {number} step */
+/** @param {Pick<Model, 'name'>} model @param {number} step */
 export const trainedName = (model, step) => `${model.name}_trained_${step}${SUFFIX}`;
 
 /** @param {Model} model */
@@ -51,12 +51,14 @@ export function stepIn(model, name) {
  * A checkpoint as a safetensors file: the same content gives the same bytes.
  * @param {Checkpoint} checkpoint
  * @param {Model} model
+ * @param {Record<string, string>} more metadata that a reader may do without
  * @returns {Promise<Uint8Array>}
  */
-export async function writeCheckpoint({ step, parameters, buffers, states, run }, model) {
+export async function writeCheckpoint({ step, parameters, buffers, states, run }, model, more = {}) {
   const tensors = tensorsOf({ parameters, buffers, states }, model);
   /** @type {Record<string, string>} */
   const metadata = {
+    ...more,
     format: FORMAT,
     model: model.name,
     digest: model.digest,

@@ -160,7 +160,7 @@ async function arraySplit(files, name, sample, target, count) {
  * @param {ArrayLike<number>} indices
  * @returns {Values}
  */
-function targetsAt(targets, target, indices) {
+export function targetsAt(targets, target, indices) {
   const data = rowsAt(targets, sizeOf(target.shape), indices);
   return { type: target.kind === 'class' ? 'int64' : 'float32', data, dims: [indices.length, ...target.shape] };
 }

@@ -19,8 +19,10 @@ import { SCORES, largest, scoresOf } from './scores.js';
  * @property {Predictions | null} predictions
  */
 
-/** What makes probabilities of logits, by the loss that they were trained with. */
-const PROBABILITIES = /** @type {Record<string, 'sigmoid' | 'clip'>} */ ({
+/** @typedef {'clip' | 'sigmoid' | 'softmax'} Probabilities what makes probabilities of logits */
+
+/** By the loss that they were trained with; softmax by any other. */
+const PROBABILITIES = /** @type {Record<string, Probabilities>} */ ({
   binary_cross_entropy: 'sigmoid',
   mean_squared_error: 'clip',
 });
@@ -51,7 +53,7 @@ export async function evaluate(engine, split, batchSize, model, now, most = null
       for (let place = 0; place < indices.length; place++) {
         const logits = outputs.subarray(place * model.target.count, (place + 1) * model.target.count);
         guesses[start + place] = largest(logits, 0, logits.length);
-        probabilities[start + place] = largestProbability(logits, PROBABILITIES[model.loss] ?? 'softmax');
+        probabilities[start + place] = largestProbability(logits, howOf(model));
       }
     }
   }
@@ -80,6 +82,9 @@ export function predictionsFile({ guesses, probabilities }, labels, heading) {
   return [`${line}\n`, Int32Array.from(labels, Number), guesses, probabilities];
 }
 
+/** @param {Model} model */
+export const howOf = (model) => PROBABILITIES[model.loss] ?? 'softmax';
+
 /**
  * What `predictionsFile` made.
  * @param {Uint8Array} bytes
@@ -96,17 +101,27 @@ export function readPredictions(bytes) {
 }
 
 /**
- * Softmax, a sigmoid or the logit itself, of the largest of some logits; 0 where that is no number.
+ * Softmax, sigmoids or the logits themselves.
  * @param {Float32Array} logits
- * @param {'clip' | 'sigmoid' | 'softmax'} how
+ * @param {Probabilities} how
+ * @returns {number[]}
+ */
+export function probabilitiesOf(logits, how) {
+  if (how === 'clip') return Array.from(logits, (logit) => Math.min(Math.max(logit, 0), 1));
+  if (how === 'sigmoid') return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+  const most = Math.max(...logits);
+  const raised = Array.from(logits, (logit) => Math.exp(logit - most));
+  const sum = raised.reduce((total, each) => total + each, 0);
+  return raised.map((each) => each / sum);
+}
+
+/**
+ * The probability of the largest of some logits; 0 where that is no number.
+ * @param {Float32Array} logits
+ * @param {Probabilities} how
  */
 export function largestProbability(logits, how) {
-  const most = Math.max(...logits);
-  const found = {
-    clip: () => Math.min(Math.max(most, 0), 1),
-    sigmoid: () => 1 / (1 + Math.exp(-most)),
-    softmax: () => 1 / logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0),
-  }[how]();
+  const found = Math.max(...probabilitiesOf(logits, how));
   return Number.isFinite(found) ? found : 0;
 }
 

@@ -63,8 +63,19 @@ export async function cached(split, backbone, shape) {
     const indices = Array.from({ length: Math.min(BATCH, split.length - start) }, (_, place) => start + place);
     rows.set((await backbone.of(await split.batch(indices))).inputs.data, start * size);
   }
+  return ofRows(rows, shape, split);
+}
+
+/**
+ * A split of features that are in memory.
+ * @param {Float32Array} rows one after another
+ * @param {readonly number[]} shape of one sample's features
+ * @param {Pick<Split, 'length' | 'targets' | 'label'>} split what else there is of it
+ * @returns {Split}
+ */
+export function ofRows(rows, shape, split) {
   const batch = async (/** @type {ArrayLike<number>} */ indices) => ({
-    inputs: { type: 'float32', data: rowsAt(rows, size, indices), dims: [indices.length, ...shape] },
+    inputs: { type: 'float32', data: rowsAt(rows, sizeOf(shape), indices), dims: [indices.length, ...shape] },
     label: split.label(indices),
   });
   return { ...view(split), batch };
@@ -72,6 +83,6 @@ export async function cached(split, backbone, shape) {
 
 /**
  * What of a split has nothing to do with its samples.
- * @param {Split} split
+ * @param {Pick<Split, 'length' | 'targets' | 'label'>} split
  */
 const view = ({ length, targets, label }) => ({ length, targets, label });

@@ -44,6 +44,11 @@ export class Package {
     this._kept = new Map();
   }
 
+  /** @param {string} path */
+  has(path) {
+    return this._digests.has(path);
+  }
+
   /**
    * @param {string} path
    * @returns {Promise<Uint8Array>} a file, right to the last bit

@@ -127,6 +127,7 @@ class Kind:
       is_here: whether it is this machine: what runs there ends with who started it.
       engines: what can train there.
       runner: what does: its files here by their paths in the package.
+      teaching: what more there is where the model has a frozen backbone: a page that teaches it other classes.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Kind:
     is_here: bool
     engines: tuple[str, ...]
     runner: Callable[[], Mapping[str, Path]] = python_runner
+    teaching: Callable[[], Mapping[str, Path]] = dict
 
 
 @dataclass(frozen=True)

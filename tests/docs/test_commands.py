@@ -34,6 +34,7 @@ _INSTALLS = ".ci/run does it, in an environment of its own"
 _CHANGES = "it changes the machine on which the tests run"
 _PHONE = "only a phone shows such an address and code"
 _NODE = "tests/web_runtime does it, in a copy of the checkout"
+_TEACHES = "tests/web/test_teach.py does it, in a browser, until it is interrupted"
 _CPP = "tests/cpp does it, cross-compiled, with Debian's compilers in a root of their own"
 _WEB = "tests/web does it, in a browser"
 _LONG = "it takes many minutes: tests/pipeline/bench measures with each option, on small networks"
@@ -52,6 +53,8 @@ NOT_RUN = {
     "cd examples/node": _NODE,
     "npm ci": _NODE,
     "node train.js ../../build/package-x86 output --cycles 300": _NODE,
+    "train-on-device package --target web --model transfer --data photos": _TEACHES,
+    "train-on-device teach": _TEACHES,
     "apt-get install -y cmake g++ libonnxruntime-dev": _CHANGES,
     "cmake -S examples/cpp -B build/cpp": _CPP,
     "cmake --build build/cpp": _CPP,

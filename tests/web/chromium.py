@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +24,18 @@ from pipeline.bench.web.chromium import PROGRAMS
 OPTIONS = (*UNSEEN, "--remote-debugging-pipe")
 # As long as a test waits for what a page does, at most.
 WAIT_S = 120.0
+# What a person who sees nothing, or has a narrow phone, would meet.
+_FAULTS = """(() => {
+  const faults = [];
+  if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways');
+  for (const one of document.querySelectorAll('button, a, input, video, progress, svg, canvas, pre')) {
+    const named = one.getAttribute('aria-label') || one.labels?.[0]?.textContent.trim() || one.textContent.trim();
+    if (!named) faults.push(`${one.tagName} ${one.id} has no name`);
+    const box = one.getBoundingClientRect();
+    if (box.width && (box.right > innerWidth || box.left < 0)) faults.push(`${one.tagName} ${one.id} is outside`);
+  }
+  return faults;
+})()"""
 # Below them stand those that a shell numbers.
 _FIRST_FREE = 20
 
@@ -112,6 +124,22 @@ class Page:
         except TimeoutError:
             said = self.value("document.body.innerText")
             raise AssertionError(f"{expression} does not come true; the page says: {said}") from None
+
+    def click(self, selector: str) -> None:
+        """Clicks an element."""
+        self.value(f"document.querySelector({json.dumps(selector)}).click()")
+
+    def choose(self, selector: str, files: Sequence[Path]) -> None:
+        """Chooses files in a file picker."""
+        expression = f"document.querySelector({json.dumps(selector)})"
+        found = self.browser.ask("Runtime.evaluate", self.session, expression=expression)["result"]
+        chosen = [str(file) for file in files]
+        self.browser.ask("DOM.setFileInputFiles", self.session, files=chosen, objectId=found["objectId"])
+
+    def faults(self) -> list[str]:
+        """What is outside of its window, or has no name, as the page is now."""
+        found: list[str] = self.value(_FAULTS)
+        return found
 
     def reload(self) -> None:
         """Loads it again."""

@@ -22,19 +22,6 @@ IS_DONE = f"/results are on the computer/.test({STATE})"
 LONG = 150
 STEPS = f"Math.round({LONG} * document.querySelector('#progress')?.value)"
 
-# What a person who sees nothing, or has a narrow phone, would meet.
-FAULTS = """(() => {
-  const faults = [];
-  if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways');
-  for (const one of document.querySelectorAll('button, a, progress, svg, canvas, pre')) {
-    const name = one.getAttribute('aria-label') || one.textContent.trim();
-    if (!name) faults.push(`${one.tagName} ${one.id} has no name`);
-    const box = one.getBoundingClientRect();
-    if (box.width && (box.right > innerWidth || box.left < 0)) faults.push(`${one.tagName} ${one.id} is outside`);
-  }
-  return faults;
-})()"""
-
 
 @pytest.fixture(scope="module")
 def built(build: Path) -> tuple[str, ...]:
@@ -109,6 +96,14 @@ def test_the_page_shows_mistakes_and_gives_the_model(
     assert drawn == CYCLES
 
 
+def test_a_package_without_a_frozen_backbone_has_no_page_that_teaches(
+    trained: tuple[Invoked, Page], built: tuple[str, ...]
+) -> None:
+    files = Path(built[1]) / "package-web"
+    assert (files / "index.html").is_file()
+    assert not [*files.rglob("teach*")]
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_its_window_and_its_parts_have_names(
@@ -117,7 +112,7 @@ def test_the_page_fits_its_window_and_its_parts_have_names(
     _, page = trained
     page.resize(width)
     page.dark(on=dark)
-    assert page.value(FAULTS) == []
+    assert page.faults() == []
     picture = tmp_path / f"{width}.png"
     page.photograph(picture)
     assert picture.stat().st_size > 10_000

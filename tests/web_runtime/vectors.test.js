@@ -12,6 +12,7 @@ import { eachLine, general } from '../../web_runtime/lines.js';
 import { Random, hashed } from '../../web_runtime/random.js';
 import { learningRateAt } from '../../web_runtime/schedules.js';
 import { scoresOf } from '../../web_runtime/scores.js';
+import { centre } from '../../web_runtime/teach/pictures.js';
 
 /** @param {string} name @returns {any[]} */
 const vectors = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8'));
@@ -105,6 +106,13 @@ test('outputs are scored', () => {
     same(scores.result(), measures);
     assert.equal(scores.each().length, each.length);
     scores.each().forEach((found, place) => same(found, each[place]));
+  }
+});
+
+test('a photograph becomes the pixels that Pillow makes of it', () => {
+  for (const { width, height, pixels, preparation, prepared } of vectors('prepared')) {
+    const found = centre({ width, height, channels: 3, data: Uint8Array.from(pixels) }, preparation);
+    assert.deepEqual(Array.from(found.data), prepared);
   }
 });
 

@@ -139,6 +139,8 @@ const samples = [...dataset.splits].map(([name, { length }]) => `${length.toLoca
 document.title = part('title').textContent = `Training ${model.name}`;
 part('about').textContent = `${count} ${kind === 'class' ? 'classes' : kind}; samples: ${samples.join(', ')}.`;
 
+part('teach').hidden = !files.has('teach.html');
+
 await host.follow(visitor(), {
   onJob: begin,
   onAlone: () => void offerToTrain(),
@@ -146,6 +148,7 @@ await host.follow(visitor(), {
     const cut = current !== null;
     current?.worker.terminate();
     current = null;
+    part('teach').hidden = true;
     show(cut ? 'The computer ended this.' : 'Done: the results are on the computer. This page can be closed.');
   },
   onState(state) {

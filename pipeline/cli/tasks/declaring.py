@@ -41,6 +41,7 @@ BUILDING = (
     "run",
     "infer",
     "bench",
+    "teach",
     "clean",
     "join",
 )

@@ -74,4 +74,14 @@ def infer(settings: Settings) -> None:
     infer_pictures(settings)
 
 
-TASKS = (run, train, eval_, infer, pull, report, runs)
+@takes_options
+def teach(settings: Settings) -> None:
+    """Teach the web package classes of your own, in a browser."""
+    from pipeline.packing.package import package_folder
+    from pipeline.targets import WEB
+    from pipeline.targets.web.teaching import teach as serve
+
+    serve(package_folder(settings.build, WEB), settings.serial)
+
+
+TASKS = (run, train, eval_, infer, pull, report, runs, teach)

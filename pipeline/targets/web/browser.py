@@ -24,6 +24,23 @@ def open_here(address: str) -> None:
 
 
 @contextmanager
+def opened(address: str, port: int, serial: str | None) -> Iterator[None]:
+    """Opens the page here, or on the device of that serial; its way to this machine is there while the block runs.
+
+    Raises:
+      TargetError: there is no such device, or its adbd leads no port back here.
+    """
+    if serial is None:
+        open_here(address)
+        yield
+        return
+    from pipeline.targets.adb.choosing import choose
+
+    with opened_on(choose(serial), address, port):
+        yield
+
+
+@contextmanager
 def opened_on(device: Adb, address: str, port: int) -> Iterator[None]:
     """Opens the page in the device's browser; its way to this machine is there while the block runs.
 

@@ -20,12 +20,12 @@ from device_runtime.formats.paths import check_name
 from pipeline.errors import TargetError, UsageError
 from pipeline.files import read_record, sha256_of, write_record
 from pipeline.machine.facts import MachineFacts
-from pipeline.packing.runner import web_runner
+from pipeline.packing.runner import teaching_page, web_runner
 from pipeline.packing.runtime_web import build_web
 from pipeline.progress import OnProgress
 from pipeline.targets import WEB, Kind, OnLine
 from pipeline.targets.output_folder import OutputHere
-from pipeline.targets.web.browser import open_here, opened_on
+from pipeline.targets.web.browser import opened
 from pipeline.targets.web.receiving import Output
 from pipeline.targets.web.server import Site, serving
 from pipeline.targets.web.session import AWAY_S, Job, Session, Visitor
@@ -111,12 +111,7 @@ class WebTarget(OutputHere):
             ending = ExitStack()
             atexit.register(ending.close)
             site = ending.enter_context(serving(self._package, self._session, Output(self._output)))
-            if self._serial is None:
-                open_here(site.address)
-            else:
-                from pipeline.targets.adb.choosing import choose
-
-                ending.enter_context(opened_on(choose(self._serial), site.address, site.server_port))
+            ending.enter_context(opened(site.address, site.server_port, self._serial))
             ending.callback(self._session.end_all)
             self._open = site
         return self._open
@@ -141,4 +136,5 @@ def kind(target: str) -> Kind:
         is_here=True,
         engines=(LOWERED,),
         runner=web_runner,
+        teaching=teaching_page,
     )
