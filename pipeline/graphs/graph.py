@@ -161,24 +161,22 @@ class Graph:
         return self.op("Add", kept, self.op("Mul", new, self.floats(1.0 - keep)))
 
     def publish(self, results: Mapping[str, Value]) -> None:
-        """Gives values the names by which the finished model returns them."""
-        for name in results.keys() - set(results.values()):
-            # A value inside that has the name by chance makes room.
-            self._rename(name, self.name(name))
-        published: dict[Value, Value] = {}
-        for name, value in results.items():
-            if value in published or not self._rename(value, name):
-                self.nodes.append(helper.make_node("Identity", [published.get(value, value)], [name], name=name))
-            else:
-                published[value] = name
+        """Gives values the names by which the finished model returns them.
 
-    def _rename(self, old: Value, new: Value) -> bool:
-        """Renames what a node computes, since the runtime would copy at an Identity; False for inputs and constants."""
-        if not any(old in node.output for node in self.nodes):
-            return False
+        What a node computes is renamed, since the runtime would copy at an Identity.
+        """
+        computed = {value for node in self.nodes for value in node.output}
+        # A value inside that has the name by chance makes room.
+        renamed = {name: self.name(name) for name in results.keys() - set(results.values()) if name in computed}
+        copied: list[tuple[Value, Value]] = []
+        for name, value in results.items():
+            if value in renamed or value not in computed:
+                copied.append((renamed.get(value, value), name))
+            else:
+                renamed[value] = name
         for node in self.nodes:
-            rename_values(node, {old: new})
-        return True
+            rename_values(node, renamed)
+        self.nodes += [helper.make_node("Identity", [value], [name], name=name) for value, name in copied]
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
