@@ -166,8 +166,9 @@ class Graph:
         What a node computes is renamed, since the runtime would copy at an Identity.
         """
         computed = {value for node in self.nodes for value in node.output}
-        # A value inside that has the name by chance makes room.
-        renamed = {name: self.name(name) for name in results.keys() - set(results.values()) if name in computed}
+        # A value inside that has the name by chance makes room; the names are taken from now on.
+        others = {name: self.name(name) for name in results.keys() - set(results.values())}
+        renamed = {name: other for name, other in others.items() if name in computed}
         copied: list[tuple[Value, Value]] = []
         for name, value in results.items():
             if value in renamed or value not in computed:
