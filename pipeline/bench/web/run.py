@@ -101,8 +101,8 @@ def _measured(built: Built, page: Page, settings: Settings) -> Answers:
             asks[NATIVE, threads] = partial(_answer, native)
             asks[TFJS, threads] = partial(page.measure, "tfjs", threads, settings.seconds)
         for (engine, threads), ask in asks.items():
-            note(f"{engine} on {threads} thread{'s' * (threads > 1)} is set up, and warm")
             ask()
+            note(f"{engine} on {threads} thread{'s' * (threads > 1)} is set up, and warm")
         note(f"{len(asks)} engines are measured in {settings.repeats} rounds")
         for _ in range(settings.repeats):
             for name, ask in asks.items():

@@ -6,10 +6,10 @@ their place, by what they cost; the batch is the innermost axis in all of them, 
 Whole: an image of few pixels is multiplied by one matrix for each channel, which has a weight or 0 for each output and
 input. Its transpose gives the input's gradient, and a product of gradients and inputs that of its entries.
 
-In tiles: the outputs are cut into tiles of 4×4, and each tile depends on a patch of the input. The patches of a
-channel, of all tiles and images, are one matrix, and a product with the channel's weights, placed in the patch for each
-pixel of the tile, gives all outputs. The input's gradient is the same with inputs and outputs exchanged. Its patches
-times the tiles of the input give that of the weights: nothing is kept for it but the input.
+In tiles: the outputs are cut into tiles of 4 to 6 rows and columns, and each tile depends on a patch of the input. The
+patches of a channel, of all tiles and images, are one matrix, and a product with the channel's weights, placed in the
+patch for each pixel of the tile, gives all outputs. The input's gradient is the same with inputs and outputs exchanged.
+Its patches times the tiles of the input give that of the weights: nothing is kept for it but the input.
 
 With a stride each tile reads more than it has outputs, and the runtime's convolution is faster, the batch as a third
 axis of one image, along which the kernel is one wide.
@@ -40,7 +40,7 @@ from pipeline.lowering.convolutions.layout import (
 )
 from pipeline.lowering.convolutions.windows import Axis, image_axes
 
-# Rows and columns of a tile: its patch is then 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
+# Rows and columns of most tiles: their patch is 2.25 times as large for a 3×3 kernel, and the product has 16 rows.
 _TILE = 4
 # Longer ones are taken where tiles of 4 leave a rest: it would be read, computed and left out again.
 _LONGEST_TILE = 6
@@ -283,7 +283,7 @@ def _taps_of_tiles(g: Graph, conv: Depthwise, dy: Value, x: Value) -> Value:
     """The same of the input's gradient, whose patches are there already: C×taps."""
     tiles = conv.backward()
     inputs = pick(g, x, (tiles[0].outputs, tiles[1].outputs))
-    # Patches first: the 16 pixels of a tile, as columns of the product, suit the runtime.
+    # Patches first: the pixels of a tile, as columns of the product, suit the runtime.
     placed = g.op("MatMul", _patches(g, dy, tiles), g.op("Transpose", inputs, perm=[0, 2, 1]))
     return _summed_by_tap(g, placed, _taps_of(tiles).transpose(0, 2, 1))
 

@@ -17,10 +17,12 @@ _ACTION = "android.intent.action.VIEW"
 
 def open_here(address: str) -> None:
     """Opens the page in the user's browser, or the one that BROWSER in the environment names, and says where it is."""
-    note(f"the page is {address}" if _can_open() else f"open {address} in a browser of this machine: it is waited for")
-    if _can_open():
-        # It may be one that runs until it is closed.
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    if not _can_open():
+        note(f"open {address} in a browser of this machine: it is waited for")
+        return
+    note(f"the page is {address}")
+    # It may be one that runs until it is closed.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 @contextmanager
