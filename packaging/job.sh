@@ -24,7 +24,18 @@ stay_on=$job/stay_on
 
 running() {
     [ -f "$job/lock" ] || return 1
-    if (flock -n 9) 9<"$job/lock"; then return 1; else return 0; fi
+    # Shared, since two may ask at once, and neither is a job.
+    if (flock -s -n 9) 9<"$job/lock"; then return 1; else return 0; fi
+}
+
+how_it_ended() {
+    if [ -f "$job/code" ]; then
+        echo "ended $(($(cat "$job/code")))"
+    elif [ -f "$job/token" ]; then
+        echo died
+    else
+        echo none
+    fi
 }
 
 # Builtins, as long as the job runs: every program started here takes time from the training.
@@ -49,8 +60,8 @@ stay_awake() {
 }
 
 let_sleep() {
-    [ -f "$stay_on" ] || return 0
-    old=$(cat "$stay_on")
+    # Another who asks may have set it back meanwhile.
+    old=$(cat "$stay_on" 2>/dev/null) || return 0
     case $old in
     # Never set: Android's default then holds, which is not 0.
     *[!0-9]* | "") settings delete global stay_on_while_plugged_in >/dev/null && rm -f "$stay_on" ;;
@@ -61,7 +72,7 @@ let_sleep() {
 # At each contact: a job that was killed, or a reboot, left the setting as it was in the job.
 let_sleep_again() {
     [ -f "$stay_on" ] || return 0
-    (flock -n 9 && let_sleep) 9<"$job/lock" >/dev/null 2>&1 || :
+    (flock -s -n 9 && let_sleep) 9<"$job/lock" >/dev/null 2>&1 || :
 }
 
 follow() {
@@ -122,15 +133,20 @@ hold)
     token=$2 script=$3
     shift 3
     (
-        # Whoever asks whether a job runs holds the lock for an instant.
-        flock -n 9 || { sleep 0.5; flock -n 9; } || exit $busy
+        # Whoever asks whether a job runs holds the lock for an instant, one who lets Android sleep again for a little longer.
+        tries=0
+        until flock -n 9; do
+            tries=$((tries + 1))
+            [ $tries -gt 50 ] && exit $busy
+            sleep 0.1
+        done
         # The script ends by the signal, this shell stays to note its exit code.
         trap : TERM INT HUP
         rm -f "$job/code" "$job"/part.*
         : >"$job/log"
         # Its place on the disk, which may be full when the script ends.
         echo " 70" >"$job/code.new"
-        echo "$script" >"$job/script"
+        echo "$script" >"$job/script.new" && mv "$job/script.new" "$job/script"
         echo $$ >"$job/pid"
         echo "$token" >"$job/token"
         case " $* " in
@@ -147,14 +163,11 @@ follow)
     ;;
 status)
     let_sleep_again
-    if running; then
-        echo "running $(cat "$job/script")"
-    elif [ -f "$job/code" ]; then
-        echo "ended $(($(cat "$job/code")))"
-    elif [ -f "$job/token" ]; then
-        echo died
-    else
+    if [ ! -f "$job/lock" ]; then
         echo none
+    # Under the lock, so that no job starts in between.
+    elif ! (flock -s -n 9 && how_it_ended) 9<"$job/lock"; then
+        echo "running $(cat "$job/script")"
     fi
     ;;
 stop)

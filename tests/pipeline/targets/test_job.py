@@ -163,14 +163,23 @@ def test_a_dead_jobs_id_that_another_program_has_got_is_not_followed(package: Pa
     assert package.job("follow", "0").returncode == DIED
 
 
-def test_one_who_asks_whether_a_job_runs_does_not_keep_it_from_starting(package: Package) -> None:
-    package.script("eval.sh", "echo ran\n")
-    (package.folder / "job").mkdir()
-    with subprocess.Popen(["flock", str(package.folder / "job" / "lock"), "sleep", "0.3"]) as asker:
-        package.wait(lambda: package.status().startswith("running"))
-        assert package.job("hold", "t1", "eval.sh").returncode == 0
-        asker.wait()
-    assert package.log == "ran\n"
+def test_those_who_ask_whether_a_job_runs_do_not_keep_it_from_starting(package: Package, tmp_path: Path) -> None:
+    package.script("eval.sh", "exit 0\n")
+    assert package.job("start", "t0", "eval.sh").returncode == 0
+    assert package.job("follow", "0").returncode == 0
+    asks = ["sh", "-c", 'while :; do sh "$0" status; done', str(package.folder / "job.sh")]
+    with (tmp_path / "answers").open("wb") as out:
+        askers = [subprocess.Popen(asks, stdout=out, stderr=out, start_new_session=True) for _ in range(3)]
+    try:
+        for number in range(1, 30):
+            started = package.job("start", f"t{number}", "eval.sh")
+            assert (started.returncode, started.stderr) == (0, b"")
+            assert package.job("follow", "0").returncode == 0
+    finally:
+        for asker in askers:
+            os.killpg(asker.pid, signal.SIGKILL)
+            asker.wait()
+    assert set((tmp_path / "answers").read_text().splitlines()) <= {"running eval.sh", "ended 0"}
 
 
 def test_what_a_job_writes_is_its_users_alone_and_a_followers_copy_does_not_stay(package: Package) -> None:
