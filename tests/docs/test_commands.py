@@ -59,8 +59,9 @@ NOT_RUN = {
     "cmake -S examples/cpp -B build/cpp": _CPP,
     "cmake --build build/cpp": _CPP,
     "build/cpp/train build/package-x86 trained.safetensors 300": _CPP,
-    "cmake -S examples/cpp -B build/cpp-arm64 -DCMAKE_SYSTEM_NAME=Linux "
-    "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++": _CPP,
+    "npm ci --prefix examples/cpp": _CPP,
+    "cmake -S examples/cpp -B build/cpp-arm64 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ "
+    '-DONNXRUNTIME="$PWD/examples/cpp/node_modules/onnxruntime-node/bin/napi-v3/linux/arm64/libonnxruntime.so.1"': _CPP,
     "cmake --build build/cpp-arm64": _CPP,
     "train-on-device run --target web": _WEB,
     "train-on-device run --target web --data /PATH/MNIST_Data --cycles 1000": _WEB,
