@@ -162,8 +162,25 @@ def own_loss_of(source: ModelSource, recipe: Recipe) -> Callable[[Any, Any], Any
     loss = getattr(_module(source), _LOSS, None)
     if not callable(loss):
         raise ModelError(f"{source.python_file}: {_LOSS} is no function of the model's output and the targets")
-    own: Callable[[Any, Any], Any] = loss
+
+    def own(output: Any, targets: Any) -> Any:
+        found = loss(output, targets)
+        if (wrong := _wrong_loss(found)) is not None:
+            raise ModelError(f"{source.python_file}: {_LOSS} gives {wrong}: give one float32 number, the batch's mean")
+        return found
+
     return own
+
+
+def _wrong_loss(found: Any) -> str | None:
+    """What a loss is that is no number to train by, or None."""
+    import torch
+
+    if not isinstance(found, torch.Tensor):
+        return f"{type(found).__name__}, which is no tensor"
+    if found.ndim or found.dtype != torch.float32:
+        return f"a tensor of shape {tuple(found.shape)} and {found.dtype}"
+    return None
 
 
 def build_module(source: ModelSource, classes: int, seed: int) -> torch.nn.Module:

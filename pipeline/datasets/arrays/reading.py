@@ -7,14 +7,18 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import DatasetError, in_line, in_one_line
+from pipeline.datasets.photographs.walk import files_in
+from pipeline.errors import DatasetError, brief, in_line, in_one_line
 
 Array = npt.NDArray[Any]
 
@@ -28,28 +32,64 @@ _REFUSED = (
 )
 
 
-def read_arrays(source: Path) -> dict[str, Array]:
-    """The arrays of an .npz file, or of a folder's .npy files, by their names.
+SUFFIX = ".npy"
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What a file or a folder holds.
+
+    Attributes:
+      read: arrays by their names in small letters.
+      left_out: names of the others, which may be anything.
+    """
+
+    read: dict[str, Array]
+    left_out: tuple[str, ...]
+
+
+def read_arrays(source: Path, is_wanted: Callable[[str], bool]) -> Arrays:
+    """The arrays of an .npz file, or of a folder's .npy files.
+
+    Args:
+      source: the file or the folder.
+      is_wanted: takes a name in small letters; what it does not want is not looked into.
 
     Raises:
-      DatasetError: one is damaged, holds objects, or says that it is larger than its file.
+      DatasetError: one is damaged, holds objects, or says that it is larger than its file, or two have one name.
     """
     if source.is_dir():
-        return {path.stem: _read_file(path) for path in sorted(source.glob("*.npy"))}
+        files = [path for path in files_in(source) if path.suffix.lower() == SUFFIX]
+        return _read_wanted({path.stem: partial(_read_file, path) for path in files}, source, is_wanted)
     try:
         with zipfile.ZipFile(source) as archive:
-            return {
-                info.filename.removesuffix(".npy"): _read_entry(archive, info, source)
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
+            entries = [info for info in archive.infolist() if info.filename.lower().endswith(SUFFIX)]
+            return _read_wanted(
+                {info.filename[: -len(SUFFIX)]: partial(_read_entry, archive, info, source) for info in entries},
+                source,
+                is_wanted,
+            )
+    except OSError as error:
+        raise DatasetError(f"{source} cannot be read ({error.strerror})") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise DatasetError(f"{source} is no .npz that can be read ({in_one_line(error)}): save it again") from error
 
 
+def _read_wanted(readers: Mapping[str, Callable[[], Array]], source: Path, is_wanted: Callable[[str], bool]) -> Arrays:
+    wanted = [name for name in sorted(readers) if is_wanted(name.lower())]
+    twice = [name for name, count in Counter(map(str.lower, wanted)).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{source}: several arrays are called {brief(twice)}, in small or large letters: leave one")
+    left_out = tuple(in_line(name) for name in sorted(readers) if name not in wanted)
+    return Arrays({name.lower(): readers[name]() for name in wanted}, left_out)
+
+
 def _read_file(path: Path) -> Array:
-    with path.open("rb") as file:
-        return _read(file, path.stat().st_size, str(path))
+    try:
+        with path.open("rb") as file:
+            return _read(file, path.stat().st_size, str(path))
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Path) -> Array:
@@ -85,7 +125,9 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise ValueError(f"version {version}")
     shape, fortran, dtype = read(file, max_header_size=_MOST_HEADER)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, perhaps rows of different lengths, and they may run anything")
+        raise ValueError(
+            "it holds Python objects, which may run anything: astype(str) makes texts of them, astype(float) numbers"
+        )
     if dtype.fields or dtype.kind not in "biufUS":
         raise ValueError(f"it is of type {dtype}, not of numbers")
     if shape and min(shape) < 0:
@@ -102,4 +144,4 @@ def texts_of(arrays: Mapping[str, Array], name: str) -> tuple[str, ...]:
 
 def text_of(value: object) -> str:
     """A value of an array of texts, or of bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)

@@ -16,6 +16,9 @@ _BECOMES = {"bool": "uint8", "int8": "int16", "uint16": "int32", "uint32": "int6
 
 KINDS = (CLASS, LABELS, VALUES)
 
+# So few that they may be classes.
+_FEW_VALUES = 50
+
 
 @dataclass(frozen=True)
 class Table:
@@ -107,14 +110,18 @@ def _kind_of(ys: Sequence[Array]) -> str:
 
 
 def _classes(ys: Mapping[str, Array], ignore: int | None, names: Sequence[str]) -> Meaning:
-    shapes = {y.shape[1:] for y in ys.values()}
+    # As Keras gives them: a column of classes is one class each, and not one position.
+    shapes = {() if y.shape[1:] == (1,) else y.shape[1:] for y in ys.values()}
     if len(shapes) > 1:
         raise DatasetError(f"the targets of the splits differ in shape: {sorted(shapes)}")
     shape = shapes.pop()
     kinds = {y.dtype.kind for y in ys.values()}
     if kinds <= set("US"):
         found = sorted({text_of(value) for y in ys.values() for value in np.unique(y).tolist()})
-        return Meaning(Target(CLASS, len(found), shape), tuple(found))
+        unnamed = [name for name in found if name not in names] if names else []
+        if unnamed:
+            raise DatasetError(f"there are targets of {brief(unnamed)}, and classes of {brief(names)}: name them all")
+        return _meaning_of_classes(tuple(names) or tuple(found), shape, None)
     if not kinds <= set("biu"):
         raise DatasetError(f"classes are whole numbers or texts, the targets are of type {brief(_types(ys))}")
     met = np.unique(np.concatenate([np.unique(y).astype(np.int64) for y in ys.values()]))
@@ -124,15 +131,56 @@ def _classes(ys: Mapping[str, Array], ignore: int | None, names: Sequence[str]) 
     classes = met[met != ignore] if ignore is not None else met
     if ignore is not None and not shape:
         raise DatasetError("a number is ignored where each position has a class: leave such samples out")
-    if not len(classes) or classes[0] < 0:
-        raise DatasetError(f"classes are numbers from 0, there is {int(met[0])}: number them from 0")
+    if not len(classes):
+        raise DatasetError(f"every target is {ignore}, which is ignored: there is nothing to learn")
+    if classes[0] < 0:
+        unless = ", or say by `ignore` which number is none" if shape and ignore is None else ""
+        raise DatasetError(f"classes are numbers from 0, there is {int(classes[0])}: number them from 0{unless}")
     count = int(classes[-1]) + 1
     if count > max(2 * len(classes), 1000) and not names:
         raise DatasetError(f"there are {len(classes)} classes with numbers up to {count - 1}: number them from 0 on")
     if names and len(names) < count:
         raise DatasetError(f"there are names of {len(names)} classes, and a class {count - 1}")
-    count = len(names) or count
-    return Meaning(Target(CLASS, count, shape, ignore), _named(names, count, CLASS))
+    return _meaning_of_classes(tuple(names) or tuple(map(str, range(count))), shape, ignore)
+
+
+def _meaning_of_classes(names: tuple[str, ...], shape: tuple[int, ...], ignore: int | None) -> Meaning:
+    if len(names) < 2:
+        raise DatasetError(f"every target is of the class {brief(names)}: there is nothing to tell apart")
+    if len(set(names)) < len(names):
+        raise DatasetError(f"two classes have one name: {brief(names)}")
+    return Meaning(Target(CLASS, len(names), shape, ignore), names)
+
+
+def untrained_line(train: Table, meaning: Meaning) -> list[str]:
+    """A line of classes that no sample of training has, if there are any."""
+    if meaning.target.kind != CLASS:
+        return []
+    trained = set(np.unique(target_array(train.y, meaning)).tolist())
+    lacking = [name for number, name in enumerate(meaning.names) if number not in trained]
+    lines = [f"{len(lacking)} of {len(meaning.names)} classes have no sample to train on: {brief(lacking)}"]
+    return lines if lacking else []
+
+
+def doubt_line(tables: Mapping[str, Table], meaning: Meaning) -> list[str]:
+    """A line where nobody said what targets are, and they may well be classes."""
+    ys = [table.y.reshape(len(table.y), -1) for table in tables.values()]
+    if meaning.target.kind == CLASS:
+        return []
+    if all(y.shape[1] > 1 and _is_one_hot(y) for y in ys):
+        return [f"each row of y has a single 1, and is {meaning.target.text}: for a class each, give y.argmax(1)"]
+    met = np.unique(np.concatenate(ys))
+    if meaning.target.kind == VALUES and meaning.target.count == 1 and len(met) <= _FEW_VALUES and _is_whole(met):
+        return ["the targets are whole numbers written with a point, and so values: for classes, leave the point out"]
+    return []
+
+
+def _is_whole(numbers: Array) -> bool:
+    return bool((numbers == np.round(numbers)).all())
+
+
+def _is_one_hot(y: Array) -> bool:
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
 
 def _named(names: Sequence[str], count: int, kind: str) -> tuple[str, ...]:

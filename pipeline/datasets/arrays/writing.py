@@ -13,10 +13,12 @@ from pipeline.datasets.arrays.reading import Array
 from pipeline.datasets.arrays.samples import (
     Meaning,
     Table,
+    doubt_line,
     meaning_of,
     prepared_samples,
     sample_of,
     target_array,
+    untrained_line,
 )
 from pipeline.datasets.arrays.strips import write_pictures
 from pipeline.datasets.photographs.account import Account, Converted
@@ -55,6 +57,8 @@ def write_tables(
     }
     _check(prepared)
     meaning = meaning_of(prepared, kind, ignore, names)
+    if kind is None:
+        lines += doubt_line(prepared, meaning)
     return write_splits(completed(prepared, meaning, seed), meaning, name, folder, lines)
 
 
@@ -70,6 +74,7 @@ def write_splits(
       folder: an existing one, or None.
       lines: what there is to say.
     """
+    lines = [*lines, *untrained_line(splits["train"], meaning)]
     if meaning.target.is_one_class and (shaped := _as_pictures(splits)):
         pairs = {split: (x, target_array(splits[split].y, meaning)) for split, x in shaped.items()}
         return write_pictures(folder, name, meaning.names, range(len(meaning.names)), pairs, lines)
@@ -86,7 +91,7 @@ def write_splits(
 
 def _check(tables: Mapping[str, Table]) -> None:
     for split, table in tables.items():
-        lengths = {"y": len(table.y)} | ({} if table.group is None else {"group": len(table.group)})
+        lengths = {"y": len(table.y)} | ({} if table.group is None else {"group": len(np.atleast_1d(table.group))})
         wrong = [f"{length:,} in {name}" for name, length in lengths.items() if length != len(table.x)]
         if wrong:
             raise DatasetError(f"{split} has {len(table.x):,} samples in x, {' and '.join(wrong)}: give one for each")
@@ -106,14 +111,15 @@ def completed(tables: Mapping[str, Table], meaning: Meaning, seed: int) -> dict[
     # Of values no class says which samples are alike.
     of_class = meaning.target.is_one_class
     parts = list(tables.items())
-    labels = [target_array(table.y, meaning) if of_class else np.zeros(len(table.y), np.int64) for _, table in parts]
+    ys = [target_array(table.y, meaning) for _, table in parts]
+    labels = [y if of_class else np.zeros(len(y), np.int64) for y in ys]
     given = [split for split, table in parts for _ in table.y]
     keys = [f"{split}/{number}" for split, table in parts for number in range(len(table.y))]
     items = [
         Item(key, int(label), split) for key, label, split in zip(keys, np.concatenate(labels), given, strict=True)
     ]
     chosen = np.array(split_images(items, _groups([table for _, table in parts]), seed))
-    x, y = (np.concatenate([getattr(table, column) for _, table in parts]) for column in ("x", "y"))
+    x, y = np.concatenate([table.x for _, table in parts]), np.concatenate(ys)
     splits = {split: Table(x[chosen == split], y[chosen == split]) for split in SHARES if (chosen == split).any()}
     lacking = [split for split in ("train", "test") if split not in splits]
     if lacking:

@@ -6,7 +6,8 @@ Writes columns.json, so that whoever asks the trained model makes the same of ot
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_runtime.formats.records import parse_object, typed
-from pipeline.datasets.columns.kinds import EMPTY, NUMBER, Categories, categories_of, kind_of, numbers_of
+from pipeline.datasets.columns.kinds import EMPTY, NUMBER, Categories, categories_of, is_number, kind_of, numbers_of
 from pipeline.errors import DatasetError, brief
 from pipeline.files import read_converted
 from pipeline.recipe import CategoriesForm
@@ -27,6 +28,12 @@ FILE_NAME = "columns.json"
 
 # In memory at once: 8 GiB.
 _MOST_NUMBERS = 2**31
+
+# Of a value in a line.
+_SHOWN = 20
+
+# A number as people write it: with a unit, or marks within.
+_DIGITS = re.compile(r"\W*\d[\d.,' ]*\W*")
 
 # Of a number's deviation, against its size: what is less is rounding.
 _NO_DEVIATION = 1e-9
@@ -108,10 +115,31 @@ def read_columns(source: Path, table: pa.Table, names: Sequence[str]) -> Columns
     if problems:
         raise DatasetError(f"{source}: {brief(problems, separator='; ')}")
     told = [f"columns without a value were left out: {brief(empty)}"] if empty else []
-    free = [name for name, found in categories.items() if len(found.codes) > _FEW_ROWS and _differ(found)]
+    misread = misread_columns(categories)
+    free = [
+        name
+        for name, found in categories.items()
+        if name not in misread and len(found.codes) > _FEW_ROWS and _differ(found)
+    ]
     if free:
         told.append(f"columns that differ in most rows tell little, remove them: {brief(free)}")
+    if misread:
+        shown = [f"{name} ({brief(values, 3)})" for name, values in misread.items()]
+        told.append(
+            f"columns of texts look like numbers: {brief(shown)}: write 1234.5, and nothing where one is missing"
+        )
     return Columns(numbers, categories, tuple(told))
+
+
+def misread_columns(categories: Mapping[str, Categories]) -> dict[str, list[str]]:
+    """Columns that are texts, but most of whose values are numbers however written; of each the values that are not."""
+    misread: dict[str, list[str]] = {}
+    for name, found in categories.items():
+        odd = [value for value in found.names if not is_number(value)]
+        written = [value for value in odd if _DIGITS.fullmatch(value)]
+        if 2 * len(odd) < len(found.names) or (written and 2 * len(written) > len(odd)):
+            misread[name] = [repr(value[:_SHOWN]) for value in written or odd]
+    return misread
 
 
 def fitted(source: Path, target: str, columns: Columns, rows: npt.NDArray[np.int64], form: CategoriesForm) -> Encoding:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_runtime.formats.dataset import MOST_IMAGES
+from pipeline.datasets.columns.kinds import is_number
 from pipeline.datasets.columns.text import decoded, delimiter_of
 from pipeline.errors import DatasetError, brief, in_line
 
@@ -27,8 +28,8 @@ _SAMPLE = 2**16
 # Of a message that quotes the file.
 _SHOWN = 160
 
-# As UCI's tables have it, beside the usual ones.
-_MISSING = "?"
+# As UCI's tables and pandas have it, beside the usual ones.
+_MISSING = ("?", "None", "<NA>")
 
 
 def read_table(source: Path) -> pa.Table:
@@ -68,7 +69,7 @@ def _read_text(source: Path) -> pa.Table:
         csv.ReadOptions(block_size=len(content) + 1, use_threads=False),
         csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         csv.ConvertOptions(
-            null_values=[*csv.ConvertOptions().null_values, _MISSING],
+            null_values=[*csv.ConvertOptions().null_values, *_MISSING],
             strings_can_be_null=True,
             decimal_point="," if delimiter == ";" and _has_decimal_commas(text[:_SAMPLE]) else ".",
         ),
@@ -93,7 +94,7 @@ def _check(source: Path, names: list[str], rows: int) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         raise DatasetError(f"{source} has two columns of one name, {brief(twice)}: name each once")
-    if names and all(_is_number(name) for name in names):
+    if names and all(is_number(name) for name in names):
         raise DatasetError(f"{source} begins with numbers, {brief(names, 5)}: put the names of the columns above them")
     if not rows:
         raise DatasetError(f"{source} has no row below its heading")
@@ -103,11 +104,3 @@ def _check(source: Path, names: list[str], rows: int) -> None:
 def _check_rows(source: Path, rows: int) -> None:
     if rows > MOST_IMAGES:
         raise DatasetError(f"{source} has {rows:,} rows, of which {MOST_IMAGES:,} are read: give fewer")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -122,6 +122,12 @@ def find(source: Path, wanted: Sequence[str] | None = ()) -> Found:
         folder = _only_folder(folder)
     loose = sum(is_image_name(path) for path in files_in(source))
     seen = f": {loose} images lie in it, but not in a folder for each class" if loose else ""
+    endings = tuple(ending for layout in known for ending in layout.files)
+    files = [path.name for path in files_in(source) if path.name.lower().endswith(endings)]
+    if files:
+        raise DatasetError(
+            f"{source} is a folder, and a dataset of this kind is one file: give --data {source / files[0]}"
+        )
     raise DatasetError(f"{source} holds no dataset{seen}: expected {described(known)}")
 
 

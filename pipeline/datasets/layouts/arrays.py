@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.datasets.arrays.reading import Array, read_arrays, texts_of
+from pipeline.datasets.arrays.reading import SUFFIX, Array, read_arrays, texts_of
 from pipeline.datasets.arrays.samples import Table
 from pipeline.datasets.arrays.writing import write_tables
 from pipeline.datasets.layouts import Conversion, Found, Layout
@@ -21,16 +21,20 @@ _KIND, _NAMES, _IGNORE = "kind", "classes", "ignore"
 
 
 def _find_arrays(source: Path, wanted: Sequence[str] | None) -> Found | None:
-    inputs = [source] if source.is_file() else [path for path in files_in(source) if path.suffix.lower() == ".npy"]
+    inputs = [source] if source.is_file() else [path for path in files_in(source) if path.suffix.lower() == SUFFIX]
     if source.is_dir() and not any(path.stem.lower().split("_")[0] == _SAMPLES for path in inputs):
         return None
     if wanted:
         raise UsageError(f"--classes chooses folders of photographs, {source} holds arrays: leave other samples out")
 
     def write(folder: Path | None, conversion: Conversion) -> Converted:
-        arrays = read_arrays(source)
+        found = read_arrays(source, _is_known)
+        arrays = found.read
+        if not any(name.split("_")[0] == _SAMPLES for name in arrays):
+            names = brief(sorted((*arrays, *found.left_out))) or "no array"
+            raise DatasetError(f"{source} holds {names}: call the samples x, the targets y")
         tables = tables_of(arrays, source)
-        told = [f"{name} is none of x, y, group, kind, classes and ignore, and was left out" for name in _rest(arrays)]
+        told = [f"{name} is none of x, y, group, kind, classes and ignore, and was left out" for name in found.left_out]
         kind, ignore = texts_of(arrays, _KIND), arrays.get(_IGNORE)
         return write_tables(
             tables,
@@ -49,6 +53,10 @@ def _find_arrays(source: Path, wanted: Sequence[str] | None) -> Found | None:
 def tables_of(arrays: Mapping[str, Array], source: Path) -> dict[str, Table]:
     """Samples and targets by split; those of no split are all to train on until they are split.
 
+    Args:
+      arrays: by their names in small letters.
+      source: where they come from.
+
     Raises:
       DatasetError: samples have no targets, or come twice.
     """
@@ -58,30 +66,24 @@ def tables_of(arrays: Mapping[str, Array], source: Path) -> dict[str, Table]:
         if word != _SAMPLES or split is None:
             continue
         rest = name[len(_SAMPLES) :]
-        targets = arrays.get(f"{_TARGETS}{rest}", arrays.get(f"{_TARGETS.upper()}{rest}"))
+        targets = arrays.get(f"{_TARGETS}{rest}")
         if targets is None or not targets.ndim:
             raise DatasetError(f"{source}: {name} has no targets, which are called {_TARGETS}{rest}")
         if split in tables:
             raise DatasetError(f"{source}: several arrays are for {split}: leave one")
         tables[split] = Table(arrays[name], targets, arrays.get(f"{_GROUP}{rest}"))
-    if not tables:
-        raise DatasetError(f"{source} holds {brief(sorted(arrays)) or 'no array'}: call the samples x, the targets y")
     return tables
 
 
 def _read_name(name: str) -> tuple[str, str | None]:
     """`x_train` as x and train; a name without a split is of train, one of an unknown split of None."""
-    word, _, split = name.lower().partition("_")
+    word, _, split = name.partition("_")
     return word, SPLITS.get(split) if split else "train"
 
 
-def _rest(arrays: Mapping[str, Array]) -> list[str]:
-    known = (_SAMPLES, _TARGETS, _GROUP)
-    return [
-        name
-        for name in sorted(arrays)
-        if name not in (_KIND, _NAMES, _IGNORE) and (_read_name(name)[0] not in known or _read_name(name)[1] is None)
-    ]
+def _is_known(name: str) -> bool:
+    word, split = _read_name(name)
+    return name in (_KIND, _NAMES, _IGNORE) or (word in (_SAMPLES, _TARGETS, _GROUP) and split is not None)
 
 
 def _number(array: Array, source: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.arrays.samples import Table, meaning_of, prepared_samples
+from pipeline.datasets.arrays.samples import Table, doubt_line, meaning_of, prepared_samples
 from pipeline.datasets.arrays.writing import completed, write_splits
 from pipeline.datasets.columns.encoding import embedded_line, encoded, filled_line, fitted, read_columns, write_encoding
 from pipeline.datasets.columns.reading import SUFFIXES, read_table
@@ -46,7 +46,7 @@ def convert_table(source: Path, folder: Path | None, conversion: Conversion) -> 
     meaning = meaning_of(parts, target.kind, None, target.names)
     splits = completed(parts, meaning, conversion.seed)
     encoding = fitted(source, roles.target, columns, splits["train"].x, conversion.categories)
-    told = [*roles.told, *columns.told, *filled_line(columns), *embedded_line(encoding)]
+    told = [*roles.told, *columns.told, *filled_line(columns), *embedded_line(encoding), *doubt_line(parts, meaning)]
     samples = {
         split: replace(part, x=prepared_samples(encoded(columns, encoding, part.x), f"x of {split}", told))
         for split, part in splits.items()

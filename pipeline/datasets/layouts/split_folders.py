@@ -10,7 +10,8 @@ from pipeline.datasets.layouts.image_folder import beside_classes
 from pipeline.datasets.photographs.listing import LabelledImage, LeftOut, Listing, choose_classes, in_order
 from pipeline.datasets.photographs.names import readable_classes
 from pipeline.datasets.photographs.split import SPLITS
-from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, walk
+from pipeline.datasets.photographs.walk import files_in, folders_in, is_image_name, kind_of, walk
+from pipeline.datasets.recordings.reading import SUFFIXES as RECORDINGS
 from pipeline.errors import DatasetError, brief, in_line
 
 BESIDE = "folders beside those of the splits"
@@ -44,7 +45,14 @@ def find_splits(source: Path, wanted: Sequence[str] | None = ()) -> Listing | No
     for folder in of_splits:
         if folder != (kept := by_split[SPLITS[folder.name.lower()]]):
             raise DatasetError(f"{source}: both {kept.name}/ and {folder.name}/ are for one split: leave one")
-    return _listing(source, by_split, labelled, wanted)
+    listing = _listing(source, by_split, labelled, wanted)
+    if not listing.images and any(not kind_of(thing.path, RECORDINGS) for thing in listing.left_out):
+        names = " and ".join(f"{folder.name}/" for folder in by_split.values())
+        raise DatasetError(
+            f"{source} has recordings in {names}: put them into one folder for each class, and name those that are not "
+            "to be trained on in validation_list.txt and testing_list.txt"
+        )
+    return listing
 
 
 def _refuse_without_train(source: Path, by_split: Mapping[str, Path], labelled: Mapping[str, Path]) -> None:

@@ -78,11 +78,12 @@ def _listed(source: Path, walked: Mapping[str, Walked], told: list[str]) -> dict
         if twice:
             raise DatasetError(f"{source}: {' and '.join(LISTS)} both name {brief(_shown(twice), _SHOWN)}: leave one")
         splits |= {there[file]: split for file in named.values() if file in there}
-        # Of classes that are not here the whole lists name many.
+        # Of classes that are not here the whole lists name many; a list of nothing that is here is of something else.
+        is_ours = any(file in there for file in named.values())
         lacking = [
             line
             for line, file in named.items()
-            if file not in there and (file.split("/")[0] in classes or "/" not in file)
+            if file not in there and (not is_ours or file.split("/")[0] in classes or "/" not in file)
         ]
         if lacking:
             told.append(f"{name} names {len(lacking):,} files that are not there: {brief(_shown(lacking), _SHOWN)}")

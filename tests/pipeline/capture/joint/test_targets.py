@@ -253,7 +253,10 @@ def test_what_the_targets_have_no_use_for_is_refused(recipe: Recipe, target: Tar
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("def LOSS(output, target):\n    return output", "scalar|one number"),
+        ("def LOSS(output, target):\n    return output", "LOSS gives a tensor of shape .* and torch.float32: give one"),
+        ("def LOSS(output, target):\n    return output.mean().reshape(1)", r"LOSS gives a tensor of shape \(1,\)"),
+        ("def LOSS(output, target):\n    return output.double().mean()", "LOSS gives a tensor .* torch.float64"),
+        ("def LOSS(output, target):\n    output.mean()", "LOSS gives NoneType, which is no tensor"),
         ("LOSS = 3", "LOSS is no function"),
         ("def LOSS(output, target):\n    return output.nosuch()", "nosuch"),
     ],

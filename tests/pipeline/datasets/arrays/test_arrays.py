@@ -26,7 +26,9 @@ CLASSES = np.arange(40) % 4
 def of(folder: Path, told: list[str] | None = None, **arrays: Any) -> Dataset:
     """The dataset of an .npz file."""
     np.savez(folder / "data.npz", **arrays)
-    return load_dataset(convert(folder / "data.npz", folder / "build", on_warning=(told or []).append))
+    return load_dataset(
+        convert(folder / "data.npz", folder / "build", on_warning=([] if told is None else told).append)
+    )
 
 
 def everything(dataset: Dataset) -> tuple[Any, Any]:
@@ -169,6 +171,20 @@ ODD: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "one group": (_with("group", np.zeros(40)), "leave none for"),
     "splits that differ": ({"x_train": X, "y_train": CLASSES, "x_test": X[:, 1:], "y_test": CLASSES}, "splits differ"),
     "test alone": ({"x_test": X, "y_test": CLASSES}, "none to train on"),
+    "several numbers below 0": (_with("y", np.tile([0, -1, -2], (40, 1))), "there is -2: .* `ignore`"),
+    "a number below 0 beside the ignored one": (
+        {**_with("y", np.tile([0, -1, -100], (40, 1))), "ignore": -100},
+        "there is -1: number them from 0$",
+    ),
+    "every position ignored": (_with("y", np.full((40, 3), -1)), "every target is -1, which is ignored"),
+    "a single class": (_with("y", np.zeros(40, int)), "every target is of the class 0"),
+    "two classes of one name": (_with("classes", np.array(["a", "b", "a", "c"])), "two classes have one name"),
+    "texts without a name": (
+        {"x": X, "y": np.array(["a", "b"] * 20), "classes": np.array(["a", "c"])},
+        "targets of b, and classes of a, c",
+    ),
+    "a group alone": (_with("group", np.int64(1)), "40 samples in x, 1 in group"),
+    "names that differ in their letters' size": ({"x": X, "X": X, "y": CLASSES}, "several arrays are called x"),
     "far numbers": (_with("y", CLASSES * 10000), "number them from 0 on"),
 }
 
@@ -220,6 +236,71 @@ def test_a_cut_file(tmp_path: Path) -> None:
     np.savez_compressed(content, x=X, y=CLASSES)
     (tmp_path / "data.npz").write_bytes(content.getvalue()[:-400])
     _refused(tmp_path / "data.npz", tmp_path, "save it again")
+
+
+def test_a_column_of_classes_is_a_class_each(tmp_path: Path) -> None:
+    dataset = of(tmp_path, x_train=X, y_train=CLASSES[:, None], x_test=X, y_test=CLASSES)
+    assert dataset.description.target == Target("class", 4)
+
+
+def test_names_of_classes_set_the_order_of_texts(tmp_path: Path) -> None:
+    dataset = of(tmp_path, x=X, y=np.array(["b", "a"] * 20), classes=np.array(["b", "a", "c"]))
+    assert dataset.classes == ("b", "a", "c")
+    assert sorted(everything(dataset)[1].tolist()) == [0] * 20 + [1] * 20
+
+
+DOUBTFUL: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "one-hot": ({"y": np.eye(4, dtype=int)[CLASSES]}, "4 labels: for a class each, give y.argmax(1)"),
+    "one-hot with a point": ({"y": np.eye(4)[CLASSES]}, "4 values: for a class each, give y.argmax(1)"),
+    "classes with a point": ({"y": CLASSES.astype(float)}, "the targets are whole numbers written with a point"),
+    "classes from 1": ({"y": CLASSES + 1}, "1 of 5 classes have no sample to train on: 0"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_may_be_meant_otherwise_is_told(name: str, tmp_path: Path) -> None:
+    arrays, said = DOUBTFUL[name]
+    told: list[str] = []
+    of(tmp_path, told, x=X, **arrays)
+    assert [said in line for line in told] == [True]
+
+
+@pytest.mark.parametrize("kind", ["class", "labels", "values"])
+def test_nothing_is_doubted_where_it_is_said(kind: str, tmp_path: Path) -> None:
+    told: list[str] = []
+    of(tmp_path, told, x=X, y=np.eye(4, dtype=int)[CLASSES], kind=kind)
+    assert told == []
+
+
+def test_only_what_is_used_is_looked_into(tmp_path: Path) -> None:
+    told: list[str] = []
+    others = {"notes": np.array([{}], object), "when": np.array(["2026-01-01"], "datetime64[D]")}
+    assert len(everything(of(tmp_path, told, X=X, Y=CLASSES, GROUP=np.arange(40) // 2, **others))[0]) == 40
+    assert [line.split()[0] for line in told] == ["notes", "when"]
+
+
+def test_a_folder_may_hold_more(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "old.npy").mkdir(parents=True)
+    for name, array in (("x.NPY", X), ("Y.npy", CLASSES)):
+        with (folder / name).open("wb") as file:
+            np.save(file, array)
+    for name in ("._x.npy", "z.npy", "readme.txt"):
+        (folder / name).write_bytes(b"else")
+    assert len(everything(load_dataset(convert(folder, tmp_path / "build")))[0]) == 40
+
+
+@pytest.mark.parametrize("leads_to", ["y.npy", "nowhere"])
+def test_a_link_that_leads_nowhere_is_told(leads_to: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "x.npy", X)
+    (tmp_path / "data" / "y.npy").symlink_to(leads_to)
+    _refused(tmp_path / "data", tmp_path, r"y\.npy cannot be read")
+
+
+def test_a_folder_around_the_file_is_told_with_it(tmp_path: Path) -> None:
+    _saved(tmp_path, x=X, y=CLASSES)
+    _refused(tmp_path, tmp_path, r"is one file: give --data .*data\.npz$")
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_categories_are_numbers_for_embeddings_where_they_are_asked_for(tmp_path
     assert "categories are numbers from 0, for embeddings of so many: a 4" in read_account(folder).told
 
 
+@pytest.mark.parametrize("odd", ["-", "1,234.5", "12 %", "$3", "31.12.2026"])
+def test_texts_that_look_like_numbers_are_told(odd: str, tmp_path: Path) -> None:
+    numbers: list[Any] = [f'"{odd}"', *range(29)]
+    table: Columns = {"a": numbers, "b": ["red", "blue"] * 15, "y": ["u", "v"] * 15}
+    _, folder = converted(write_csv(tmp_path / "a.csv", table))
+    [line] = [line for line in read_account(folder).told if "look like numbers" in line]
+    assert f"a ({odd!r})" in line
+
+
 ODD: dict[str, tuple[bytes, int]] = {
     "a mark of UTF-8": (b"\xef\xbb\xbfa,y\n" + b"1.5,u\n2.5,v\n" * 10, 1),
     "UTF-16": (("a,y\n" + "1.5,ü\n2.5,v\n" * 10).encode("utf-16"), 1),
@@ -193,6 +202,9 @@ ODD: dict[str, tuple[bytes, int]] = {
     "spaces": (b" a, y \n" + b" 1.5 , u \n 2.5,v\n" * 10, 1),
     "lines within quotes": (b'a,"t",y\n' + b'1.5,"x\ny",u\n2.5,"x, z",v\n' * 10, 3),
     "question marks": (b"a,y\n" + b"1.5,u\n?,v\n" * 10, 1),
+    "None": (b"a,y\n" + b"2.5,v\nNone,v\n1.5,u\n" * 7, 1),
+    "uprights": (b"a|b|y\n" + b"1.5|2|u\n2.5|3|v\n" * 10, 2),
+    "Windows-1252": (("a,y\n" + "1.5,€\n2.5,v\n" * 10).encode("cp1252"), 1),
     "numbers of rows": (b",a,y\n" + b"0,1.5,u\n1,2.5,v\n" * 10, 1),
     "an empty column": (b"a,b,y\n" + b"1.5,,u\n2.5,NA,v\n" * 10, 1),
     "a constant": (b"a,b,y\n" + b"1.5,0.1,u\n2.5,0.1,v\n" * 10, 2),
@@ -209,8 +221,9 @@ def test_an_odd_table_is_read(kind: str, tmp_path: Path) -> None:
     x, y = rows_of(dataset)
     assert len(x) in (20, 21)
     assert dataset.description.target.kind == CLASS
+    assert ("€" in dataset.classes) == (kind == "Windows-1252")
     assert ("ü" in dataset.classes) == (kind in ("UTF-16", "Latin-1"))
     # The one number goes with the class, whatever stands beside it.
     v = dataset.classes.index("v")
-    if kind not in ("question marks", "lines within quotes"):
+    if kind not in ("question marks", "None", "lines within quotes"):
         np.testing.assert_array_equal((x[:20, 0] > 0)[y[:20] == v], np.ones(np.count_nonzero(y[:20] == v), bool))

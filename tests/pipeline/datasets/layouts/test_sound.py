@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,6 +102,20 @@ def test_wrong_names_in_a_list_are_told(words: Path, tmp_path: Path) -> None:
     (words / "testing_list.txt").write_text("\n".join(names))
     _, lines = converted(words, tmp_path / "build")
     assert lines == ["testing_list.txt names 4 files that are not there: go/nobody.wav, go, x\\x00y, and 1 more"]
+
+
+def test_a_list_of_nothing_that_is_here_is_told(words: Path, tmp_path: Path) -> None:
+    (words / "testing_list.txt").write_text(f"{words}/go/00000003_nohash_0.wav\n")
+    _, lines = converted(words, tmp_path / "build")
+    assert [line.startswith("testing_list.txt names 1 files that are not there") for line in lines] == [True]
+
+
+def test_folders_of_splits_are_told_of_the_lists(words: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for split in ("train", "test"):
+        shutil.copytree(words, tmp_path / "all" / split)
+    with pytest.raises(DatasetError, match=r"has recordings in test/ and train/: .*testing_list\.txt$"):
+        look_at(tmp_path / "all")
 
 
 def test_a_recording_in_both_lists_is_refused(words: Path) -> None:
