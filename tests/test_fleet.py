@@ -285,7 +285,7 @@ def test_windows_of_sensors_are_parted_and_trained_on(tmp_path: Path) -> None:
     data, model = tmp_path / "motions.npz", f"{of_arrays.__file__}:motions"
     arrays: dict[str, Any] = of_arrays.data("motions", 400)
     np.savez(data, **arrays)
-    words = ("--devices", "local:2", "--rounds", "4", "--partition", "dirichlet:1")
+    words = ("--devices", "local:2", "--rounds", "5", "--partition", "iid")
     done = fleet(tmp_path, "--model", model, "--data", str(data), *TRAINING, *words)
     before, *_, last = [record["accuracy"] for record in of(read(done.results), "global")]
     assert before < 0.5
