@@ -11,16 +11,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 from PIL import Image
 
+from device_runtime.formats.dataset import load_dataset
 from pipeline.fleet.parting import histogram
 from pipeline.fleet.records import of, read, rounds
 from tests.faults.training import wait_for
 from tests.invoking import ROOT, Invoked, invoke
+from tests.networks import of_arrays
 
 TRAINING = ("--batch-size", "10", "--learning-rate", "0.01", "--local-epochs", "2")
 
@@ -278,12 +281,30 @@ def test_each_device_may_have_data_of_its_own(made_of: tuple[str, ...], tmp_path
     assert json.loads((done.results / "asked.json").read_text())["rounds"] == "1"
 
 
-def test_arrays_are_refused_before_anything_is_built(tmp_path: Path) -> None:
-    np.savez(tmp_path / "motions.npz", x=np.ones((40, 5), np.float32), y=np.arange(40) % 4)
+def test_windows_of_sensors_are_parted_and_trained_on(tmp_path: Path) -> None:
+    data, model = tmp_path / "motions.npz", f"{of_arrays.__file__}:motions"
+    arrays: dict[str, Any] = of_arrays.data("motions", 400)
+    np.savez(data, **arrays)
+    words = ("--devices", "local:2", "--rounds", "5", "--partition", "iid")
+    done = fleet(tmp_path, "--model", model, "--data", str(data), *TRAINING, *words)
+    before, *_, last = [record["accuracy"] for record in of(read(done.results), "global")]
+    assert before < 0.5
+    assert last > 0.7
+    trained = ort.InferenceSession(done.results / "motions_trained.onnx")
+    [dataset] = (tmp_path / "build").glob("dataset-*")
+    test = load_dataset(dataset).splits["test"]
+    samples, classes = test.batch(np.arange(len(test)))
+    [logits] = trained.run(["logits"], {trained.get_inputs()[0].name: samples})
+    assert np.mean(logits.argmax(1) == classes) == pytest.approx(last)
+    assert "Training samples of each device by class" in (done.results / "report.html").read_text()
+
+
+def test_values_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    np.savez(tmp_path / "levels.npz", x=np.ones((40, 5), np.float32), y=np.linspace(0, 1, 40, dtype=np.float32))
     places = ("--build", tmp_path / "build", "--runs", tmp_path / "runs")
-    done = invoke("fleet", "--devices", "local:2", "--data", tmp_path / "motions.npz", *places)
+    done = invoke("fleet", "--devices", "local:2", "--data", tmp_path / "levels.npz", *places)
     assert done.code != 0
     [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "a fleet trains on pictures of one class each, motions has samples of 5, float32" in error
+    assert "a fleet trains on samples of one class each, those of levels are of 1 values" in error
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("build/*/export"))

@@ -40,8 +40,8 @@ Table = npt.NDArray[np.float64]
 def global_charts(history: History) -> list[Picture]:
     """Loss and accuracy of the global model; the accuracy of a training in one place as a line."""
     central = history.centralised
-    losses = [Line("devices' training", history.loss), Line("all test images", history.test_loss)]
-    accuracies = [Line("all test images" if history.accuracy else "devices' test images", history.told_accuracy)]
+    losses = [Line("devices' training", history.loss), Line("all test samples", history.test_loss)]
+    accuracies = [Line("all test samples" if history.accuracy else "devices' test samples", history.told_accuracy)]
     reached = [point for line in (*losses, *accuracies) for point in line.curve.steps]
     if central and reached:
         ends = (min(reached), max(reached))
@@ -58,7 +58,7 @@ def global_charts(history: History) -> list[Picture]:
 def device_charts(history: History) -> list[Picture]:
     """Of each device's own test images: the accuracy of the global model, and of its own when it had trained."""
     wanted = (
-        ("given", "The global model on each device's test images", [member.given for member in history.members]),
+        ("given", "The global model on each device's test samples", [member.given for member in history.members]),
         ("trained", "The same when the device had trained", [member.trained for member in history.members]),
     )
     devices = [member.device for member in history.members]
@@ -104,7 +104,7 @@ def partition_chart(members: Sequence[Member], classes: Sequence[str]) -> Pictur
         blocks = np.maximum.reduceat(table, np.arange(0, count, side), axis=1)
         edges = (-0.5, count - 0.5, len(known) - 0.5, -0.5)
         image = axes.imshow(blocks, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest", extent=edges)
-        drawn.colorbar(image, ax=axes, label="training images")
+        drawn.colorbar(image, ax=axes, label="training samples")
         _name_rows(axes, [member.device for member in known])
         axes.set_xlabel("class")
         if count <= _MOST_NAMED:
@@ -113,7 +113,7 @@ def partition_chart(members: Sequence[Member], classes: Sequence[str]) -> Pictur
             axes.locator_params(axis="x", integer=True)
         if count <= _MOST_NUMBERED:
             _write_numbers(axes, table)
-        return Picture("partition", "Training images of each device by class", png_of(drawn))
+        return Picture("partition", "Training samples of each device by class", png_of(drawn))
 
 
 def _curves(devices: Sequence[str], curves: Sequence[Curve], resumed: Sequence[int]) -> bytes:

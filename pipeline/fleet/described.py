@@ -15,6 +15,7 @@ from device_runtime.formats.dataset import read_description, write_description
 from pipeline.datasets.arrays.strips import write_strips
 from pipeline.datasets.photographs.preparation import FILE_NAME as PREPARATION
 from pipeline.datasets.photographs.preparation import read_preparation, write_preparation
+from pipeline.errors import DatasetError
 from pipeline.files import new_folder
 from pipeline.targets.device import connect
 
@@ -32,11 +33,17 @@ def describe(serial: str, there: PurePosixPath, into: Path) -> None:
 
     Raises:
       TargetError: it cannot be read.
+      DatasetError: it is of arrays, whose labels would have to leave the device.
     """
     device = connect(serial)
     with new_folder(into) as temporary:
-        for name in (DATASET, PREPARATION):
-            (temporary / name).write_bytes(device.read_file(there / name))
+        (temporary / DATASET).write_bytes(device.read_file(there / DATASET))
+        if read_description(temporary).arrays:
+            raise DatasetError(
+                f"{serial}: {there} has arrays, and how many of each class there are is not in its {DATASET}: "
+                "give pictures there, or arrays on this machine, with {serial} in their path"
+            )
+        (temporary / PREPARATION).write_bytes(device.read_file(there / PREPARATION))
 
 
 def write_stand_in(described: Path, into: Path) -> None:

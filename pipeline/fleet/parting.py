@@ -1,4 +1,4 @@
-"""One dataset → a dataset for each device, `<into>/<i>/`: its own images, and the classes of all."""
+"""One dataset → a dataset for each device, `<into>/<i>/`: its own samples, and the classes of all."""
 
 from __future__ import annotations
 
@@ -12,28 +12,42 @@ from pathlib import Path
 import numpy as np
 
 from device_runtime.formats.bmp import write_bmp
-from device_runtime.formats.dataset import Dataset, Split, Strip, load_dataset, read_description, write_description
+from device_runtime.formats.dataset import (
+    NOISE,
+    SAMPLES,
+    TARGETS,
+    Dataset,
+    Split,
+    Strip,
+    load_dataset,
+    read_description,
+    write_description,
+)
+from pipeline.datasets.columns.encoding import FILE_NAME as COLUMNS
 from pipeline.datasets.photographs.account import Account, write_account
-from pipeline.datasets.photographs.preparation import read_preparation, write_preparation
+from pipeline.datasets.photographs.preparation import FILE_NAME as PREPARATION
 from pipeline.files import explain_os_error, new_folder
 from pipeline.fleet.options.parting import Parting
 from pipeline.fleet.shares import TEST, TRAIN, VERSION, Whole, owners_of
 from pipeline.stages import STAMP, build_once, key_of
 
+# Of an array, rows that are copied at once.
+_ROWS = 4096
+
 
 def part(dataset: Path, parts: int, how: Parting, seed: int, into: Path, least: int = 1) -> list[Path]:
-    """Parts a dataset: every image is in one part, and every part has images to train and to test on.
+    """Parts a dataset: every sample is in one part, and every part has samples to train and to test on.
 
-    Test images of a class go where its training images went, in the same proportions. Parts that are there stay while
+    Test samples of a class go where its training samples went, in the same proportions. Parts that are there stay while
     nothing changed.
 
     Args:
-      dataset: a folder that the convert stage wrote, on the file system of `into`.
+      dataset: a folder that the convert stage wrote, of one class each, on the file system of `into`.
       parts: how many.
-      how: the training images are parted.
+      how: the training samples are parted.
       seed: not negative; draws all that is drawn.
       into: takes the parts, `0` and so on, and loses those that an earlier parting into more left there.
-      least: training images of a part.
+      least: training samples of a part.
 
     Returns:
       The folders of the parts.
@@ -67,12 +81,16 @@ def part(dataset: Path, parts: int, how: Parting, seed: int, into: Path, least: 
 
 
 def histogram(dataset: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How many images of each class a dataset has to train and to test on.
+    """How many samples of each class a dataset has to train and to test on.
 
     Raises:
-      FormatError: dataset.json is missing or damaged.
+      FormatError: dataset.json is missing or damaged, or an array is.
     """
     description = read_description(dataset)
+    if description.arrays:
+        labels = {name: split.labels for name, split in load_dataset(dataset).splits.items()}
+        train, test = (np.bincount(labels[split], minlength=len(description.classes)) for split in (TRAIN, TEST))
+        return tuple(train.tolist()), tuple(test.tolist())
     counts = {split: [0] * len(description.classes) for split in (TRAIN, TEST)}
     for split, of_split in counts.items():
         for strip in description.splits.get(split, ()):
@@ -81,24 +99,46 @@ def histogram(dataset: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _write(dataset: Path, whole: Dataset, own: Mapping[str, Whole], folder: Path) -> None:
-    """Writes a part: of each split the images at these places, in their order."""
+    """Writes a part: of each split the samples at these places, in their order."""
+    # As where nothing was converted to validate with: the test samples do.
+    there = {name: places for name, places in own.items() if len(places)}
     with new_folder(folder) as temporary:
-        splits = {
-            name: _write_split(dataset, split, whole.description.splits[name], own[name], temporary)
-            for name, split in whole.splits.items()
-        }
-        # As where nothing was converted to validate with: the test images do.
-        there = {name: strips for name, strips in splits.items() if strips}
-        write_description(temporary, replace(whole.description, splits=there))
-        # What the conversion left out is none of a part's images.
+        if whole.description.arrays:
+            for name, places in there.items():
+                _write_arrays(whole.splits[name], places, temporary / name)
+            description = replace(whole.description, arrays={name: len(places) for name, places in there.items()})
+        else:
+            strips = {
+                name: _write_strips(dataset, whole.splits[name], whole.description.splits[name], places, temporary)
+                for name, places in there.items()
+            }
+            description = replace(whole.description, splits=strips)
+        write_description(temporary, description)
+        # What the conversion left out is none of a part's samples.
         write_account(temporary, Account())
-        write_preparation(temporary, read_preparation(dataset))
+        for name in (PREPARATION, COLUMNS, NOISE):
+            if (dataset / name).exists():
+                os.link(dataset / name, temporary / name)
 
 
-def _write_split(dataset: Path, split: Split, strips: tuple[Strip, ...], own: Whole, folder: Path) -> tuple[Strip, ...]:
+def _write_arrays(split: Split, places: Whole, folder: Path) -> None:
+    """Writes a split's part of the arrays; some rows at a time are in memory."""
+    folder.mkdir()
+    first, _ = split.batch(places[:1])
+    samples = np.lib.format.open_memmap(
+        folder / SAMPLES, mode="w+", dtype=first.dtype, shape=(len(places), *first.shape[1:])
+    )
+    for start in range(0, len(places), _ROWS):
+        rows = slice(start, start + _ROWS)
+        samples[rows] = split.batch(places[rows])[0]
+    samples.flush()
+    np.save(folder / TARGETS, split.labels[places])
+
+
+def _write_strips(
+    dataset: Path, split: Split, strips: tuple[Strip, ...], own: Whole, folder: Path
+) -> tuple[Strip, ...]:
     """Writes the images' part of each of the dataset's strips, under its name; one at a time is in memory."""
-    if not len(own):
-        return ()
     ends = np.cumsum([strip.count for strip in strips])
     found = []
     for places in np.split(own, np.flatnonzero(np.diff(np.searchsorted(ends, own, side="right"))) + 1):

@@ -50,18 +50,18 @@ def _sentences(history: History) -> list[str]:
     """What happened."""
     start, accuracy = history.start, history.told_accuracy
     done, epochs = max(history.costs, default=0), start["local_epochs"]
-    images = f"images parted {in_line(start['partition'])}" if start["partition"] else "each with images of its own"
+    samples = f"samples parted {in_line(start['partition'])}" if start["partition"] else "each with samples of its own"
     devices = _many(len(history.members), "device")
     said = [
         f"{in_line(start['model'])} was trained by {in_line(history.strategy)} on {devices} in {_many(done, 'round')} "
-        f"of {_many(epochs, 'local epoch')}, {images}."
+        f"of {_many(epochs, 'local epoch')}, {samples}."
     ]
     if accuracy:
-        where = "all test images" if history.accuracy else "the devices' own test images"
+        where = "all test samples" if history.accuracy else "the devices' own test samples"
         said.append(f"Accuracy on {where}: {accuracy.values[0]:.4g} before, {accuracy.values[-1]:.4g} after.")
     if history.centralised:
         reached = history.centralised["accuracy"]
-        said.append(f"A training of the same length with all images in one place reaches {reached:.4g}.")
+        said.append(f"A training of the same length with all samples in one place reaches {reached:.4g}.")
     return said
 
 

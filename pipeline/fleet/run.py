@@ -13,12 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_runtime.formats.answers import probability_of
 from device_runtime.formats.checkpoint import Checkpoint, read_checkpoint, untrained_name, write_checkpoint
 from device_runtime.formats.dataset import read_description
 from device_runtime.formats.model import Model, read_model
 from pipeline.commands import Process, beside
-from pipeline.datasets.photographs.preparation import read_preparation
 from pipeline.errors import TargetError, UsageError
 from pipeline.files import check_writable, new_file
 from pipeline.fleet.device import CONDITIONS, TRAINING, Arrays, Device, Evaluated
@@ -35,8 +33,8 @@ from pipeline.fleet.strategies import make_strategy, read_state, write_state
 from pipeline.fleet.table import Table, shown
 from pipeline.lowering.inference import write_inference_model, write_state_dict
 from pipeline.progress import note
-from pipeline.results.bring import unused
-from pipeline.results.trained import TRAINED, metadata_of
+from pipeline.results.bring import said_of, unused
+from pipeline.results.trained import TRAINED
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -262,7 +260,7 @@ class _Training:
                 found = future.result()
                 append(self._results, "global", round=number, accuracy=found.accuracy, test_loss=found.loss)
                 print(
-                    f"after round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g} on all test images",
+                    f"after round {number}: accuracy {found.accuracy:.4g}, loss {found.loss:.4g} on all test samples",
                     flush=True,
                 )
 
@@ -289,15 +287,14 @@ class _Training:
         """The trained model, as a run's results have it."""
         prepared = self._fleet.prepared
         made_of = (prepared.export, self._fleet.model, self._path(self._asked.rounds))
-        probability = probability_of(self._model.loss, self._model.target)
-        says = metadata_of(_classes(self._fleet), read_preparation(prepared.dataset), probability)
+        says = said_of(_classes(self._fleet), prepared.dataset, self._model)
         write_inference_model(*made_of, self._results / f"{self._model.name}{TRAINED}", says)
         write_state_dict(*made_of, self._results / f"{self._model.name}_state_dict.safetensors")
 
     def _centralised(self) -> None:
         """The same length of training on all images in one place."""
         if self._here is None:
-            note("--centralised: the images are not in one place: left out")
+            note("--centralised: the samples are not in one place: left out")
             return
         given = {**_given(self._settings, TRAINING), "epochs": self._asked.rounds * self._asked.local_epochs}
         trained = self._here.train(self._arrays(0), {**given, "seed": self._settings.seed}, "float32")

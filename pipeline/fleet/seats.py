@@ -101,13 +101,13 @@ def prepare_fleet(settings: Settings, host: str = "") -> Fleet:
     places = places_of(settings.fleet.own_devices, host)
     source = with_weights(find_model(settings.model, settings.head, settings.backbone), settings.weights)
     owned, dataset = _own_data(places, settings)
-    _check_pictures(read_description(dataset))
+    _check_classes(read_description(dataset))
     prepared = prepared_on(dataset, source, settings)
     least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
     data = owned or (_parted(dataset, places, settings, least) if places else [])
     _check_images(places, data, least)
     if prepared.recipe.frozen_dtype == "int8" and any(own.there for own in data):
-        raise UsageError("--frozen-dtype int8 measures what images make of a layer, and none of them is here")
+        raise UsageError("--frozen-dtype int8 measures what samples make of a layer, and none of them is here")
     if settings.fleet.strategy.name == "fedprox":
         prepared = replace(prepared, recipe=replace(prepared.recipe, proximal=True))
     model = make_model(prepared, settings)
@@ -220,11 +220,12 @@ def _on_devices(places: Sequence[Place], text: str, settings: Settings) -> tuple
     return found, stand_in
 
 
-def _check_pictures(description: Description) -> None:
-    if description.arrays:
+def _check_classes(description: Description) -> None:
+    """What is parted, weighted and told of is samples of a class."""
+    if not description.target.is_one_class:
         raise DatasetError(
-            f"a fleet trains on pictures of one class each, {description.name} has samples of "
-            f"{description.sample.text}: train on one device at a time, `invoke run`"
+            f"a fleet trains on samples of one class each, those of {description.name} are of "
+            f"{description.target.text}: train on one device at a time, `invoke run`"
         )
 
 
@@ -243,7 +244,7 @@ def _check_images(places: Sequence[Place], data: Sequence[Data], least: int) -> 
     for place, own in zip(places, data, strict=True):
         if sum(own.train) < least:
             raise UsageError(
-                f"{place.device} has {sum(own.train)} training images, a step takes {least}: "
+                f"{place.device} has {sum(own.train)} training samples, a step takes {least}: "
                 "give a smaller --batch-size"
             )
 

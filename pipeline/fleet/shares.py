@@ -69,8 +69,8 @@ def _check(train: int, test: int, parts: int, least: int) -> None:
     for split, count, wanted in (("training", train, least), ("test", test, 1)):
         if count < parts * wanted:
             raise DatasetError(
-                f"{count:,} {split} images are too few for {parts} devices with {wanted} each: "
-                "give more images, or fewer devices" + (", or a smaller --batch-size" if wanted > 1 else "")
+                f"{count:,} {split} samples are too few for {parts} devices with {wanted} each: "
+                "give more samples, or fewer devices" + (", or a smaller --batch-size" if wanted > 1 else "")
             )
 
 
@@ -84,7 +84,7 @@ def _dirichlet(of_class: Whole, parts: int, how: Parting, least: int, random: np
         if shares.sum(axis=1).min() >= least:
             return shares
     raise DatasetError(
-        f"--partition {how}: of {_DRAWS:,} draws none gives each of {parts} devices {least} training images: "
+        f"--partition {how}: of {_DRAWS:,} draws none gives each of {parts} devices {least} training samples: "
         "give a larger concentration, fewer devices, or a smaller --batch-size"
     )
 
@@ -108,13 +108,13 @@ def _of_few_classes(
     holders = has.sum(axis=0)
     if few := [classes[label] for label in np.flatnonzero(of_class < holders).tolist()]:
         raise DatasetError(
-            f"--partition {how}: of {brief(few, 5)} there are fewer training images than devices that are to have "
-            "some: give more images, or fewer devices"
+            f"--partition {how}: of {brief(few, 5)} there are fewer training samples than devices that are to have "
+            "some: give more samples, or fewer devices"
         )
     shares: Whole = has * (of_class // holders) + has * (np.cumsum(has, axis=0) <= of_class % holders)
     if (smallest := int(shares.sum(axis=1).min())) < least:
         raise DatasetError(
-            f"--partition {how}: one of {parts} devices would have {smallest} training images, less than {least}: "
+            f"--partition {how}: one of {parts} devices would have {smallest} training samples, less than {least}: "
             "give more classes each, fewer devices, or a smaller --batch-size"
         )
     return shares

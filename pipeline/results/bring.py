@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from device_runtime.formats.manifest import FILE_NAME as MANIFEST
 from device_runtime.formats.manifest import package_digest, read_manifest
 from device_runtime.formats.metrics import FILE_NAME as METRICS
 from device_runtime.formats.metrics import Record, diverged, last_start, read_metrics, trained_file
-from device_runtime.formats.model import read_model
+from device_runtime.formats.model import Model, read_model
 from device_runtime.formats.paths import check_name
 from pipeline.datasets.columns.encoding import FILE_NAME as COLUMNS
 from pipeline.datasets.columns.encoding import read_encoding
@@ -182,10 +182,18 @@ def collect(settings: Settings, package: Path, results: Path) -> None:
         raise TargetError("what was pulled holds no trained checkpoint: run `invoke train` first")
     name = manifest.model
     made_of = (settings.build / name / "export", package / "model", results / trained)
-    # Arrays have none, and tables alone have columns.
-    preparation = read_preparation(dataset) if (dataset / PREPARATION).is_file() else None
-    columns = read_encoding(dataset) if (dataset / COLUMNS).is_file() else None
-    model = read_model(package / "model")
-    says = metadata_of(about.classes, preparation, probability_of(model.loss, model.target), columns)
+    says = said_of(about.classes, dataset, read_model(package / "model"))
     write_inference_model(*made_of, results / f"{name}{TRAINED}", says)
     write_state_dict(*made_of, results / f"{name}_state_dict.safetensors")
+
+
+def said_of(classes: Sequence[str], dataset: Path, model: Model) -> dict[str, str]:
+    """What a trained model says of itself.
+
+    Raises:
+      FormatError: what the dataset says of its samples is damaged.
+    """
+    # Arrays have no preparation, and tables alone have columns.
+    preparation = read_preparation(dataset) if (dataset / PREPARATION).is_file() else None
+    columns = read_encoding(dataset) if (dataset / COLUMNS).is_file() else None
+    return metadata_of(classes, preparation, probability_of(model.loss, model.target), columns)

@@ -66,7 +66,7 @@ class FleetOptions:
         ),
     ] = ()
     local_epochs: Annotated[
-        int, Option("passes of each device over its own images in a round", positive_whole_number, (FLEET,))
+        int, Option("passes of each device over its own samples in a round", positive_whole_number, (FLEET,))
     ] = 1
     strategy: Annotated[
         Strategy,
@@ -133,14 +133,14 @@ class FleetOptions:
     personalise: Annotated[
         int | None,
         Option(
-            "after the last round so many steps of each device on its own images",
+            "after the last round so many steps of each device on its own samples",
             positive_whole_number,
             (FLEET,),
             example="100",
         ),
     ] = None
     centralised: Annotated[
-        bool, Option("train as long on all images in one place, too, to compare with", bool, (FLEET,))
+        bool, Option("train as long on all samples in one place, too, to compare with", bool, (FLEET,))
     ] = False
 
     @property

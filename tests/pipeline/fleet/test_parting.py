@@ -111,6 +111,22 @@ def test_photographs_are_linked_and_those_to_validate_with_are_parted_too(tmp_pa
     assert all(path.stat().st_nlink == 2 for path in files)
 
 
+def test_rows_of_arrays_are_each_in_one_part_with_the_noise_and_the_columns_of_all(tmp_path: Path) -> None:
+    x, y = np.arange(300, dtype=np.float32).reshape(60, 5), np.arange(60) % 3
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    dataset = convert(tmp_path / "rows.npz", tmp_path / "build")
+    np.save(dataset / "noise.npy", x[:2])
+    (dataset / "columns.json").write_text("of all")
+    parts = part(dataset, 3, Parting("classes", 1), 1, tmp_path / "build" / "parts")
+    for split, rows in load_dataset(dataset).splits.items():
+        own = [load_dataset(folder).splits[split] for folder in parts]
+        found = np.concatenate([of_part.batch(np.arange(len(of_part)))[0] for of_part in own])
+        assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, rows.batch(np.arange(len(rows)))[0].tolist()))
+        assert sorted(tuple(set(of_part.labels.tolist())) for of_part in own) == [(0,), (1,), (2,)]
+    assert [sum(count > 0 for count in histogram(folder)[0]) for folder in parts] == [1, 1, 1]
+    assert all((folder / name).is_file() for folder in parts for name in ("noise.npy", "columns.json"))
+
+
 def test_a_part_without_images_to_validate_with_has_no_such_split(tmp_path: Path) -> None:
     write_folders(tmp_path / "in")
     dataset = convert(tmp_path / "in", tmp_path / "build")

@@ -32,16 +32,16 @@ def written(folder: Path, records: list[dict[str, Any]]) -> str:
 def test_it_says_in_a_few_sentences_what_happened(tmp_path: Path) -> None:
     told = written(tmp_path, fleet(strategy="fedadam,eta=0.1"))
     assert (
-        "lenet was trained by FedAdam with eta=0.1 on 4 devices in 20 rounds of 1 local epoch, images parted "
-        "dirichlet:0.5. Accuracy on all test images: 0.11 before, 0.9778 after. A training of the same length with all "
-        "images in one place reaches 0.985."
+        "lenet was trained by FedAdam with eta=0.1 on 4 devices in 20 rounds of 1 local epoch, samples parted "
+        "dirichlet:0.5. Accuracy on all test samples: 0.11 before, 0.9778 after. A training of the same length with "
+        "all samples in one place reaches 0.985."
     ) in told
     assert "rounds 20 of 20 state ended time of a round 2.25 s beyond its slowest device 0.4 s took 1 min 1 s" in told
 
 
 def test_without_test_images_here_it_says_what_the_devices_measured(tmp_path: Path) -> None:
     told = written(tmp_path, fleet(central=False, partition=None, local_epochs=2))
-    assert "of 2 local epochs, each with images of its own. Accuracy on the devices' own test images: 0.09" in told
+    assert "of 2 local epochs, each with samples of its own. Accuracy on the devices' own test samples: 0.09" in told
     assert "in one place" not in told
 
 
@@ -68,7 +68,7 @@ def test_the_end_has_what_each_device_gained_by_steps_of_its_own(tmp_path: Path)
         for record in fleet(devices=1)
     ]
     told = written(tmp_path, plain)
-    assert "own test images. device global model local:1 0.95 Who has" in told
+    assert "own test samples. device global model local:1 0.95 Who has" in told
 
 
 def test_one_that_was_interrupted_says_how_to_go_on(tmp_path: Path) -> None:

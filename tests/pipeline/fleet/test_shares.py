@@ -124,8 +124,8 @@ def test_a_split_beside_them_may_have_fewer_images_than_parts() -> None:
 @pytest.mark.parametrize(
     ("how", "parts", "least", "message"),
     [
-        ("iid", 8, 1000, "4,450 training images are too few for 8 devices with 1000 each: .* or a smaller --batch"),
-        ("iid", 446, 1, "445 test images are too few for 446 devices with 1 each: give more images, or fewer devices$"),
+        ("iid", 8, 1000, "4,450 training samples are too few for 8 devices with 1000 each: .* or a smaller --batch"),
+        ("iid", 446, 1, "445 test samples are too few for 446 devices with 1 each: give more samples, or fewer "),
         ("dirichlet:0.001", 12, 32, "--partition dirichlet:0.001: of 1,000 draws none gives each of 12 devices 32 "),
         ("classes:11", 8, 1, "--partition classes:11: there are 10 classes: give classes:10 or fewer"),
         ("classes:2", 4, 1, "leave some of the 10 classes to nobody: give classes:3, or 5 devices"),
@@ -140,7 +140,7 @@ def test_what_cannot_be_parted_is_refused_in_one_line(how: str, parts: int, leas
 
 def test_a_class_with_fewer_images_than_devices_that_are_to_have_it_is_named() -> None:
     labels = {TRAIN: labels_of(100, 3), TEST: labels_of(10, 10)}
-    with pytest.raises(DatasetError, match="of 1 there are fewer training images than devices"):
+    with pytest.raises(DatasetError, match="of 1 there are fewer training samples than devices"):
         owned("classes:2", parts=4, labels=labels)
 
 
