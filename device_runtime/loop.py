@@ -19,6 +19,7 @@ from device_runtime.engines.base import Batch, Engine, Vector
 from device_runtime.evaluation import Evaluation, evaluate
 from device_runtime.formats.events import OF_THE_RUNNER
 from device_runtime.formats.model import Model, Tensor, by_name
+from device_runtime.formats.sample import CLASS
 from device_runtime.formats.standing import Standing
 from device_runtime.inputs import Inputs
 from device_runtime.keeping import Keeping
@@ -156,7 +157,7 @@ class TrainingRun:
         """The loss of a batch and its mean gradient, a flat vector as `state.parameters`; renews the buffers.
 
         Raises:
-          ValueError: the batch is no multiple of the batch size.
+          ValueError: the batch is no multiple of the batch size, or a label of it is no class.
         """
         started = time.perf_counter()
         loss, gradient = self._engine.gradient(self._parts(batch), self._step + 1)
@@ -255,6 +256,9 @@ class TrainingRun:
         size = self._plan.batch_size
         if len(inputs) != len(labels) or not len(labels) or len(labels) % size:
             raise ValueError(f"a batch of {len(inputs)} images and {len(labels)} labels: --batch-size is {size}")
+        target = self._model.target
+        if target.kind == CLASS and len(wrong := target.no_classes(labels)):
+            raise ValueError(f"a batch has class {wrong[0]}, there are 0 to {target.count - 1}")
         self._images += len(labels)
         return [(inputs[start : start + size], labels[start : start + size]) for start in range(0, len(labels), size)]
 

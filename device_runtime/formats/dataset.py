@@ -171,12 +171,8 @@ def _opened(path: Path, count: int, shape: tuple[int, ...], dtype: str) -> Array
 
 
 def _check_classes(path: Path, labels: npt.NDArray[np.int64], target: Target) -> None:
-    """A number beyond the classes would be a place beyond the logits."""
-    wrong = (labels < 0) | (labels >= target.count)
-    if target.ignore is not None:
-        wrong &= labels != target.ignore
-    if wrong.any():
-        raise FormatError(f"{path} holds class {labels[wrong][0]} of {target.count}: convert the dataset again")
+    if len(wrong := target.no_classes(labels)):
+        raise FormatError(f"{path} holds class {wrong[0]} of {target.count}: convert the dataset again")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +86,11 @@ class Target:
     def is_one_class(self) -> bool:
         """Whether it is one class for the whole sample."""
         return self.kind == CLASS and not self.shape
+
+    def no_classes(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Those of the labels that are no class, each of which would be a place beyond the logits."""
+        wrong = (labels < 0) | (labels >= self.count)
+        return labels[wrong if self.ignore is None else wrong & (labels != self.ignore)]
 
 
 def picture(height: int, width: int, channels: int) -> Sample:

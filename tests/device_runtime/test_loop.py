@@ -188,6 +188,7 @@ def test_where_it_was_on_the_host_is_of_no_matter(package: Path, tmp_path: Path)
     ("body", "said"),
     [
         ("run.train(run.batch())\n1 / 0", "own.py, line 5: ZeroDivisionError: division by zero"),
+        ("x, y = run.batch(); run.train((x, y + 10))", "own.py, line 4: ValueError: a batch has class "),
         ("run.train(('a', 'b'))", "own.py, line 4: ValueError: a batch of 1 images and 1 labels: --batch-size is 8"),
         (
             "run.evaluate('dev')",
