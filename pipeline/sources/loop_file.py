@@ -40,6 +40,7 @@ def loop_files(given: str | None) -> dict[str, bytes]:
     _check_function(path, trees[path.resolve()])
     beside = {file.relative_to(folder).parts[0].removesuffix(".py") for file in files}
     for file, tree in trees.items():
+        _check_relative(path, file, tree, len(file.relative_to(folder).parts) - 1)
         for line, name in _imports(tree):
             if name.partition(".")[0] not in beside and not _is_there(name):
                 raise UsageError(
@@ -88,6 +89,17 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.lineno, node.module
+
+
+def _check_relative(path: Path, file: Path, tree: ast.Module, depth: int) -> None:
+    """Refuses an import that leads out of the packages that a file is in, as many as `depth`: Python does there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level > depth:
+            dots, name = "." * node.level, node.module or node.names[0].name
+            raise UsageError(
+                f"--loop {path}: line {node.lineno} of {file.name} imports from {dots}, and is in no such package: "
+                f"name what lies beside it without the dots, as `import {name}`"
+            )
 
 
 def _is_there(name: str) -> bool:

@@ -59,6 +59,24 @@ def test_what_a_device_lacks_is_told_with_its_line(tmp_path: Path, imported: str
         loop_files(write(tmp_path, f"{GOOD}import {imported}\n"))
 
 
+@pytest.mark.parametrize(
+    ("imported", "said"),
+    [
+        ("from . import helper", r"line 1 of own\.py imports from \., .* as `import helper`"),
+        ("from .helper import x", r"line 1 of own\.py imports from \., .* as `import helper`"),
+        ("import inner", r"line 1 of part\.py imports from \.\., .* as `import helper`"),
+    ],
+)
+def test_an_import_with_dots_that_lead_nowhere_is_refused(tmp_path: Path, imported: str, said: str) -> None:
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "__init__.py").write_text("from . import part\n")
+    (tmp_path / "inner" / "part.py").write_text("from .. import helper\n")
+    (tmp_path / "own.py").write_text(f"{imported}\n\ndef loop(run): ...\n")
+    with pytest.raises(UsageError, match=said):
+        loop_files(str(tmp_path / "own.py"))
+
+
 def test_what_lies_beside_it_is_looked_at_too(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("\nfrom torch import nn\n")
     with pytest.raises(UsageError, match=r"own\.py: line 2 of helper\.py imports torch: "):
