@@ -257,8 +257,10 @@ def _refuse_weights(names: Sequence[str]) -> None:
 
 
 def _check_parameters(model: torch.nn.Module) -> None:
-    """Refuses weights that are not there, not here, or no numbers."""
+    """Refuses weights that are not there, not here, in a form that no graph has, or no numbers."""
     import torch
+
+    from pipeline.capture.joint.failures import check_form
 
     lazy = [name for name, parameter in model.named_parameters() if torch.nn.parameter.is_lazy(parameter)]
     if lazy:
@@ -266,6 +268,8 @@ def _check_parameters(model: torch.nn.Module) -> None:
     places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
     if places:
         raise ModelError(f"the model's parameters are on {', '.join(sorted(places))}: make it on the CPU")
+    held = (*model.named_parameters(), *model.named_buffers())
+    check_form(dict(held))
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     pairs = [name for name, parameter in trained.items() if parameter.is_complex()]
     if pairs:
@@ -282,7 +286,7 @@ def _check_parameters(model: torch.nn.Module) -> None:
         raise ModelError(
             f"hooks after a gradient is accumulated run in torch alone: {brief(hooked, 5)}; use register_hook instead"
         )
-    taken = [name for name, _ in (*model.named_parameters(), *model.named_buffers()) if name in RESERVED]
+    taken = [name for name, _ in held if name in RESERVED]
     if taken:
         raise ModelError(f"the graphs have values of their own that are called {', '.join(taken)}: rename the model's")
 

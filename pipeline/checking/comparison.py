@@ -94,7 +94,8 @@ class Comparison:
         for name, value in theirs.buffers.items():
             renewed = not np.array_equal(value, before[name], equal_nan=True)
             if renewed and name not in self._ours.buffers and name not in self._uncarried:
-                raise Unequal(f"the buffer {name}, which forward renews, would stay as it is", number, _module_of(name))
+                what = f"the buffer {name}, which forward renews, would stay as it is, as by .data"
+                raise Unequal(what, number, _module_of(name))
 
     def _check_gradients(self, ours: Step, theirs: Step, number: int) -> None:
         """In the order of the backward pass, those that torch gives none at last."""

@@ -28,10 +28,10 @@ OnOutput = Callable[[str, Tensor], None]
 
 
 def _in_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers of a module in a type of floats, complex ones in that of pairs of it."""
+    """Numbers of a module in a type of floats, complex ones in that of pairs of it; its short ones stay."""
     if tensor.is_complex():
         return tensor.to(dtype.to_complex())
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return tensor.to(dtype) if tensor.dtype in (torch.float32, torch.float64) else tensor
 
 
 class TorchSide:
@@ -102,7 +102,7 @@ class TorchSide:
 
     def buffers(self) -> dict[str, Array]:
         """Every buffer as it is now, by name."""
-        return {name: _array(buffer) for name, buffer in self.module.named_buffers()}
+        return {name: _array(buffer) for name, buffer in self.module.named_buffers(remove_duplicate=False)}
 
     def _output(self, batch: Batch) -> Any:
         try:

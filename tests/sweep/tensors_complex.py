@@ -49,6 +49,23 @@ class GlobalFilter(nn.Module):
         return filtered
 
 
+class SpectralConv(nn.Module):
+    """Products of the low frequencies, the others 0, as a Fourier neural operator's. Li et al., arXiv:2010.08895."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high = (nn.Parameter(torch.rand(3, 4, 2, 2, 2) * 0.2) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = torch.fft.rfft2(x)
+        out = torch.zeros(x.shape[0], 4, 6, 4, dtype=torch.cfloat, device=x.device)
+        for rows, weight in ((slice(2), self.low), (slice(-2, None), self.high)):
+            of_rows = found[:, :, rows, :2]
+            out[:, :, rows, :2] = torch.einsum("bixy,ioxy->boxy", of_rows, torch.view_as_complex(weight))
+        made: Tensor = torch.fft.irfft2(out, s=(6, 6))
+        return made
+
+
 class ComplexWeight(nn.Module):
     """A trained parameter that is complex itself."""
 
@@ -71,6 +88,7 @@ COMPLEX: dict[str, Case] = {
         6,
         refused="complex parameters: operation.weight; keep pairs of real numbers (torch.view_as_real(weight))",
     ),
+    "spectral convolution": layer(SpectralConv, 3, 6, 6),
     "view_as_complex": _complex(lambda z: z),
     "view_as_real": _complex(lambda z: torch.view_as_real(z)),
     "complex": _real(lambda x: torch.complex(x, x * 2) * 1j),
@@ -112,6 +130,13 @@ COMPLEX: dict[str, Case] = {
     "pad, complex": _complex(lambda z: nn.functional.pad(z, (1, 1))),
     "roll, complex": _complex(lambda z: torch.roll(z, 1, 3)),
     "index, complex": _complex(lambda z: z[:, [0, 2, 2]]),
+    "eye, complex": _complex(lambda z: z @ torch.eye(6, dtype=z.dtype)),
+    "unfold, complex": _complex(lambda z: z.unfold(-1, 3, 2)),
+    "index_add, complex": _complex(lambda z: torch.zeros_like(z[:, :2]).index_add(1, torch.tensor([0, 1, 1]), z)),
+    "repeat_interleave, complex": _complex(lambda z: z.repeat_interleave(2, 1)),
+    "addmm, complex": _complex(lambda z: torch.addmm(z[0, 0, 0, :4], z[:, 0, 0], z[0, 0].mT)),
+    "baddbmm, complex": _complex(lambda z: torch.baddbmm(z[:, 1, :, :4], z[:, 0], z[:, 2].mT)),
+    "addcmul, complex": _complex(lambda z: torch.addcmul(z, z, z.conj(), value=2)),
     "x[:, 1:] = z": _complex(lambda z: _assigned(z)),
     "fft": _real(lambda x: torch.fft.fft(x)),
     "fft, complex": _complex(lambda z: torch.fft.fft(z, dim=2, norm="ortho")),

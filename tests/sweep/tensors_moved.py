@@ -216,6 +216,11 @@ MOVED: dict[str, Case] = {
         lambda y: _set(y, y > 0.5, y[y > 0.5] * 2),
         refused="of a size, or by a number, that only values tell: choose by torch.where",
     ),
+    "x[:, argmax] = x": _changed(lambda y: _set(y, (slice(None), y[0, :, 0, 0].argmax()), y[:, 0] * 0.5)),
+    "x[..., argmax, 1:] = 0": _changed(lambda y: _set(y, (..., y[0, 0, 0].argmax() % 2, slice(1, None)), 0)),
+    "x[argmax], x[:, argmin, None]": _moved(
+        lambda x: x[x.mean((1, 2, 3)).argmax() % 2] + x[:, x[0, :, 0, 0].argmin(), None]
+    ),
     "x[list] = x": _changed(lambda y: _set(y, (slice(None), [0, 2]), y[:, 1:3] * 0.5)),
     "x[0] = 0": _changed(lambda y: _set(y, 0, 0)),
     "x[:, 1:] += x": _changed(lambda y: y[:, 1:].add_(y[:, :1])),

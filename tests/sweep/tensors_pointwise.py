@@ -29,6 +29,13 @@ def _whole(x: Tensor) -> Tensor:
     return (x * 4).round().long()
 
 
+def _short(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """What ONNX Runtime computes of int32 alone."""
+    whole = (x.abs() * 4).to(dtype)
+    chosen = torch.where(whole > 1, whole, whole - 1).amax(1, keepdim=True)
+    return x * (torch.maximum(whole * 2, whole.flip(1)) + chosen % 3) * (whole != 2)
+
+
 POINTWISE: dict[str, Case] = {
     "abs": _pointwise(lambda x: torch.abs(_special(x))),
     "acos": _pointwise(lambda x: torch.acos(x * 0.9)),
@@ -199,6 +206,9 @@ POINTWISE: dict[str, Case] = {
     "bfloat16": _pointwise(
         lambda x: x.bfloat16().float(), refused="in the type torch.bfloat16; use one of torch.float32"
     ),
+    "uint8, computed": _pointwise(lambda x: _short(x, torch.uint8)),
+    "int8, computed": _pointwise(lambda x: _short(x, torch.int8)),
+    "int16": _pointwise(lambda x: _short(x, torch.int16)),
     "int": _pointwise(lambda x: x * (x * 3).int()),
     "uint8": _pointwise(lambda x: x * (x.abs() * 9).to(torch.uint8)),
     "int8": _pointwise(lambda x: x * (x * 9).to(torch.int8)),

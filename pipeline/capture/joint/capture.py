@@ -19,9 +19,10 @@ from pipeline.capture.joint.instead import check_layers
 from pipeline.capture.joint.loss import LossOfOutput, evaluation_loss_of, example_of, training_loss_of
 from pipeline.capture.joint.operators.random import RANDOM
 from pipeline.capture.joint.places import drawing_places, places_of
+from pipeline.capture.joint.renewed import check_evaluation, renewed_buffers
 from pipeline.capture.joint.selection import for_training, tell_modes
 from pipeline.capture.joint.trace import trace_evaluation, trace_training, unreached_parameters
-from pipeline.capture.joint.translate import UnknownOperatorsError, renewed_buffers, translate
+from pipeline.capture.joint.translate import UnknownOperatorsError, translate
 from pipeline.errors import ModelError
 from pipeline.graphs.files import EVALUATION, TRAINING
 from pipeline.progress import note
@@ -73,6 +74,7 @@ def capture_module(
     trains = [name for name, parameter in trained.named_parameters() if parameter.requires_grad]
     traced = trace_training(trained, held, image, label, loss)
     evaluated = trace_evaluation(copied(module), image, label, evaluation_loss_of(recipe, target, own_loss))
+    check_evaluation(traced, evaluated)
     state = [*trains, *renewed_buffers(traced)]
     try:
         training, evaluation = translate(traced, state, stored), translate(evaluated, state, stored)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pipeline.errors import ModelError, PipelineError
+from pipeline.errors import ModelError, PipelineError, brief
 
 # What torch says, and what it means.
 _CHANGED = (
@@ -30,6 +30,8 @@ _MEANT = {
     ),
     "duplicated inputs that are mutated": "a buffer that forward changes has two names: give it one",
 }
+
+_DENSE = "compute with dense tensors (x.to_dense()), and with public functions of torch"
 
 _DATA_DEPENDENT = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
 _NO_GRADIENT = re.compile(r"derivative for aten::(?P<name>\w+) is not implemented")
@@ -57,12 +59,28 @@ def _reason(error: Exception, module: nn.Module) -> str:
             f"the model branches on the values of a tensor{where}: one of the branches would be traced for all images; "
             "write it with torch.where"
         )
+    if type(error).__name__ == "UnsupportedOperatorException":
+        return f"the model uses {first}{where}, whose result has no shape that torch knows: {_DENSE}"
     for said, meant in _MEANT.items():
         if said in str(error):
             return f"{meant}{where}"
     if found := _NO_GRADIENT.search(str(error)):
         return f"torch has no gradient of {found['name']}: give it what is detached (x.detach()){where}"
     return f"torch cannot export the model{where}: {type(error).__name__}: {first[:300]}"
+
+
+def check_form(tensors: Mapping[str, Tensor]) -> None:
+    """Refuses tensors by name that no graph has.
+
+    Raises:
+      ModelError: some are sparse, quantised or bfloat16.
+    """
+    sparse = [name for name, value in tensors.items() if value.layout != torch.strided or value.is_quantized]
+    if sparse:
+        raise ModelError(f"sparse or quantised tensors, which no graph has: {brief(sparse, 5)}; {_DENSE}")
+    short = [name for name, value in tensors.items() if value.dtype == torch.bfloat16]
+    if short:
+        raise ModelError(f"bfloat16, with which no graph computes: {brief(short, 5)}; call .float() on it")
 
 
 def own_files(module: nn.Module) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules import transformer
+from torch.utils._pytree import tree_map
 
 from pipeline.capture.joint.arithmetic.losses import l1_loss
 
@@ -125,6 +127,14 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tenso
     return torch.bmm(torch.softmax(scores, -1), value)
 
 
+def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Sequence[Any] = ()) -> Any:
+    """Torch's cond: both branches, and the choice between what they give."""
+    if not isinstance(pred, Tensor):
+        return (true_fn if pred else false_fn)(*operands)
+    choose = partial(torch.where, pred)
+    return tree_map(choose, true_fn(*operands), false_fn(*operands))
+
+
 def random_order(n: Any, **options: Any) -> Tensor:
     """Torch's randperm from numbers between 0 and 1, which are drawn like all others."""
     return torch.rand([n]).argsort(stable=True)
@@ -165,6 +175,7 @@ def trilinear(
 _FOR: Mapping[tuple[ModuleType, str], Callable[..., Any]] = {
     (functional, "instance_norm"): lambda torchs: instance_norm,
     (functional, "l1_loss"): l1_loss,
+    (torch, "cond"): lambda torchs: cond,
     (functional, "multi_head_attention_forward"): self_attention,
     (functional, "scaled_dot_product_attention"): dot_product_attention,
     (transformer, "_detect_is_causal_mask"): lambda torchs: is_causal_mask,

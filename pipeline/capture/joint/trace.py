@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from device_runtime.formats.steps import GRADIENT, RENEWED
 from pipeline.capture.joint.any_batch import check_any_batch
 from pipeline.capture.joint.arithmetic.mode import GENERATOR, InArithmetic
-from pipeline.capture.joint.failures import explained
+from pipeline.capture.joint.failures import check_form, explained
 from pipeline.capture.joint.forgetting import forgetting
 from pipeline.capture.joint.instead import INSTEAD
 from pipeline.capture.joint.loss import LossOfOutput, logits_of
@@ -42,25 +42,32 @@ from pipeline.progress import note
 
 
 class _WithLoss(nn.Module):
-    """A module and its loss: image, label → loss, logits."""
+    """A module and its loss: image, label → loss, logits, and the new values of the buffers that are assigned anew.
+
+    A value that is assigned is another tensor than the old one, which the backward pass may still read.
+
+    Attributes:
+      assigned: those buffers' names, after a run.
+    """
 
     def __init__(self, module: nn.Module, loss: LossOfOutput) -> None:
         super().__init__()
         self.module = module
         self.loss = loss
+        self.assigned: list[str] = []
 
-    def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        buffers = [(m, name, value) for m in self.module.modules() for name, value in m._buffers.items()]
+    def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        buffers = dict(self.named_buffers())
         with forgetting(self.module):
             output = self.module(image)
-        for owner, name, old in buffers:
-            new = owner._buffers.get(name)
-            # Assigned anew rather than changed in place, which is all that a graph can say.
-            if old is not None and new is not None and new is not old:
-                owner._buffers[name] = old
-                with torch.no_grad():
-                    old.copy_(new)
-        return self.loss(output, label), logits_of(output).detach()
+        now = dict(self.named_buffers(remove_duplicate=False))
+        self.assigned = [name for name, old in buffers.items() if now.get(name, old) is not old]
+        renewed = []
+        for name in self.assigned:
+            owner, _, own = name.rpartition(".")
+            self.get_submodule(owner)._buffers[own] = buffers[name]
+            renewed.append(torch.empty_like(buffers[name]).copy_(now[name].detach()))
+        return self.loss(output, label), logits_of(output).detach(), *renewed
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def trace_evaluation(module: nn.Module, image: Tensor, label: Tensor, loss: Loss
         return _traced(_WithLoss(untied(module), loss), image, label, joint=False)
 
 
-def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Traced:
+def _traced(module: _WithLoss, image: Tensor, label: Tensor, joint: bool) -> Traced:
     """By AOTAutograd alone: torch.export would put the true derivative in the place of a custom Function's backward."""
     from torch._functorch.aot_autograd import aot_export_module
 
@@ -141,6 +148,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
     order = [
         *(f"{RENEWED}{own_name(name)}" for name in signature.buffers_to_mutate.values()),
         *(LOSS, LOGITS),
+        *(f"{RENEWED}{own_name(name)}" for name in module.assigned),
         *(f"{GRADIENT}{own_name(name)}" for name in trains),
     ]
     output = next(node for node in graph.nodes if node.op == "output")
@@ -149,6 +157,7 @@ def _traced(module: nn.Module, image: Tensor, label: Tensor, joint: bool) -> Tra
 
 def _constant(value: object) -> Tensor:
     if isinstance(value, Tensor):
+        check_form({"a constant of the model": value})
         return value
     if isinstance(value, torch.Generator):
         raise ModelError(GENERATOR)

@@ -30,6 +30,7 @@ from pipeline.capture.joint.operators.call import (
     onnx_type,
 )
 from pipeline.capture.joint.operators.complex import complex_rule
+from pipeline.capture.joint.operators.short import widened
 from pipeline.capture.joint.sizes import described, number_of, size_of
 from pipeline.capture.joint.trace import Traced
 from pipeline.errors import LoweringError, PipelineError, in_one_line
@@ -70,25 +71,6 @@ def translate(
     translation.read_inputs()
     translation.write_calls()
     return translation.model()
-
-
-def renewed_buffers(traced: Traced) -> list[str]:
-    """Names of the buffers that a training changes, but for those of norms that only count: nothing else reads them."""
-    renewed: list[str] = []
-    for result in traced.results:
-        name = result.removeprefix(RENEWED)
-        if result == name:
-            continue
-        node = traced.given[name]
-        reached, left = {node}, [node]
-        while left:
-            new = set(left.pop().users) - reached
-            left += new
-            reached |= new
-        read_by = {other for other, value in traced.results.items() if value in reached}
-        if not name.endswith("num_batches_tracked") or read_by - {result}:
-            renewed.append(name)
-    return renewed
 
 
 class UnknownOperatorsError(LoweringError):
@@ -220,7 +202,7 @@ class _Translation:
                 return None
             raise _UnknownError
         try:
-            returned = rule(call, self._g)
+            returned = widened(call, rule)(call, self._g)
         except PipelineError:
             raise
         except Exception as error:

@@ -45,7 +45,13 @@ class Untied(nn.Module):
         own |= {name: self._viewed(name) for name, value in own.items() if value.requires_grad}
         given = {name: own[first] for name, first in self._first.items()}
         with forgetting(self._hidden[0]):
-            return torch.func.functional_call(self._hidden[0], given, (image,))
+            output = torch.func.functional_call(self._hidden[0], given, (image,))
+        # It put into them what the module assigned anew.
+        for name, buffer in self.named_buffers():
+            new = given[name.replace(_DOT, ".")]
+            if new is not buffer:
+                self._buffers[name] = new
+        return output
 
     def _viewed(self, name: str) -> Tensor:
         """A view of a parameter, whose gradient is a node of its own, and passes the parameter's hooks."""

@@ -598,6 +598,76 @@ class BatchStatistics(Body):
         return self.fc(h) + torch.exp(-distance).sum(0, keepdim=True).t()
 
 
+class Bank(Body):
+    """Features of the last batches, in a buffer that is assigned anew after it was multiplied with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bank", torch.randn(4, 6))
+        self.register_buffer("oldest", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        bank, oldest = self.get_buffer("bank"), self.get_buffer("oldest")
+        out = self.fc(h) + h @ bank.T
+        if self.training:
+            bank = torch.roll(bank, 1, 0)
+            bank[oldest] = h.detach().mean(0)
+            self.bank, self.oldest = bank, (oldest + 1) % 4
+        return out
+
+
+class TiedMoments(Body):
+    """Two buffers that become one tensor, beside a tied weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.second.weight = self.first.weight
+        self.register_buffer("slow", torch.zeros(6))
+        self.register_buffer("fast", torch.ones(6))
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        out = self.fc(self.second(torch.tanh(self.first(h * self.get_buffer("fast")))) - self.get_buffer("slow") * h)
+        if self.training:
+            self.slow = self.fast = 0.9 * self.get_buffer("fast") + 0.1 * h.detach().mean(0)
+        return out
+
+
+class ChangedInEvaluation(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        self.get_buffer("mean").mul_(0.9).add_(h.detach().mean(0), alpha=0.1)
+        return self.fc(h - self.get_buffer("mean"))
+
+
+class Conditional(Body):
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        return self.fc(torch.cond(h.mean() > 0.2, lambda v: v * 2, lambda v: v - 1, (h,)))
+
+
+class Constant(Body):
+    """A buffer, and an attribute that is none, in a form of its own."""
+
+    def __init__(self, held: Tensor, is_buffer: bool = True) -> None:
+        super().__init__()
+        if is_buffer:
+            self.register_buffer("held", held)
+        else:
+            self.held = held
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.hidden(x)
+        held: Tensor = self.held
+        return self.fc(torch.sparse.mm(held, h.t()).t() if held.is_sparse else h * held.float())
+
+
 HABITS: dict[str, Case] = {
     "DropBlock": layer(DropBlock, 4, 7, 7),
     "mixup, the batch reversed": Case(lambda: Mixup(False)),
@@ -636,6 +706,28 @@ HABITS: dict[str, Case] = {
     ".item()": Case(Item),
     "branch on values": Case(Branch, "one of the branches would be traced for all images; write it with torch.where"),
     "boolean mask": Case(BooleanMask, "that only values tell: choose by torch.where"),
+    "torch.cond": Case(Conditional),
+    "bank of features": Case(Bank),
+    "two buffers assigned at once": Case(TiedMoments),
+    "buffer changed in evaluation": Case(
+        ChangedInEvaluation, "which leaves a model as it is: mean; guard it by self.training"
+    ),
+    "sparse buffer": Case(
+        lambda: Constant(torch.eye(6).to_sparse()),
+        "sparse or quantised tensors, which no graph has: held; compute with dense tensors (x.to_dense())",
+    ),
+    "sparse constant": Case(
+        lambda: Constant(torch.eye(6).to_sparse(), is_buffer=False),
+        "whose result has no shape that torch knows: compute with dense tensors (x.to_dense())",
+    ),
+    "buffer in bfloat16": Case(
+        lambda: Constant(torch.full((6,), 0.3).bfloat16()),
+        "bfloat16, with which no graph computes: held; call .float() on it",
+    ),
+    "constant in bfloat16": Case(
+        lambda: Constant(torch.full((6,), 0.3).bfloat16(), is_buffer=False),
+        "bfloat16, with which no graph computes: a constant of the model; call .float() on it",
+    ),
     "numpy within forward": Case(ByNumpy, "the model goes to numpy, which no graph has: compute with torch alone"),
     "guard against NaN": Case(
         NanGuard, "one of the branches would be traced for all images; write it with torch.where"

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from pipeline.capture.joint.arithmetic.convolution import conv2d, conv_tbc
+from pipeline.capture.joint.arithmetic.elements import getitem, setitem
 from pipeline.capture.joint.arithmetic.embedding import embedding, embedding_bag
 from pipeline.capture.joint.arithmetic.losses import (
     gaussian_nll_loss,
@@ -124,6 +125,8 @@ _OF: Mapping[Function, Function] = {
     torch.conv2d: conv2d,
     torch.conv_tbc: _alone(conv_tbc),
     functional.pad: pad,
+    Tensor.__getitem__: getitem,
+    Tensor.__setitem__: setitem,
     functional.one_hot: one_hot,
     torch._pack_padded_sequence: no_packing,
     **{of: _alone(partial(recurrent_layers, kind)) for of, kind in _RECURRENT.items()},

@@ -32,8 +32,9 @@ _BY_PARTS = frozenset(
     cat stack split_with_sizes split unbind slice select slice_backward select_backward slice_scatter select_scatter
     flip roll tril triu constant_pad_nd gather index _unsafe_index index_select index_put _unsafe_index_put scatter
     scatter_add add sub rsub neg sum mean cumsum where masked_fill zeros zeros_like new_zeros full full_like new_full
-    scalar_tensor empty new_empty empty_like lift_fresh_copy lift_fresh diagonal diagonal_backward diagonal_scatter
-    as_strided fill
+    scalar_tensor empty new_empty empty_like empty_strided new_empty_strided lift_fresh_copy lift_fresh diagonal
+    diagonal_backward diagonal_scatter as_strided fill chunk contiguous unfold unfold_backward repeat_interleave
+    index_add pixel_shuffle pixel_unshuffle
     """.split()  # noqa: SIM905 - a list of one word a line is longer than what it says
 )
 # Arguments by which an operator multiplies nothing: a real one has the imaginary part 0.
@@ -45,6 +46,13 @@ _FACTORS = {
     "bmm": ("self", "mat2"),
     "mv": ("self", "vec"),
     "dot": ("self", "tensor"),
+}
+
+# What adds a product to another: that product, and the names of its factors.
+_SUMS = {
+    "addmm": ("mm", "mat1", "mat2"),
+    "baddbmm": ("bmm", "batch1", "batch2"),
+    "addcmul": ("mul", "tensor1", "tensor2"),
 }
 
 
@@ -149,9 +157,9 @@ def to_copy(call: Call, g: Writer) -> Value | Complex:
     return Complex(*(g.as_type(part, dtype.to_real()) for part in parts))
 
 
-@translates_complex("ones", "ones_like", "new_ones")
+@translates_complex("ones", "ones_like", "new_ones", "eye")
 def ones(call: Call, g: Writer) -> Complex:
-    """ones(size): 1 + 0i."""
+    """ones(size): 1 + 0i; eye(n)."""
     real = str(RULES[call.name](_part(call, g, _real), g))
     return Complex(real, g.op("Sub", real, real))
 
@@ -170,6 +178,20 @@ def product(call: Call, g: Writer) -> Complex:
     if b is None or d is None:
         return Complex(of(a, c), of(b, c) if b else of(a, d or Tensor(g.floats(0.0), (), torch.float32)))
     return Complex(g.op("Sub", of(a, c), of(b, d)), g.op("Add", of(a, d), of(b, c)))
+
+
+@translates_complex(*_SUMS)
+def sum_with_product(call: Call, g: Writer) -> Complex:
+    """addmm(self, mat1, mat2, beta=1, alpha=1), baddbmm, addcmul(self, tensor1, tensor2, value=1)."""
+    name, left, right = _SUMS[call.name]
+    if call.get("beta", 1) != 1:
+        raise UntranslatedError("of complex numbers with beta; multiply the first by it")
+    first, second = _FACTORS[name]
+    made: Any = product(replace(call, name=name, arguments={first: call[left], second: call[right]}), g)
+    added = replace(call.result, value=made.real, imaginary=made.imaginary)
+    arguments = {"self": call["self"], "other": added, "alpha": call.get("value" if name == "mul" else "alpha", 1)}
+    whole: Complex = _by_parts(replace(call, name="add", arguments=arguments), g)
+    return whole
 
 
 def _as_tensors(g: Writer, value: Any) -> tuple[Tensor, Tensor | None]:
