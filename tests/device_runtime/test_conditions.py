@@ -249,7 +249,7 @@ run(parse(sys.argv[2:], Path(sys.argv[1])), Path(sys.argv[1]), pace=Pace(least_g
 def test_a_process_that_stood_still_says_for_how_long(package: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     words = [str(package), "-f", str(package / "model"), "-d", str(package / "dataset"), "--output", str(output)]
-    command = [sys.executable, "-c", RUNNER, *words, "-c", "6000"]
+    command = [sys.executable, "-c", RUNNER, *words, "-c", "40000"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     stop = when(lambda: len(records(output, "step")) > 5, lambda: process.send_signal(signal.SIGSTOP))
     stop.join()
