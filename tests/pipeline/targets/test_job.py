@@ -163,6 +163,16 @@ def test_a_dead_jobs_id_that_another_program_has_got_is_not_followed(package: Pa
     assert package.job("follow", "0").returncode == DIED
 
 
+def test_one_who_asks_whether_a_job_runs_does_not_keep_it_from_starting(package: Package) -> None:
+    package.script("eval.sh", "echo ran\n")
+    (package.folder / "job").mkdir()
+    with subprocess.Popen(["flock", str(package.folder / "job" / "lock"), "sleep", "0.3"]) as asker:
+        package.wait(lambda: package.status().startswith("running"))
+        assert package.job("hold", "t1", "eval.sh").returncode == 0
+        asker.wait()
+    assert package.log == "ran\n"
+
+
 def test_those_who_ask_whether_a_job_runs_do_not_keep_it_from_starting(package: Package, tmp_path: Path) -> None:
     package.script("eval.sh", "exit 0\n")
     assert package.job("start", "t0", "eval.sh").returncode == 0
