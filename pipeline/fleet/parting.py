@@ -20,7 +20,6 @@ from device_runtime.formats.dataset import (
     Split,
     Strip,
     load_dataset,
-    read_description,
     write_description,
 )
 from pipeline.datasets.columns.encoding import FILE_NAME as COLUMNS
@@ -86,16 +85,13 @@ def histogram(dataset: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     Raises:
       FormatError: dataset.json is missing or damaged, or an array is.
     """
-    description = read_description(dataset)
-    if description.arrays:
-        labels = {name: split.labels for name, split in load_dataset(dataset).splits.items()}
-        train, test = (np.bincount(labels[split], minlength=len(description.classes)) for split in (TRAIN, TEST))
-        return tuple(train.tolist()), tuple(test.tolist())
-    counts = {split: [0] * len(description.classes) for split in (TRAIN, TEST)}
-    for split, of_split in counts.items():
-        for strip in description.splits.get(split, ()):
-            of_split[strip.label] += strip.count
-    return tuple(counts[TRAIN]), tuple(counts[TEST])
+    whole = load_dataset(dataset)
+
+    def of(split: str) -> tuple[int, ...]:
+        labels = whole.splits[split].labels if split in whole.splits else np.empty(0, np.int64)
+        return tuple(np.bincount(labels, minlength=len(whole.classes)).tolist())
+
+    return of(TRAIN), of(TEST)
 
 
 def _write(dataset: Path, whole: Dataset, own: Mapping[str, Whole], folder: Path) -> None:

@@ -42,7 +42,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Data:
-    """The images of a device: a dataset here, or a folder there; how many of each class to train and to test on."""
+    """The samples of a device: a dataset here, or a folder there; how many of each class to train and to test on."""
 
     here: Path | None
     there: str | None
@@ -105,7 +105,7 @@ def prepare_fleet(settings: Settings, host: str = "") -> Fleet:
     prepared = prepared_on(dataset, source, settings)
     least = (settings.runner.batch_size or prepared.recipe.batch_size) * (settings.runner.accumulate or 1)
     data = owned or (_parted(dataset, places, settings, least) if places else [])
-    _check_images(places, data, least)
+    _check_samples(places, data, least)
     if prepared.recipe.frozen_dtype == "int8" and any(own.there for own in data):
         raise UsageError("--frozen-dtype int8 measures what samples make of a layer, and none of them is here")
     if settings.fleet.strategy.name == "fedprox":
@@ -240,7 +240,7 @@ def _check_alike(descriptions: Sequence[Description], places: Sequence[Place]) -
             )
 
 
-def _check_images(places: Sequence[Place], data: Sequence[Data], least: int) -> None:
+def _check_samples(places: Sequence[Place], data: Sequence[Data], least: int) -> None:
     for place, own in zip(places, data, strict=True):
         if sum(own.train) < least:
             raise UsageError(
